@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libvitrt: inference of vision transformers on CPUs.
+ *
+ *   vitrt_model_open     a checkpoint as published (folder with config.json and safetensors)
+ *   vitrt_session_create an executable plan for one image size, batch and thread count
+ *   vitrt_image_decode   a JPEG, PNG or BMP file to pixels (or bring your own pixels)
+ *   vitrt_run            pixels to logits, features, ...
+ *
+ * A model is immutable and may be used by any number of threads and sessions; a session belongs to one thread at a time.
+ * Nothing here prints, exits, aborts or keeps global state. Functions return a status; with an error struct they also
+ * leave one sentence that says what was found and what was expected. Every struct below is valid when zeroed ("= {0}"
+ * means the defaults); reserved members must be zero.
+ */
+#ifndef VITRT_H
+#define VITRT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define VITRT_VERSION_MAJOR 0
+#define VITRT_VERSION_MINOR 1
+#define VITRT_VERSION_PATCH 0
+#define VITRT_VERSION (VITRT_VERSION_MAJOR * 10000 + VITRT_VERSION_MINOR * 100 + VITRT_VERSION_PATCH)
+
+#if defined(_WIN32) && defined(VITRT_SHARED)
+#ifdef VITRT_BUILDING
+#define VITRT_API __declspec(dllexport)
+#else
+#define VITRT_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define VITRT_API __attribute__((visibility("default")))
+#else
+#define VITRT_API
+#endif
+
+#if defined(__GNUC__)
+#define VITRT_NODISCARD __attribute__((warn_unused_result))
+#else
+#define VITRT_NODISCARD
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status and errors ------------------------------------------------------------------------------------------ */
+
+typedef enum vitrt_status {
+    VITRT_OK = 0,
+    VITRT_EINVAL,       /* an argument of the call is wrong */
+    VITRT_ENOMEM,       /* the allocator returned NULL */
+    VITRT_EIO,          /* a file cannot be opened or read */
+    VITRT_EFORMAT,      /* a file's content is malformed or contradicts itself */
+    VITRT_EUNSUPPORTED, /* well formed, but not something this version can run */
+    VITRT_ELIMIT,       /* over a limit that an option or this header states */
+    VITRT_ESTATE,       /* not possible now: for example a session used in a forked child */
+    VITRT_EIMAGE        /* some images of a batch failed, the others have results; see vitrt_image_status */
+} vitrt_status;
+
+/* One complete sentence, cut at the buffer's end if need be, always terminated. */
+typedef struct vitrt_error {
+    vitrt_status status;
+    char message[508];
+} vitrt_error;
+
+/* The version of the library at run time, as VITRT_VERSION. */
+VITRT_API int vitrt_version(void);
+
+/* A constant name such as "VITRT_EFORMAT"; "unknown" for values outside the enum. */
+VITRT_API const char *vitrt_status_name(vitrt_status status);
+
+/* ---- Allocator, logger, threads --------------------------------------------------------------------------------- */
+
+/* All members or none. alloc returns at least size bytes aligned to align (a power of two >= 8) or NULL, free takes what
+ * alloc returned with the same size and align. Called from the thread that calls into the library; must be thread-safe
+ * when several threads do. Must outlive every object made with it. */
+typedef struct vitrt_allocator {
+    void *(*alloc)(void *user, size_t size, size_t align);
+    void (*free)(void *user, void *ptr, size_t size, size_t align);
+    void *user;
+} vitrt_allocator;
+
+/* Notes on unusual but legal input (an ignored tensor, positions resized). One sentence, no newline. Thread-safe as above. */
+typedef struct vitrt_logger {
+    void (*log)(void *user, const char *message);
+    void *user;
+} vitrt_logger;
+
+/* The caller's own thread pool. Must call task(arg, i) once for every i < n, in any order, on any threads, and return
+ * when all have returned. */
+typedef void (*vitrt_task)(void *arg, size_t i);
+typedef void (*vitrt_parallel_for)(void *user, size_t n, vitrt_task task, void *arg);
+
+/* ---- Models ----------------------------------------------------------------------------------------------------- */
+
+typedef struct vitrt_model vitrt_model;
+
+/* vitrt_model_options.flags */
+#define VITRT_MODEL_COPY_BUFFERS 1u /* open_memory: copy the buffers instead of referring to them */
+
+typedef struct vitrt_model_options {
+    const vitrt_allocator *allocator; /* NULL: malloc; copied */
+    const vitrt_logger *logger;       /* NULL: silent; copied */
+    uint32_t flags;
+    uint32_t reserved32;
+    const void *reserved[4];
+} vitrt_model_options;
+
+/* A file given from memory: name as it would stand in the folder ("config.json", "model.safetensors", ...). */
+typedef struct vitrt_buffer {
+    const char *name;
+    const void *data;
+    size_t size;
+} vitrt_buffer;
+
+/* Opens a checkpoint folder (UTF-8 path): config.json (Hugging Face or timm), model.safetensors or
+ * model.safetensors.index.json with its shards, and preprocessor_config.json if there is one. Reads the configuration
+ * and checks every tensor's type and shape; weights are read, checked to be finite and packed when the first session
+ * needs them, so the folder must stay as it is until then.
+ * options may be NULL. *out is NULL on failure. Free with vitrt_model_free. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open(const char *path, const vitrt_model_options *options, vitrt_model **out,
+                                                       vitrt_error *err);
+
+/* The same from memory. The buffers must outlive the model unless VITRT_MODEL_COPY_BUFFERS is set. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count,
+                                                              const vitrt_model_options *options, vitrt_model **out,
+                                                              vitrt_error *err);
+
+/* Sessions keep what they need of a model alive: it may be freed before them. NULL is allowed. */
+VITRT_API void vitrt_model_free(vitrt_model *model);
+
+typedef struct vitrt_model_info {
+    const char *family;         /* "vit", "deit", "dinov2", ...; lives as long as the model, as all strings here */
+    const char *architecture;   /* the checkpoint's own name, such as "ViTForImageClassification" */
+    uint64_t parameters;        /* number of weights */
+    uint64_t weight_bytes;      /* their size as stored */
+    uint32_t height, width;     /* default input size after preprocessing */
+    uint32_t channels;          /* of the input: 3 */
+    uint32_t blocks;            /* transformer blocks; taps are "block.0" .. */
+    uint32_t dim;               /* channels of the features */
+    uint32_t classes;           /* 0: no classification head */
+    uint32_t size_multiple[2];  /* height and width must be multiples of these */
+    uint32_t reserved[8];
+} vitrt_model_info;
+
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_get_info(const vitrt_model *model, vitrt_model_info *info);
+
+/* The label of a class (UTF-8, from the config), or NULL if there is none. Lives as long as the model. */
+VITRT_API const char *vitrt_model_label(const vitrt_model *model, uint32_t class_index);
+
+/* ---- Sessions --------------------------------------------------------------------------------------------------- */
+
+typedef struct vitrt_session vitrt_session;
+
+typedef enum vitrt_precision {
+    VITRT_PRECISION_DEFAULT = 0, /* the model's own; f32 for float checkpoints */
+    VITRT_PRECISION_F32
+} vitrt_precision;
+
+typedef struct vitrt_session_options {
+    int32_t threads;          /* 0: as many as affinity and cgroup quota give; otherwise that many, 1..256 */
+    vitrt_precision precision;
+    uint32_t height, width;   /* input size; 0: the model's default. Resize and crop of the preprocessing scale with it. */
+    uint32_t max_batch;       /* largest number of images in one run; 0: 1 */
+    uint32_t max_image_side;  /* largest width and height of a source image; 0: 16384 */
+    const char *const *outputs; /* names of the outputs, copied; NULL: "logits", or "features" without a head */
+    size_t output_count;
+    vitrt_parallel_for parallel_for; /* NULL: a pool of the session's own; otherwise threads says how wide it is */
+    void *parallel_user;
+    const vitrt_allocator *allocator; /* NULL: the model's */
+    const void *reserved[6];
+} vitrt_session_options;
+
+/* Names of outputs, per image:
+ *   "logits"    [1, classes]   before softmax
+ *   "embedding" [1, dim]       what the head sees (pooled)
+ *   "features"  [tokens, dim]  all tokens after the final norm, class and register tokens first
+ *   "block.K"   [tokens, dim]  output of block K
+ *   "pixels"    [height * width, 3] the preprocessed input
+ * What is not asked for is not computed. options may be NULL. Free with vitrt_session_free. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_create(const vitrt_model *model, const vitrt_session_options *options,
+                                                           vitrt_session **out, vitrt_error *err);
+
+VITRT_API void vitrt_session_free(vitrt_session *session);
+
+typedef struct vitrt_session_info {
+    uint32_t height, width;        /* input size */
+    uint32_t max_batch;
+    uint32_t threads;
+    uint64_t packed_bytes;         /* weights in the kernels' layout, shared by all sessions of the model */
+    uint64_t arena_bytes;          /* activations and scratch of this session */
+    uint64_t macs_per_image;       /* multiply-adds of linear layers, convolutions and attention */
+    uint64_t reserved[8];
+} vitrt_session_info;
+
+/* What a session with these options would cost, without packing a weight or taking its arena. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_measure(const vitrt_model *model, const vitrt_session_options *options,
+                                                            vitrt_session_info *info, vitrt_error *err);
+
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_get_info(const vitrt_session *session, vitrt_session_info *info);
+
+/* Writes what runs (CPU bundle, kernel of every step, threads, bytes, multiply-adds) as text, at most size bytes with the
+ * terminator. Returns the length of the whole text without terminator; buf may be NULL when size is 0. */
+VITRT_API size_t vitrt_describe(const vitrt_session *session, char *buf, size_t size);
+
+/* ---- Images ----------------------------------------------------------------------------------------------------- */
+
+typedef enum vitrt_format {
+    VITRT_FORMAT_RGB8 = 0,
+    VITRT_FORMAT_BGR8,
+    VITRT_FORMAT_RGBA8, /* alpha is dropped, as Pillow's convert("RGB") does */
+    VITRT_FORMAT_BGRA8,
+    VITRT_FORMAT_GREY8, /* replicated */
+    VITRT_FORMAT_F32    /* [height, width, 3] already resized and normalised: exactly the session's input size */
+} vitrt_format;
+
+typedef struct vitrt_image {
+    const void *data;       /* top row first; only read */
+    uint32_t width, height;
+    size_t stride;          /* bytes from row to row; 0: rows are packed */
+    vitrt_format format;
+    uint32_t reserved32;
+    const void *reserved[4]; /* used by decoded images */
+} vitrt_image;
+
+/* vitrt_decode_options.flags */
+#define VITRT_DECODE_EXIF_ORIENTATION 1u /* turn and mirror as the EXIF orientation tag of a JPEG says */
+
+typedef struct vitrt_decode_options {
+    uint32_t max_side;   /* largest width and height; 0: 16384 */
+    uint32_t flags;
+    uint64_t max_bytes;  /* of memory at any time; 0: 1 GiB */
+    const vitrt_allocator *allocator; /* NULL: malloc */
+    const void *reserved[4];
+} vitrt_decode_options;
+
+/* Decodes JPEG, PNG or BMP bytes to RGB8 as Pillow's convert("RGB") would (grey replicated, palette looked up, alpha
+ * dropped, 16-bit samples by their high byte). Free with vitrt_image_free. options may be NULL. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_decode(const void *bytes, size_t size, const vitrt_decode_options *options,
+                                                         vitrt_image *out, vitrt_error *err);
+
+/* The same from a file (UTF-8 path). */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_open(const char *path, const vitrt_decode_options *options, vitrt_image *out,
+                                                       vitrt_error *err);
+
+/* Frees a decoded image and zeroes the struct; does nothing to an image that was filled in by hand. NULL is allowed. */
+VITRT_API void vitrt_image_free(vitrt_image *image);
+
+/* ---- Running ---------------------------------------------------------------------------------------------------- */
+
+typedef enum vitrt_type { VITRT_TYPE_F32 = 0, VITRT_TYPE_I32, VITRT_TYPE_U8 } vitrt_type;
+
+/* One output of a run for the whole batch: image i owns rows offsets[i] .. offsets[i + 1] of a [offsets[n], columns]
+ * matrix. An image that failed owns no rows. */
+typedef struct vitrt_output {
+    void *buffer;          /* in: the caller's own memory to fill, or NULL */
+    size_t buffer_bytes;   /* in: its size */
+    const char *name;      /* out, as all below */
+    const void *data;      /* buffer, or the session's memory, valid until its next run or its end */
+    const size_t *offsets; /* [n + 1] rows; the session's memory */
+    size_t columns;
+    vitrt_type type;
+    uint32_t map_height, map_width; /* of the patch grid, when the rows end with one; else 0 */
+    uint32_t reserved[5];
+} vitrt_output;
+
+/* Runs n images (1..max_batch). outputs has one element for each output of the session, in the order they were asked for
+ * in; NULL when they are fetched later with vitrt_session_output. Allocates nothing. The floating-point environment of the
+ * caller is saved, set to the default and restored; results have the same bits for every thread count, batch and
+ * position in the batch.
+ * VITRT_EIMAGE: at least one image failed (err names the first); the others have results. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_run(vitrt_session *session, const vitrt_image *images, size_t n,
+                                                vitrt_output *outputs, vitrt_error *err);
+
+/* The status of image i of the last run, and its sentence in err (may be NULL). VITRT_EINVAL if there was no such image. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_status(const vitrt_session *session, size_t i, vitrt_error *err);
+
+VITRT_API size_t vitrt_session_output_count(const vitrt_session *session);
+
+/* Output number i of the last run, without a caller's buffer. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_output(const vitrt_session *session, size_t i, vitrt_output *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
