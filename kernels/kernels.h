@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernels: one function type per kernel, which is its contract; every implementation and every test declares from it.
+ *
+ * Common rules. No allocation, no threads, no libm. Nothing outside the stated ranges is read or written, no alignment is needed
+ * unless stated. n = 0 (or m = 0) does nothing. Results do not depend on alignment or position, and all implementations give the same
+ * bits: products are accumulated by one chain of fused multiply-adds in ascending k, reductions over a row use 16 lanes (lane i takes the
+ * elements whose index is i modulo 16, in ascending order) that are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence
+ * of fma operations everywhere.
+ */
+#ifndef VT_KERNELS_H
+#define VT_KERNELS_H
+
+#include "cpu.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Matrix product of one register tile over packed weights ---- */
+
+/* c[i, j] = sum over k of a[i, k] * b[k, j]  (+ bias[j]) (+ residual[i, j]),  i < m <= mr, j < n <= nr.
+ * a: rows of length k, lda elements apart. b: one packed panel [k][nr], padded with zeros behind column n, 64-byte aligned.
+ * bias: [nr], padded (all nr are read), or NULL. residual: rows ldr apart, only n columns are read, or NULL; it may be c itself.
+ * c: rows ldc apart, only n columns are written. k = 0 yields bias + residual. The sum is rounded once per step of k; then bias is added, then
+ * residual. */
+typedef void vt_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, const float *bias,
+                            const float *residual, size_t ldr, float *c, size_t ldc);
+
+/* Packs rows of a weight matrix: panel[kk * nr + j] = w[j * ldw + kk] for j < n <= nr, kk < k; zeros for j >= n. This is also how keys are packed for
+ * the scores of attention. */
+typedef void vt_pack_rows_f32_fn(size_t n, size_t k, const float *w, size_t ldw, float *panel);
+
+/* Packs columns: panel[kk * nr + j] = v[kk * ldv + j] for j < n <= nr, kk < k; zeros for j >= n. How values are packed in attention. */
+typedef void vt_pack_columns_f32_fn(size_t n, size_t k, const float *v, size_t ldv, float *panel);
+
+struct vt_gemm_f32 {
+    vt_gemm_f32_fn *tile;
+    vt_pack_rows_f32_fn *pack_rows;
+    vt_pack_columns_f32_fn *pack_columns;
+    size_t mr, nr;
+    const char *name; /* such as "gemm_f32_6x16_avx2", for vitrt_describe */
+};
+
+/* ---- Element-wise ---- */
+
+/* y[i] = act(x[i]). x == y allowed, other overlap not. NaN in, NaN out.
+ * gelu (erf form): |error| <= 2e-7 * max(1, |x|). gelu_tanh, quick_gelu (x * sigmoid(1.702 x)), silu, relu likewise. */
+enum vt_activation { VT_ACT_NONE, VT_ACT_GELU, VT_ACT_GELU_TANH, VT_ACT_QUICK_GELU, VT_ACT_SILU, VT_ACT_RELU, VT_ACT_TANH, VT_ACT_COUNT };
+typedef void vt_activation_f32_fn(size_t n, const float *x, float *y);
+
+/* y[i] = x[i] * scale[i] + (residual ? residual[i] : 0), product and sum rounded once. y may be x or residual. */
+typedef void vt_scale_add_f32_fn(size_t n, const float *x, const float *scale, const float *residual, float *y);
+
+/* y[i] = a[i] + b[i] ; y[i] = a[i] * b[i]. y may be a or b. */
+typedef void vt_binary_f32_fn(size_t n, const float *a, const float *b, float *y);
+
+/* y[i] = a * x[i] + y[i], rounded once. For pooling. */
+typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
+
+/* ---- Rows ---- */
+
+/* y = (x - mean) / sqrt(var + eps) * gamma + beta over a row of n; mean and biased variance in two passes. x == y allowed. gamma, beta: [n]. */
+typedef void vt_layer_norm_f32_fn(size_t n, const float *x, const float *gamma, const float *beta, float eps, float *y);
+
+/* y[i] = exp(scale * (x[i] - max x)), returns the sum of y. scale > 0. x == y allowed. n = 0 returns 0. |relative error of exp| <= 2 ulp. */
+typedef float vt_softmax_f32_fn(size_t n, float scale, const float *x, float *y);
+
+/* ---- Conversions of stored weights (exact) ---- */
+typedef void vt_f16_to_f32_fn(size_t n, const uint16_t *x, float *y);
+typedef void vt_bf16_to_f32_fn(size_t n, const uint16_t *x, float *y);
+
+struct vt_kernels {
+    struct vt_gemm_f32 gemm_f32;
+    vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
+    vt_scale_add_f32_fn *scale_add_f32;
+    vt_binary_f32_fn *add_f32, *mul_f32;
+    vt_axpy_f32_fn *axpy_f32;
+    vt_layer_norm_f32_fn *layer_norm_f32;
+    vt_softmax_f32_fn *softmax_f32;
+    vt_f16_to_f32_fn *f16_to_f32;
+    vt_bf16_to_f32_fn *bf16_to_f32;
+    const char *bundle; /* name of the best bundle in use: "ref", "avx2", ... */
+};
+
+/* Fills the table for a CPU with these features: a pure function of its argument. */
+void vt_kernels_init(struct vt_kernels *k, unsigned cpu);
+
+#endif

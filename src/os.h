@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything the operating system gives us: files, threads, processor count, clock, locale-independent numbers. The only place
+ * with platform code outside kernels/ (CPU features are in kernels/cpu.h). */
+#ifndef VT_OS_H
+#define VT_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Files: opened read-only, closed on exec; paths are UTF-8 ---- */
+typedef struct vt_file { intptr_t handle; } vt_file; /* valid handle: >= 0 */
+#define VT_FILE_NONE ((vt_file){ -1 })
+
+/* False: cannot be opened (or is a directory); *reason then is a constant or per-thread text such as "No such file or directory". */
+bool vt_file_open(const char *path, vt_file *file, uint64_t *size, const char **reason);
+/* Reads exactly n bytes at offset; false on error or early end. Thread-safe: no file position is shared. */
+bool vt_file_read(vt_file file, uint64_t offset, void *dst, size_t n);
+void vt_file_close(vt_file file); /* VT_FILE_NONE is allowed */
+bool vt_is_directory(const char *path);
+
+/* ---- Threads ---- */
+typedef struct vt_mutex { void *opaque[8]; } vt_mutex; /* storage for the platform's object; checked at compile time */
+typedef struct vt_cond { void *opaque[8]; } vt_cond;
+typedef struct vt_thread { uintptr_t opaque; } vt_thread;
+
+bool vt_mutex_init(vt_mutex *m);
+void vt_mutex_destroy(vt_mutex *m);
+void vt_mutex_lock(vt_mutex *m);
+void vt_mutex_unlock(vt_mutex *m);
+bool vt_cond_init(vt_cond *c);
+void vt_cond_destroy(vt_cond *c);
+void vt_cond_wait(vt_cond *c, vt_mutex *m);
+void vt_cond_broadcast(vt_cond *c);
+/* Runs fn(arg) on a new thread with all signals blocked, so that the host's handlers never run on ours. */
+bool vt_thread_start(vt_thread *t, void (*fn)(void *arg), void *arg);
+void vt_thread_join(vt_thread t);
+
+/* Processors this process may use: the smaller of its affinity mask and its cgroup (v1, v2) CPU quota rounded up; >= 1. */
+unsigned vt_processor_count(void);
+
+/* Identifies the process, to notice a fork. */
+uint64_t vt_process_id(void);
+
+/* ---- Numbers, independent of LC_NUMERIC ---- */
+
+/* Correctly rounded value of the JSON number s[0..n) (already checked to be one), '.' as the decimal point whatever the locale.
+ * False: no memory or longer than 64 characters. */
+bool vt_parse_double(const char *s, size_t n, double *value);
+
+#endif
