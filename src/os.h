@@ -39,6 +39,10 @@ void vt_thread_join(vt_thread t);
 /* Processors this process may use: the smaller of its affinity mask and its cgroup (v1, v2) CPU quota rounded up; >= 1. */
 unsigned vt_processor_count(void);
 
+/* The part of it that a test can check: the quota, rounded up, for a text like /proc/self/cgroup and the folder where cgroups
+ * are mounted. UINT_MAX: no limit. */
+unsigned vt_cgroup_processors(const char *membership, const char *mount);
+
 /* Identifies the process, to notice a fork. */
 uint64_t vt_process_id(void);
 
