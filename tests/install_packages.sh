@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian packages that are missing for a purpose. The one place that knows their names.
+#
+#   tests/install_packages.sh build     what the library and its examples need
+#   tests/install_packages.sh fast      and what the tests need
+#   tests/install_packages.sh slow      and sanitizers, fuzzing, other processors
+set -euo pipefail
+
+build=(cmake make gcc libc6-dev libstb-dev libjsmn-dev)
+fast=("${build[@]}" g++ libcmocka-dev pkgconf python3-minimal)
+slow=("${fast[@]}" clang libclang-rt-14-dev llvm qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+
+case ${1:-} in
+    build) wanted=("${build[@]}") ;;
+    fast) wanted=("${fast[@]}") ;;
+    slow) wanted=("${slow[@]}") ;;
+    *) sed -n '3,7p' "$0"; exit 2 ;;
+esac
+
+if ! command -v apt-get >/dev/null; then
+    echo "This is not a Debian system: please see to it that these are installed: ${wanted[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "Please install as root: apt-get install ${missing[*]}" >&2; exit 1; }
+    as_root=(sudo)
+fi
+echo "Installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+{
+    "${as_root[@]}" apt-get -o DPkg::Lock::Timeout=120 update -q &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -qy \
+        --no-install-recommends "${missing[@]}"
+} >"$log" 2>&1 </dev/null || { cat "$log" >&2; exit 1; }
