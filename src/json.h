@@ -18,17 +18,22 @@ typedef struct vt_json {
     size_t index; /* of the token */
 } vt_json;
 
-/* file names the text in errors. Depth is limited (64), so is the number of tokens (by the length of the text). Duplicate keys: the last one
- * counts, as in Python. Free with vt_json_free. */
+#define VT_JSON_MAX_DEPTH 64
+
+/* file names the text in errors. Nesting over VT_JSON_MAX_DEPTH is VITRT_EFORMAT, more than 4 Mi tokens (20 bytes each) are VITRT_ELIMIT.
+ * Duplicate keys: the last one counts, as in Python. Free with vt_json_free. */
 vitrt_status vt_json_parse(const vitrt_allocator *a, const char *file, const char *text, size_t size, struct vt_json_document **out,
                            vitrt_error *err);
 void vt_json_free(struct vt_json_document *document); /* NULL is allowed */
+
+/* The first step of parsing: is text[0..size), which a terminator must follow, a JSON document, and of how many tokens (values and keys)? */
+vitrt_status vt_json_check(const char *file, const char *text, size_t size, size_t *tokens, vitrt_error *err);
 
 vt_json vt_json_root(const struct vt_json_document *document);
 enum vt_json_type vt_json_type(vt_json v);
 size_t vt_json_count(vt_json v);                 /* members of an object, elements of an array, else 0 */
 vt_json vt_json_get(vt_json object, const char *key);
-vt_json vt_json_at(vt_json array, size_t i);     /* O(1) amortised when walked in order is not needed; see next */
+vt_json vt_json_at(vt_json array, size_t i);     /* linear in i: walk with an iterator instead */
 
 /* Walks an object or array: it = vt_json_first(v); vt_json_type(it.value) != VT_JSON_NONE; vt_json_next(&it). key is the raw (still escaped) key
  * text for objects, NULL for arrays. */
@@ -40,6 +45,7 @@ typedef struct vt_json_iterator {
 } vt_json_iterator;
 vt_json_iterator vt_json_first(vt_json v);
 void vt_json_next(vt_json_iterator *it);
+vt_json vt_json_key(const vt_json_iterator *it); /* the key as a string value, to compare or copy it with its escapes resolved */
 
 /* Value of a scalar. False: another type, or out of the target's range. */
 bool vt_json_to_u64(vt_json v, uint64_t *out);   /* an integer without sign, fraction or exponent; also 12.0 */
