@@ -23,6 +23,7 @@ struct vt_tensor {
     uint32_t rank;
     uint64_t shape[VT_MAX_RANK];   /* every extent may be 0 */
     uint64_t count;                /* product of shape */
+    uint64_t bytes;                /* in the file */
     uint32_t shard;                /* index of the file it lies in */
     uint64_t offset;               /* of its first byte in that file */
     const struct vt_tensor *scale; /* "<name>_scale", F32 [shape[0]], of an I8 tensor of rank >= 2; else NULL */
