@@ -13,6 +13,7 @@
 #include "json.h"
 
 #define VT_MAX_RANK 8
+#define VT_SCRATCH_BYTES ((size_t)64 << 10) /* least scratch of vt_checkpoint_read_rows */
 
 enum vt_dtype { VT_F32, VT_F16, VT_BF16, VT_I8, VT_OTHER /* legal in the file, not readable as numbers */ };
 
@@ -45,8 +46,12 @@ size_t vt_checkpoint_tensor_count(const struct vt_checkpoint *c);
 const struct vt_tensor *vt_checkpoint_tensor(const struct vt_checkpoint *c, size_t i); /* sorted by name */
 const struct vt_tensor *vt_checkpoint_find(const struct vt_checkpoint *c, const char *name); /* binary search; NULL */
 
+/* The file that a tensor lies in. */
+struct vt_source;
+const struct vt_source *vt_checkpoint_source(const struct vt_checkpoint *c, const struct vt_tensor *t);
+
 /* Reads rows [row, row + rows) of the tensor seen as [shape[0], count / shape[0]] (a vector or scalar: [count, 1]) as f32 into dst. I8 rows are
- * multiplied by their scale. scratch of scratch_bytes (>= 64 KiB) holds raw bytes in between: no allocation. Values are converted exactly;
+ * multiplied by their scale. scratch of scratch_bytes (>= VT_SCRATCH_BYTES, from vt_alloc) holds raw bytes in between: no allocation. Values are converted exactly;
  * a NaN or infinity is VITRT_EFORMAT and names tensor and index. Thread-safe. */
 vitrt_status vt_checkpoint_read_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row, uint64_t rows, float *dst,
                                      void *scratch, size_t scratch_bytes, vitrt_error *err);

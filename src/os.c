@@ -107,6 +107,12 @@ bool vt_is_directory(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool vt_file_exists(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR); /* lstat: a dangling link is there */
+}
+
 /* ---- Threads ---- */
 
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(vt_mutex), "vt_mutex is too small");

@@ -18,6 +18,7 @@ bool vt_file_open(const char *path, vt_file *file, uint64_t *size, const char **
 bool vt_file_read(vt_file file, uint64_t offset, void *dst, size_t n);
 void vt_file_close(vt_file file); /* VT_FILE_NONE is allowed */
 bool vt_is_directory(const char *path);
+bool vt_file_exists(const char *path); /* also true for what cannot be opened, so that it is not taken for missing */
 
 /* ---- Threads ---- */
 typedef struct vt_mutex { void *opaque[8]; } vt_mutex; /* storage for the platform's object; checked at compile time */

@@ -93,6 +93,12 @@ bool vt_is_directory(const char *path)
     return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY);
 }
 
+bool vt_file_exists(const char *path)
+{
+    wchar_t wide[MAX_PATH];
+    return to_wide(path, wide) && GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES;
+}
+
 /* ---- Threads ---- */
 
 _Static_assert(sizeof(SRWLOCK) <= sizeof(vt_mutex), "vt_mutex is too small");

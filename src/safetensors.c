@@ -10,16 +10,6 @@
 #define MAX_HEADER UINT64_C(100000000)
 #define NAME "%.160s" /* a name may fill the whole message otherwise */
 
-vitrt_status vt_source_read(const struct vt_source *s, uint64_t offset, void *dst, size_t n, vitrt_error *err)
-{
-    if (n && s->data)
-        memcpy(dst, s->data + offset, n);
-    else if (n && !vt_file_read(s->file, offset, dst, n))
-        return vt_err(err, VITRT_EIO, "%s: cannot read %zu bytes at %" PRIu64 ", the file had %" PRIu64 " bytes when it was opened",
-                      s->label, n, offset, s->size);
-    return VITRT_OK;
-}
-
 /* ---- Lists of tensors ---- */
 
 void vt_tensor_list_free(const vitrt_allocator *a, struct vt_tensor_list *list)

@@ -10,18 +10,7 @@
 #define VT_SAFETENSORS_H
 
 #include "checkpoint.h"
-#include "os.h"
-
-/* The bytes of one file, on disk or in memory. */
-struct vt_source {
-    char *label;               /* the path, or the buffer's name: for messages */
-    uint64_t size;
-    const unsigned char *data; /* NULL: on disk */
-    vt_file file;
-};
-
-/* Copies n bytes at offset to dst; the caller has checked offset + n against size. VITRT_EIO if the file has become shorter. Thread-safe. */
-vitrt_status vt_source_read(const struct vt_source *s, uint64_t offset, void *dst, size_t n, vitrt_error *err);
+#include "source.h"
 
 struct vt_tensor_list {
     struct vt_tensor *items; /* owns the names */

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens a checkpoint: finds its files, parses its documents, collects its tensors; see checkpoint.h. How rows are read is in
+ * checkpoint_read.c.
+ */
+#include "checkpoint.h"
+
+#include "safetensors.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_DOCUMENT (UINT64_C(64) << 20) /* of config.json, preprocessor_config.json and the index */
+#define MAX_SHARDS 4096
+#define NAME "%.160s"
+
+#define CONFIG "config.json"
+#define PREPROCESSOR "preprocessor_config.json"
+#define WEIGHTS "model.safetensors"
+#define INDEX "model.safetensors.index.json"
+#define PICKLE "pytorch_model.bin"
+#define SCALE_SUFFIX "_scale"
+
+struct vt_checkpoint {
+    vitrt_allocator allocator;
+    char *path;
+    struct vt_json_document *config, *preprocessor;
+    struct vt_source *shards;
+    size_t shard_count, shard_capacity;
+    bool copy_buffers;
+    struct vt_tensor_list tensors; /* sorted by name */
+};
+
+/* Parses a file whose root must be an object. */
+static vitrt_status read_document(const vitrt_allocator *a, const struct vt_origin *o, const char *name, struct vt_json_document **out,
+                                  vitrt_error *err)
+{
+    struct vt_source s;
+    char *text = NULL;
+    vitrt_status st = vt_source_open(a, o, name, false, &s, err);
+    if (st)
+        return st;
+    const size_t size = s.size > MAX_DOCUMENT ? 0 : (size_t)s.size;
+    if (s.size > MAX_DOCUMENT) {
+        st = vt_err(err, VITRT_ELIMIT, "%s: %" PRIu64 " bytes, at most %" PRIu64 " can be read", s.label, s.size, MAX_DOCUMENT);
+        goto done;
+    }
+    text = vt_alloc(a, size);
+    if (size && !text) {
+        st = vt_err_memory(err, size, s.label);
+        goto done;
+    }
+    st = vt_source_read(&s, 0, text, size, err);
+    if (!st)
+        st = vt_json_parse(a, s.label, text, size, out, err);
+    if (!st && vt_json_type(vt_json_root(*out)) != VT_JSON_OBJECT) {
+        st = vt_err(err, VITRT_EFORMAT, "%s: the document is not an object", s.label);
+        vt_json_free(*out);
+        *out = NULL;
+    }
+done:
+    vt_free(a, text, size);
+    vt_source_close(a, &s);
+    return st;
+}
+
+/* Opens a safetensors file as the next shard and reads its tensors. */
+static vitrt_status open_shard(struct vt_checkpoint *c, const struct vt_origin *o, const char *name, struct vt_tensor_list *tensors,
+                               vitrt_error *err)
+{
+    const vitrt_allocator *a = &c->allocator;
+    if (c->shard_count == MAX_SHARDS)
+        return vt_err(err, VITRT_ELIMIT, "%s: more than %d weight files", o->path, MAX_SHARDS);
+    if (!vt_grow(a, (void **)&c->shards, &c->shard_capacity, c->shard_count + 1, sizeof *c->shards))
+        return vt_err_memory(err, (c->shard_count + 1) * sizeof *c->shards, "the list of weight files");
+    vitrt_status st = vt_source_open(a, o, name, c->copy_buffers, &c->shards[c->shard_count], err);
+    if (st)
+        return st;
+    c->shard_count++;
+    return vt_safetensors_read(a, &c->shards[c->shard_count - 1], (uint32_t)(c->shard_count - 1), tensors, err);
+}
+
+/* ---- Sharded checkpoints ---- */
+
+/* A line of the index's weight_map: a tensor and the file it lies in. */
+struct entry {
+    char *name, *file;
+};
+
+struct entry_list {
+    struct entry *items;
+    size_t count, capacity;
+};
+
+static void free_entries(const vitrt_allocator *a, struct entry_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        vt_free(a, list->items[i].name, vt_strsize(list->items[i].name));
+        vt_free(a, list->items[i].file, vt_strsize(list->items[i].file));
+    }
+    vt_free(a, list->items, list->capacity * sizeof *list->items);
+}
+
+static int compare_entries(const void *x, const void *y)
+{
+    const struct entry *a = x, *b = y;
+    const int files = strcmp(a->file, b->file);
+    return files ? files : strcmp(a->name, b->name);
+}
+
+/* A name that stays inside of the folder, on every system. */
+static bool is_plain_file_name(const char *s)
+{
+    for (const char *p = s; *p; p++)
+        if (*p == '/' || *p == '\\' || *p == ':' || (unsigned char)*p < 0x20)
+            return false;
+    return *s && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+}
+
+static vitrt_status read_weight_map(const vitrt_allocator *a, const char *label, vt_json map, struct entry_list *list,
+                                    vitrt_error *err)
+{
+    if (vt_json_type(map) != VT_JSON_OBJECT)
+        return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": weight_map is missing or not an object", label);
+    for (vt_json_iterator it = vt_json_first(map); it.left; vt_json_next(&it)) {
+        if (vt_json_type(it.value) != VT_JSON_STRING)
+            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": the file of tensor %.*s is not a string", label,
+                          (int)(it.key_size < 160 ? it.key_size : 160), it.key);
+        if (!vt_grow(a, (void **)&list->items, &list->capacity, list->count + 1, sizeof *list->items))
+            return vt_err_memory(err, (list->count + 1) * sizeof *list->items, "the list of tensors");
+        struct entry *e = &list->items[list->count++];
+        e->name = vt_json_dup_string(a, vt_json_key(&it));
+        e->file = vt_json_dup_string(a, it.value);
+        if (!e->name || !e->file)
+            return vt_err_memory(err, it.key_size, "the name of a tensor");
+        if (!is_plain_file_name(e->file))
+            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": tensor " NAME " lies in '%.100s', expected a plain file name", label,
+                          e->name, e->file);
+    }
+    if (list->count)
+        qsort(list->items, list->count, sizeof *list->items, compare_entries);
+    return VITRT_OK;
+}
+
+/* Moves the tensors that entries (all of one file, sorted) name out of the file's sorted list. */
+static vitrt_status take_tensors(struct vt_checkpoint *c, const struct entry *entries, size_t count, struct vt_tensor_list *from,
+                                 vitrt_error *err)
+{
+    if (!vt_grow(&c->allocator, (void **)&c->tensors.items, &c->tensors.capacity, c->tensors.count + count, sizeof *from->items))
+        return vt_err_memory(err, (c->tensors.count + count) * sizeof *from->items, "the list of tensors");
+    size_t next = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct entry *e = &entries[i];
+        if (i && strcmp(e->name, entries[i - 1].name) == 0)
+            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": tensor " NAME " is there twice", c->path, e->name);
+        while (next < from->count && strcmp(from->items[next].name, e->name) < 0)
+            next++;
+        if (next == from->count || strcmp(from->items[next].name, e->name) != 0)
+            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": tensor " NAME " is not in %.100s, where it should be", c->path, e->name,
+                          e->file);
+        c->tensors.items[c->tensors.count++] = from->items[next];
+        from->items[next++].name = NULL;
+    }
+    return VITRT_OK;
+}
+
+static vitrt_status open_sharded(struct vt_checkpoint *c, const struct vt_origin *o, vitrt_error *err)
+{
+    const vitrt_allocator *a = &c->allocator;
+    struct vt_json_document *index = NULL;
+    struct entry_list entries = { 0 };
+    vitrt_status st = read_document(a, o, INDEX, &index, err);
+    if (st)
+        return st;
+    st = read_weight_map(a, c->path, vt_json_get(vt_json_root(index), "weight_map"), &entries, err);
+    for (size_t i = 0, n = 0; !st && i < entries.count; i += n) {
+        const struct entry *e = &entries.items[i];
+        for (n = 1; i + n < entries.count && strcmp(e[n].file, e->file) == 0;)
+            n++;
+        struct vt_tensor_list tensors = { 0 };
+        st = open_shard(c, o, e->file, &tensors, err);
+        if (!st)
+            st = take_tensors(c, e, n, &tensors, err);
+        vt_tensor_list_free(a, &tensors);
+    }
+    if (!st)
+        st = vt_tensor_list_sort(&c->tensors, c->path, err);
+    free_entries(a, &entries);
+    vt_json_free(index);
+    return st;
+}
+
+/* ---- Opening ---- */
+
+/* Finds the scale of every tensor that needs one. */
+static vitrt_status link_scales(struct vt_checkpoint *c, vitrt_error *err)
+{
+    const vitrt_allocator *a = &c->allocator;
+    for (size_t i = 0; i < c->tensors.count; i++) {
+        struct vt_tensor *t = &c->tensors.items[i];
+        if (t->dtype != VT_I8 || t->rank < 2)
+            continue;
+        const size_t n = strlen(t->name);
+        char *name = vt_alloc(a, n + sizeof SCALE_SUFFIX);
+        if (!name)
+            return vt_err_memory(err, n + sizeof SCALE_SUFFIX, "the name of a tensor");
+        memcpy(name, t->name, n);
+        memcpy(name + n, SCALE_SUFFIX, sizeof SCALE_SUFFIX);
+        const struct vt_tensor *scale = vt_checkpoint_find(c, name);
+        vt_free(a, name, n + sizeof SCALE_SUFFIX);
+        if (!scale)
+            return vt_err(err, VITRT_EFORMAT, "%s: tensor " NAME " is I8 and has no scale, expected a tensor of its name with "
+                          SCALE_SUFFIX " appended", c->path, t->name);
+        if (scale->dtype != VT_F32 || scale->rank != 1 || scale->shape[0] != t->shape[0])
+            return vt_err(err, VITRT_EFORMAT,
+                          "%s: tensor " NAME ": %s of rank %u and %" PRIu64 " elements, expected the F32 scales [%" PRIu64 "] of an I8 tensor",
+                          c->path, scale->name, scale->dtype_name, scale->rank, scale->count, t->shape[0]);
+        t->scale = scale;
+    }
+    return VITRT_OK;
+}
+
+static vitrt_status open_weights(struct vt_checkpoint *c, const struct vt_origin *o, vitrt_error *err)
+{
+    const vitrt_allocator *a = &c->allocator;
+    bool single = false, sharded = false, pickle = false;
+    vitrt_status st = vt_origin_has(a, o, WEIGHTS, &single, err);
+    if (!st)
+        st = vt_origin_has(a, o, INDEX, &sharded, err);
+    if (!st)
+        st = vt_origin_has(a, o, PICKLE, &pickle, err);
+    if (st)
+        return st;
+    if (single)
+        return open_shard(c, o, WEIGHTS, &c->tensors, err);
+    if (sharded)
+        return open_sharded(c, o, err);
+    if (pickle)
+        return vt_err(err, VITRT_EUNSUPPORTED, "%s: the weights are a Python pickle (" PICKLE "), which can run any code when read; "
+                      "expected " WEIGHTS, c->path);
+    return vt_err(err, VITRT_EIO, "%s: no weights there, expected " WEIGHTS " or " INDEX, c->path);
+}
+
+static vitrt_status open_documents(struct vt_checkpoint *c, const struct vt_origin *o, vitrt_error *err)
+{
+    const vitrt_allocator *a = &c->allocator;
+    bool has_config = false, has_preprocessor = false;
+    vitrt_status st = vt_origin_has(a, o, CONFIG, &has_config, err);
+    if (!st)
+        st = vt_origin_has(a, o, PREPROCESSOR, &has_preprocessor, err);
+    if (!st && !has_config)
+        st = vt_err(err, VITRT_EIO, "%s: no " CONFIG " there, expected a checkpoint with " CONFIG " and " WEIGHTS, c->path);
+    if (!st)
+        st = read_document(a, o, CONFIG, &c->config, err);
+    if (!st && has_preprocessor)
+        st = read_document(a, o, PREPROCESSOR, &c->preprocessor, err);
+    return st;
+}
+
+static vitrt_status open_checkpoint(const vitrt_allocator *a, const struct vt_origin *o, bool copy, struct vt_checkpoint **out,
+                                    vitrt_error *err)
+{
+    struct vt_checkpoint *c = vt_calloc(a, 1, sizeof *c);
+    if (!c)
+        return vt_err_memory(err, sizeof *c, o->path);
+    vitrt_status st = VITRT_OK;
+    c->allocator = *a;
+    c->copy_buffers = copy;
+    c->path = vt_strndup(a, o->path, strlen(o->path));
+    if (!c->path)
+        st = vt_err_memory(err, strlen(o->path) + 1, "a path");
+    if (!st)
+        st = open_documents(c, o, err);
+    if (!st)
+        st = open_weights(c, o, err);
+    if (!st)
+        st = link_scales(c, err);
+    if (st)
+        vt_checkpoint_free(c);
+    else
+        *out = c;
+    return st;
+}
+
+/* Why a path that is no folder cannot be opened. */
+static vitrt_status explain_path(const char *path, vitrt_error *err)
+{
+    static const char extension[] = ".safetensors";
+    const size_t n = strlen(path), m = sizeof extension - 1;
+    if (!vt_file_exists(path))
+        return vt_err(err, VITRT_EIO, "%s: no such folder", path);
+    if (n > m && strcmp(path + n - m, extension) == 0)
+        return vt_err(err, VITRT_EUNSUPPORTED, "%s is a weight file, expected the folder that has it together with " CONFIG, path);
+    return vt_err(err, VITRT_EIO, "%s is not a folder, expected one with " CONFIG " and " WEIGHTS, path);
+}
+
+vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, struct vt_checkpoint **out, vitrt_error *err)
+{
+    *out = NULL;
+    if (!path || !*path)
+        return vt_err(err, VITRT_EINVAL, "no path of a checkpoint folder was given");
+    if (!vt_is_directory(path))
+        return explain_path(path, err);
+    return open_checkpoint(a, &(struct vt_origin){ .path = path }, false, out, err);
+}
+
+vitrt_status vt_checkpoint_open_memory(const vitrt_allocator *a, const vitrt_buffer *buffers, size_t count, bool copy,
+                                       struct vt_checkpoint **out, vitrt_error *err)
+{
+    *out = NULL;
+    if (!buffers || !count)
+        return vt_err(err, VITRT_EINVAL, "no buffers were given, expected " CONFIG " and " WEIGHTS);
+    for (size_t i = 0; i < count; i++)
+        if (!buffers[i].name || (!buffers[i].data && buffers[i].size))
+            return vt_err(err, VITRT_EINVAL, "buffer %zu has no %s", i, buffers[i].name ? "data" : "name");
+    return open_checkpoint(a, &(struct vt_origin){ "memory", buffers, count }, copy, out, err);
+}
+
+void vt_checkpoint_free(struct vt_checkpoint *c)
+{
+    if (!c)
+        return;
+    const vitrt_allocator a = c->allocator;
+    for (size_t i = 0; i < c->shard_count; i++)
+        vt_source_close(&a, &c->shards[i]);
+    vt_free(&a, c->shards, c->shard_capacity * sizeof *c->shards);
+    vt_tensor_list_free(&a, &c->tensors);
+    vt_json_free(c->preprocessor);
+    vt_json_free(c->config);
+    vt_free(&a, c->path, vt_strsize(c->path));
+    vt_free(&a, c, sizeof *c);
+}
+
+/* ---- Looking at it ---- */
+
+const char *vt_checkpoint_path(const struct vt_checkpoint *c)
+{
+    return c->path;
+}
+
+vt_json vt_checkpoint_config(const struct vt_checkpoint *c)
+{
+    return vt_json_root(c->config);
+}
+
+vt_json vt_checkpoint_preprocessor(const struct vt_checkpoint *c)
+{
+    return vt_json_root(c->preprocessor);
+}
+
+size_t vt_checkpoint_tensor_count(const struct vt_checkpoint *c)
+{
+    return c->tensors.count;
+}
+
+const struct vt_tensor *vt_checkpoint_tensor(const struct vt_checkpoint *c, size_t i)
+{
+    return &c->tensors.items[i];
+}
+
+const struct vt_tensor *vt_checkpoint_find(const struct vt_checkpoint *c, const char *name)
+{
+    size_t low = 0, high = c->tensors.count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = strcmp(name, c->tensors.items[middle].name);
+        if (order == 0)
+            return &c->tensors.items[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+const struct vt_source *vt_checkpoint_source(const struct vt_checkpoint *c, const struct vt_tensor *t)
+{
+    return &c->shards[t->shard];
+}
