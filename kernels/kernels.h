@@ -34,12 +34,16 @@ typedef void vt_pack_rows_f32_fn(size_t n, size_t k, const float *w, size_t ldw,
 /* Packs columns: panel[kk * nr + j] = v[kk * ldv + j] for j < n <= nr, kk < k; zeros for j >= n. How values are packed in attention. */
 typedef void vt_pack_columns_f32_fn(size_t n, size_t k, const float *v, size_t ldv, float *panel);
 
+/* Bounds on every tile's geometry, for callers' local arrays. */
+#define VT_MAX_TILE_ROWS 16
+#define VT_MAX_TILE 1024 /* mr * nr */
+
 struct vt_gemm_f32 {
     vt_gemm_f32_fn *tile;
     vt_pack_rows_f32_fn *pack_rows;
     vt_pack_columns_f32_fn *pack_columns;
     size_t mr, nr;
-    const char *name; /* such as "gemm_f32_6x16_avx2", for vitrt_describe */
+    const char *name; /* of the tile's function, such as "vt_gemm_f32_6x16_avx2", for vitrt_describe */
 };
 
 /* ---- Element-wise ---- */
@@ -85,5 +89,13 @@ struct vt_kernels {
 
 /* Fills the table for a CPU with these features: a pure function of its argument. */
 void vt_kernels_init(struct vt_kernels *k, unsigned cpu);
+
+/* The declarations of all kernels of this architecture. Calling one directly is for checks and benchmarks. */
+#define VT_KERNEL(entry, type, function, needs) type function;
+#define VT_GEMM_F32(tile, pack_rows, pack_columns, mr, nr, needs) \
+    vt_gemm_f32_fn tile;                                          \
+    vt_pack_rows_f32_fn pack_rows;                                \
+    vt_pack_columns_f32_fn pack_columns;
+#include "kernels.inc"
 
 #endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CPU detection: CPUID says which instructions there are, XGETBV which registers the operating system saves. A bundle needs all bits
+ * that its function below names.
+ */
+#include "cpu.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Ascending; each mask includes those of the bundle's parents. */
+static const struct {
+    const char *name;
+    unsigned mask;
+} bundles[] = {
+    {"ref", 0},
+#if VT_X86_64
+    {"avx2", VT_CPU_AVX2},
+#endif
+};
+
+enum { BUNDLES = sizeof bundles / sizeof bundles[0] };
+
+#if VT_X86_64
+#include <cpuid.h>
+
+struct cpuid {
+    unsigned eax, ebx, ecx, edx;
+};
+
+/* All zero where the CPU has no such leaf. */
+static struct cpuid cpuid(unsigned leaf)
+{
+    struct cpuid r = {0};
+    __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
+    return r;
+}
+
+/* Which register sets the operating system saves. Only valid when CPUID says OSXSAVE. */
+static unsigned xcr0(void)
+{
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static int all(unsigned value, unsigned bits)
+{
+    return (value & bits) == bits;
+}
+
+static int has_avx2(struct cpuid leaf1, struct cpuid leaf7)
+{
+    const unsigned fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29; /* leaf 1, ECX */
+    const unsigned avx2 = 1u << 5;                                                       /* leaf 7, EBX */
+    const unsigned xmm = 1u << 1, ymm = 1u << 2;                                         /* XCR0 */
+    return all(leaf1.ecx, fma | osxsave | avx | f16c) && all(leaf7.ebx, avx2) && all(xcr0(), xmm | ymm);
+}
+
+unsigned vt_cpu_detect(void)
+{
+    const struct cpuid leaf1 = cpuid(1), leaf7 = cpuid(7);
+    unsigned mask = 0;
+    if (has_avx2(leaf1, leaf7))
+        mask |= VT_CPU_AVX2;
+    return mask;
+}
+#else
+unsigned vt_cpu_detect(void)
+{
+    return 0;
+}
+#endif
+
+int vt_cpu_from_name(const char *name, unsigned *mask)
+{
+    for (size_t i = 0; i < BUNDLES; i++) {
+        if (strcmp(name, bundles[i].name) == 0) {
+            *mask = bundles[i].mask;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const char *vt_cpu_bundle(unsigned mask)
+{
+    size_t best = 0;
+    for (size_t i = 0; i < BUNDLES; i++)
+        if ((mask & bundles[i].mask) == bundles[i].mask)
+            best = i;
+    return bundles[best].name;
+}
+
+const char *vt_cpu_names(void)
+{
+#if VT_X86_64
+    return "ref, avx2";
+#else
+    return "ref";
+#endif
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything but the matrix product for AVX2 + FMA + F16C: the templates over simd/avx2.h. */
+#include "kernels.h"
+#include "simd/avx2.h"
+#include "tmpl/activation.h"
+#include "tmpl/elementwise.h"
+#include "tmpl/norm.h"
+#include "tmpl/softmax.h"

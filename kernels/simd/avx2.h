@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vector type of the templates for AVX2 + FMA + F16C: 8 floats. simd/scalar.h says what each function means.
+ *
+ * Only for files compiled for that bundle. Everything is static, so that no such code can be chosen by the linker for another file.
+ */
+#ifndef VT_SIMD_H
+#define VT_SIMD_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VT_FN(name) name##_avx2
+#define VL 8
+
+typedef __m256 vf;
+
+/* All ones in the first n lanes, 0 <= n <= 8: the table read from its element 8 - n on. */
+static const int32_t vt_mask_table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+static inline __m256i vf_mask(size_t n) { return _mm256_loadu_si256((const __m256i *)(const void *)(vt_mask_table + 8 - n)); }
+
+static inline vf vf_set1(float x) { return _mm256_set1_ps(x); }
+static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
+static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
+
+/* Masked lanes are neither read nor written, and cannot fault. */
+static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vf_mask(n)); }
+static inline void vf_store_n(float *p, vf x, size_t n) { _mm256_maskstore_ps(p, vf_mask(n), x); }
+static inline vf vf_keep_n(vf x, vf other, size_t n) { return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_mask(n))); }
+
+static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf vf_copysign(vf magnitude, vf sign)
+{
+    return _mm256_or_ps(vf_abs(magnitude), _mm256_and_ps(_mm256_set1_ps(-0.0f), sign));
+}
+
+static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+
+static inline vf vf_zero_below(vf x, vf key, vf limit) { return _mm256_and_ps(x, _mm256_cmp_ps(key, limit, _CMP_NLT_UQ)); }
+static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise)
+{
+    return _mm256_blendv_ps(otherwise, if_negative, _mm256_cmp_ps(key, vf_zero(), _CMP_LT_OQ));
+}
+
+static inline vf vf_scale_by_power(vf x, vf biased)
+{
+    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(biased), 23);
+    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(127 << 23))));
+}
+
+static inline float vf_sum16(const vf *lane)
+{
+    const __m256 sum8 = _mm256_add_ps(lane[0], lane[1]);
+    const __m128 sum4 = _mm_add_ps(_mm256_castps256_ps128(sum8), _mm256_extractf128_ps(sum8, 1));
+    const __m128 sum2 = _mm_add_ps(sum4, _mm_movehl_ps(sum4, sum4));
+    return _mm_cvtss_f32(_mm_add_ss(sum2, _mm_movehdup_ps(sum2)));
+}
+static inline float vf_max16(const vf *lane)
+{
+    const __m256 max8 = _mm256_max_ps(lane[0], lane[1]);
+    const __m128 max4 = _mm_max_ps(_mm256_castps256_ps128(max8), _mm256_extractf128_ps(max8, 1));
+    const __m128 max2 = _mm_max_ps(max4, _mm_movehl_ps(max4, max4));
+    return _mm_cvtss_f32(_mm_max_ss(max2, _mm_movehdup_ps(max2)));
+}
+
+static inline vf vf_load_bf16(const uint16_t *p)
+{
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+static inline vf vf_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+
+/* No masked load has elements of two bytes: through a buffer. */
+static inline void copy_n(uint16_t *to, const uint16_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i];
+}
+static inline vf vf_load_bf16_n(const uint16_t *p, size_t n)
+{
+    uint16_t whole[8] = {0};
+    copy_n(whole, p, n);
+    return vf_load_bf16(whole);
+}
+static inline vf vf_load_f16_n(const uint16_t *p, size_t n)
+{
+    uint16_t whole[8] = {0};
+    copy_n(whole, p, n);
+    return vf_load_f16(whole);
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vector type of the templates with one lane, in plain C: the bundle "ref". simd/avx2.h has the same functions in the same order.
+ *
+ * fmaf is one rounding by the C standard. Compile with -ffp-contract=off, so that nothing else is fused.
+ */
+#ifndef VT_SIMD_H
+#define VT_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VT_FN(name) name##_ref
+#define VL 1
+
+typedef float vf;
+
+static inline vf vf_set1(float x) { return x; }
+static inline vf vf_zero(void) { return 0.0f; }
+static inline vf vf_load(const float *p) { return *p; }
+static inline void vf_store(float *p, vf x) { *p = x; }
+
+/* The first n < VL lanes; the other ones are 0. No other element is touched. */
+static inline vf vf_load_n(const float *p, size_t n) { return n ? *p : 0.0f; }
+static inline void vf_store_n(float *p, vf x, size_t n)
+{
+    if (n)
+        *p = x;
+}
+static inline vf vf_keep_n(vf x, vf other, size_t n) { return n ? x : other; }
+
+static inline vf vf_add(vf a, vf b) { return a + b; }
+static inline vf vf_sub(vf a, vf b) { return a - b; }
+static inline vf vf_mul(vf a, vf b) { return a * b; }
+static inline vf vf_div(vf a, vf b) { return a / b; }
+static inline vf vf_sqrt(vf a) { return sqrtf(a); }
+static inline vf vf_fma(vf a, vf b, vf c) { return fmaf(a, b, c); } /* a * b + c */
+static inline vf vf_abs(vf a) { return fabsf(a); }
+static inline vf vf_copysign(vf magnitude, vf sign) { return copysignf(magnitude, sign); }
+
+/* As the instructions of x86 define it: b where either is NaN. */
+static inline vf vf_max(vf a, vf b) { return a > b ? a : b; }
+static inline vf vf_min(vf a, vf b) { return a < b ? a : b; }
+
+/* x where key is not below limit (also where key is NaN), else 0. */
+static inline vf vf_zero_below(vf x, vf key, vf limit) { return key < limit ? 0.0f : x; }
+static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise) { return key < 0.0f ? if_negative : otherwise; }
+
+/* x * 2^n, where biased = n + ROUND_BIAS and -127 < n < 128. */
+static inline vf vf_scale_by_power(vf x, vf biased)
+{
+    uint32_t bits;
+    float power;
+    memcpy(&bits, &biased, sizeof bits);
+    bits = (bits << 23) + (127u << 23);
+    memcpy(&power, &bits, sizeof power);
+    return x * power;
+}
+
+/* Sum and maximum of 16 lanes: 8 + 8, 4 + 4, 2 + 2, 1 + 1. */
+static inline float vf_sum16(const vf *lane)
+{
+    float sum[16];
+    memcpy(sum, lane, sizeof sum);
+    for (size_t half = 8; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            sum[i] = sum[i] + sum[i + half];
+    return sum[0];
+}
+static inline float vf_max16(const vf *lane)
+{
+    float max = lane[0];
+    for (size_t i = 1; i < 16; i++)
+        max = vf_max(lane[i], max);
+    return max;
+}
+
+static inline vf vf_from_bits(uint32_t bits)
+{
+    vf x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* bf16 is the upper half of a float. */
+static inline vf vf_load_bf16(const uint16_t *p) { return vf_from_bits((uint32_t)*p << 16); }
+static inline vf vf_load_bf16_n(const uint16_t *p, size_t n) { return n ? vf_load_bf16(p) : 0.0f; }
+
+/* Exact; a signalling NaN becomes quiet, as the instruction of x86 makes it. */
+static inline vf vf_load_f16(const uint16_t *p)
+{
+    const uint32_t sign = (uint32_t)(*p & 0x8000) << 16, exponent = *p >> 10 & 31, fraction = *p & 0x3FF;
+    if (exponent == 0) {
+        const float magnitude = (float)fraction * 0x1p-24f;
+        return sign ? -magnitude : magnitude;
+    }
+    if (exponent == 31)
+        return vf_from_bits(sign | 0x7F800000 | (fraction ? 0x400000 : 0) | fraction << 13);
+    return vf_from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+}
+static inline vf vf_load_f16_n(const uint16_t *p, size_t n) { return n ? vf_load_f16(p) : 0.0f; }
+
+#endif

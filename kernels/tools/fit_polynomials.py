@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Fits the polynomials of kernels/poly.h and prints their coefficients (needs numpy and mpmath).
+
+Weighted minimax fits by the Remez exchange on a grid. Coefficients are rounded to float from the highest degree
+down; after each rounding the remaining ones are fitted again, so that the rounding of one is absorbed by the next.
+"""
+import mpmath as mp
+import numpy as np
+
+mp.mp.dps = 50
+
+
+def solve(basis, target, weight, grid):
+    """Coefficients c minimising max |weight * (target - basis @ c)| on the grid, and that maximum."""
+    columns = basis.shape[1]
+    rows = np.unique(np.round((1 - np.cos(np.linspace(0, np.pi, columns + 1))) / 2 * (len(grid) - 1)).astype(int))
+    for _ in range(60):
+        a = mp.matrix(columns + 1, columns + 1)
+        b = mp.matrix(columns + 1, 1)
+        for i, r in enumerate(rows):
+            for j in range(columns):
+                a[i, j] = mp.mpf(float(basis[r, j])) * mp.mpf(float(weight[r]))
+            a[i, columns] = (-1) ** i
+            b[i] = target[r] * mp.mpf(float(weight[r]))
+        x = mp.lu_solve(a, b)
+        coefficients = np.array([x[j] for j in range(columns)])
+        error = np.array([float(t) for t in (target - basis.astype(object) @ coefficients)]) * weight
+        new = extremes(error, columns + 1)
+        if new is None or np.array_equal(new, rows):
+            break
+        rows = new
+    return coefficients, np.abs(error).max()
+
+
+def extremes(error, count):
+    """The largest error of each run of one sign, thinned to count runs that include the largest one."""
+    runs = np.split(np.arange(len(error)), np.nonzero(np.diff(np.sign(error)))[0] + 1)
+    peaks = [r[np.argmax(np.abs(error[r]))] for r in runs]
+    while len(peaks) > count:
+        peaks.pop(0 if abs(error[peaks[0]]) < abs(error[peaks[-1]]) else -1)
+    return np.array(peaks) if len(peaks) == count else None
+
+
+def fit(powers, variable, target, weight):
+    """Float coefficients of variable**p for p in powers (ascending) and the error after rounding."""
+    target = np.array([mp.mpf(t) for t in target])
+    fixed = {}
+    for p in reversed(powers):
+        free = [q for q in powers if q not in fixed]
+        basis = np.stack([variable ** q for q in free], axis=1)
+        rest = target - sum((mp.mpf(float(c)) * variable.astype(object) ** q for q, c in fixed.items()), mp.mpf(0))
+        c, _ = solve(basis, rest, weight, variable)
+        fixed[p] = np.float32(float(c[-1]))
+    value = sum(mp.mpf(float(c)) * variable.astype(object) ** q for q, c in fixed.items())
+    error = np.array([float(t) for t in (target - value)]) * weight
+    return [fixed[p] for p in powers], np.abs(error).max()
+
+
+def show(name, coefficients, error):
+    print(f"{name}: largest weighted error {error:.3g}")
+    for c in coefficients:
+        print(f"    {float(c).hex()}f  {c:.9g}")
+
+
+def fit_exp(degree=6):
+    """exp(r) = 1 + r + sum of c[i] r^i, i = 2..degree, |r| <= ln(2) / 2 and a little more; relative error."""
+    limit = float(mp.log(2)) / 2 * 1.00001
+    r = np.linspace(-limit, limit, 2001)
+    r = r[r != 0]
+    target = [mp.exp(mp.mpf(v)) - 1 - mp.mpf(v) for v in r]
+    weight = np.array([float(mp.exp(-mp.mpf(v))) for v in r])
+    show("exp", *fit(list(range(2, degree + 1)), r, target, weight))
+
+
+def fit_gelu(degree=8, power=8, root=8.0):
+    """Phi(-a) = T(a)^power / 2 for a >= 0, so that gelu(x) = max(x, 0) - a T(a)^power / 2 with a = |x|.
+
+    The power makes a short polynomial follow the fast decay of Phi. T(0) = 1 and T(root) just below 0 are exact: past the root T is
+    clamped to 0, and so is what gelu adds to max(x, 0). Hence T(a) = (1 - a / r) (1 + a S(a)), fitted for S and expanded.
+    The error is that of gelu over max(1, a).
+    """
+    r = root * (1 - 1e-6)
+    a = (1 - np.cos(np.linspace(0, np.pi, 3002)[1:-1])) / 2 * r
+    phi = [mp.ncdf(-mp.mpf(v)) for v in a]
+    t = np.array([(2 * p) ** (mp.mpf(1) / power) for p in phi])
+    line = np.array([1 - mp.mpf(v) / mp.mpf(r) for v in a])
+    target = (t / line - 1) / np.array([mp.mpf(v) for v in a])
+    of_t = np.array([float(power * p / u) for p, u in zip(phi, t)]) * a / np.maximum(1, a)
+    weight = of_t * line.astype(float) * a
+    basis = np.stack([a ** p for p in range(degree - 1)], axis=1)
+    s, error = solve(basis, target, weight, a)
+    factor = [mp.mpf(1)] + list(s)
+    c = [factor[0]] + [factor[i] - factor[i - 1] / r for i in range(1, degree)] + [-factor[-1] / r]
+    show("gelu", [np.float32(float(v)) for v in c], error)
+
+
+if __name__ == "__main__":
+    fit_exp()
+    fit_gelu()
