@@ -8,8 +8,8 @@
 set -euo pipefail
 
 build=(cmake make gcc libc6-dev libstb-dev libjsmn-dev)
-fast=("${build[@]}" g++ libcmocka-dev pkgconf python3-minimal)
-slow=("${fast[@]}" clang libclang-rt-14-dev llvm qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+fast=("${build[@]}" g++ libcmocka-dev pkgconf python3)
+slow=("${fast[@]}" clang libclang-rt-14-dev qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 
 case ${1:-} in
     build) wanted=("${build[@]}") ;;

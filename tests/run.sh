@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds with tests, runs everything. The last line is "N passed, N failed".
+#
+#   tests/run.sh           both parts
+#   tests/run.sh fast      the library as it is built by default, on this CPU
+#   tests/run.sh slow      other kernels, sanitizers, fuzzing, an old CPU, AArch64
+#
+# Builds go to build-tests/ and are kept. VITRT_FUZZ_SECONDS (default 60) is the time for each fuzz target.
+set -u -o pipefail
+cd "$(dirname "$0")/.." || exit 1
+case ${1:-all} in fast | slow | all) part=${1:-all} ;; *) sed -n '3,9p' "$0"; exit 2 ;; esac
+
+builds=$PWD/build-tests
+jobs=$(nproc)
+passed=0
+failed=0
+mkdir -p "$builds"
+log=$builds/log
+with=(env) # what the tests of a suite are started with
+
+# check NAME COMMAND...: one test; its output is shown when it fails.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$log" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+        echo "ok      $name"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $name: $*"
+        cat "$log"
+        return 1
+    fi
+}
+
+# build NAME CMAKE_ARGUMENT...: configures and builds everything in build-tests/NAME; a warning is an error.
+build() {
+    local name=$1
+    shift
+    check "$name: configure" cmake -S . -B "$builds/$name" -DVITRT_TESTS=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON "$@" &&
+        check "$name: build" cmake --build "$builds/$name" -j "$jobs"
+}
+
+# suite NAME BUILD CTEST_ARGUMENT...: runs tests of a build and counts each of them.
+suite() {
+    local name=$1 build=$2 result
+    shift 2
+    "${with[@]}" ctest --test-dir "$builds/$build" --output-on-failure --no-tests=error -j "$jobs" "$@" >"$log" 2>&1 </dev/null
+    result=$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' "$log")
+    if [ -z "$result" ]; then
+        failed=$((failed + 1))
+        echo "FAILED  $name: no tests ran"
+        cat "$log"
+        return
+    fi
+    local bad=${result% *} all=${result#* }
+    passed=$((passed + all - bad))
+    failed=$((failed + bad))
+    echo "$([ "$bad" = 0 ] && echo "ok     " || echo "FAILED ") $name: $((all - bad)) of $all"
+    [ "$bad" = 0 ] || grep -v ' Passed ' "$log"
+}
+
+fast() {
+    check "packages" tests/install_packages.sh fast || return
+    build default || return
+    suite "default" default -L fast
+}
+
+# Tests labelled "once" do not depend on how the library was compiled or on the CPU.
+slow() {
+    check "packages for the slow part" tests/install_packages.sh slow || return
+    slow_tests
+    slow_cpus
+    slow_sanitizers
+    slow_fuzz
+}
+
+slow_tests() {
+    build default || return
+    suite "slow tests" default -L slow
+    VITRT_CPU=ref suite "kernels: ref" default -L fast -LE once
+    ! grep -qw avx2 /proc/cpuinfo || VITRT_CPU=avx2 suite "kernels: avx2" default -L fast -LE once
+}
+
+slow_cpus() {
+    local cross=(-DVITRT_EXAMPLES=OFF -DVITRT_BENCH=OFF)
+    if [ "$(uname -m)" = x86_64 ]; then
+        build old-x86 "${cross[@]}" "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-x86_64;-cpu;Nehalem" &&
+            suite "x86-64 without AVX (emulated)" old-x86 -L cpu
+    fi
+    # Headers without code of their own are taken from this system, everything else from the cross compiler's.
+    mkdir -p "$builds/headers" && cp /usr/include/jsmn.h /usr/include/stb/stb_image.h "$builds/headers"
+    build aarch64 "${cross[@]}" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
+        -DVITRT_STB_DIR="$builds/headers" -DVITRT_JSMN_DIR="$builds/headers" \
+        "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu" &&
+        suite "AArch64 (emulated)" aarch64 -L cpu
+}
+
+# -O1 and no NDEBUG: assertions count.
+sanitized() {
+    local name=$1 flags=$2
+    build "$name" -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g -fno-omit-frame-pointer $flags"
+}
+
+slow_sanitizers() {
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    sanitized asan "-fsanitize=address,undefined -fno-sanitize-recover=all" &&
+        suite "address and undefined-behaviour sanitizers" asan -L fast -LE once
+    # This sanitizer does not expect as much address space randomisation as recent kernels do.
+    ! setarch -R true 2>/dev/null || with=(setarch -R)
+    sanitized tsan "-fsanitize=thread" && suite "thread sanitizer" tsan -L threads
+    with=(env)
+}
+
+slow_fuzz() {
+    sanitized fuzz "-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" || return
+    local target
+    for target in "$builds"/fuzz/fuzz_*; do
+        [ -x "$target" ] || continue
+        check "fuzz: ${target##*/}" "$target" -max_total_time="${VITRT_FUZZ_SECONDS:-60}" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1
+    done
+}
+
+[ "$part" = slow ] || fast
+[ "$part" = fast ] || slow
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The example classify from end to end: JSON against PyTorch's logits, the dump against PyTorch's tensors, folders, errors, exit status.
+
+    tests/test_classify.py CLASSIFY
+"""
+import json
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from array import array
+
+TESTS = pathlib.Path(__file__).resolve().parent
+GOLDEN = TESTS / "golden" / "cases"
+PHOTOS = TESTS.parent / "examples" / "photos"
+CLASSIFY = None
+
+
+def classify(*arguments):
+    """Exit status, standard output, standard error."""
+    done = subprocess.run([CLASSIFY, *arguments], capture_output=True, timeout=250)
+    return done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8", "replace")
+
+
+def read_safetensors(path):
+    """name -> (shape, values) of a file that holds only F32; checks that the data is packed without gaps."""
+    data = pathlib.Path(path).read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    tensors, end = {}, 0
+    for name, t in header.items():
+        begin, stop = t["data_offsets"]
+        assert t["dtype"] == "F32" and stop - begin == 4 * math.prod(t["shape"]), name
+        tensors[name] = t["shape"], array("f", data[8 + length + begin : 8 + length + stop])
+        end = max(end, stop)
+    assert len(data) == 8 + length + end, path
+    return tensors
+
+
+def softmax(logits):
+    top = max(logits)
+    e = [math.exp(x - top) for x in logits]
+    return [x / sum(e) for x in e]
+
+
+class Classify(unittest.TestCase):
+    def setUp(self):
+        self.work = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.work)
+
+    def compare_with_golden(self, case):
+        images = sorted(map(str, (GOLDEN / case).glob("image_*.png")))
+        dump = self.work / "dump.safetensors"
+        status, out, err = classify("-m", str(GOLDEN / case), "-k", "3", "--json", "--dump", str(dump), *images)
+        self.assertEqual((status, err), (0, ""))
+        golden, dumped = read_safetensors(GOLDEN / case / "golden.safetensors"), read_safetensors(dump)
+        self.assertEqual(sorted(golden), sorted(dumped))
+        for name, (shape, want) in golden.items():
+            got_shape, got = dumped[name]
+            self.assertEqual(shape, got_shape, name)
+            bound = 1e-6 if name.endswith("pixels") else 1e-4 * max(map(abs, want))
+            self.assertLessEqual(max(abs(a - b) for a, b in zip(want, got)), bound, name)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([line["image"] for line in lines], images)
+        for i, line in enumerate(lines):
+            self.assertEqual(list(line), ["image", "model", "top", "ms_prepare", "ms_run"])
+            self.assertGreater(line["ms_run"], 0)
+            if f"{i}/logits" not in golden:
+                self.assertEqual(line["top"], [])
+                continue
+            scores = softmax(golden[f"{i}/logits"][1])
+            order = sorted(range(len(scores)), key=lambda c: -scores[c])[:3]
+            self.assertEqual([t["class"] for t in line["top"]], order)
+            for t in line["top"]:
+                self.assertAlmostEqual(t["score"], scores[t["class"]], delta=1e-4)
+
+    def test_hugging_face(self):
+        self.compare_with_golden("hf_vit")
+
+    def test_features(self):
+        self.compare_with_golden("hf_dinov2_registers")
+
+    def test_timm(self):
+        self.compare_with_golden("timm_deit_distilled")
+
+    def test_bundled_model(self):
+        status, out, err = classify(str(PHOTOS))
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("%", out)
+        self.assertIn("decoded in", out)
+
+    def test_table(self):
+        golden = GOLDEN / "hf_vit"
+        status, out, err = classify("-k", "2", "-t", "1", "-p", "f32", "-m", str(golden), str(golden / "image_0.png"))
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(out.count("LABEL_"), 2)
+
+    def test_size(self):
+        golden = GOLDEN / "hf_vit"
+        dump = self.work / "dump"
+        arguments = ["-m", str(golden), "--dump", str(dump), str(golden / "image_0.png")]
+        self.assertEqual(classify("--size", "32x96", *arguments)[0], 0)
+        self.assertEqual(read_safetensors(dump)["0/pixels"][0], [32, 96, 3])
+        status, out, err = classify("--size", "33x96", *arguments)
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("33", err)
+
+    def test_folder(self):
+        golden = GOLDEN / "hf_vit"
+        for name in ("b/2.PNG", "a/1.png", "3.png", "a/notes.txt", "a/too/deep.png", ".hidden/4.png"):
+            path = self.work / "photos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(golden / "image_0.png", path)
+        status, out, err = classify("--json", "-m", str(golden), str(self.work / "photos"))
+        self.assertEqual((status, err), (0, ""))
+        seen = [os.path.relpath(json.loads(line)["image"], self.work / "photos") for line in out.splitlines()]
+        self.assertEqual(seen, ["3.png", "a/1.png", "b/2.PNG"])
+        (self.work / "empty").mkdir()
+        status, out, err = classify("-m", str(golden), str(self.work / "empty"), str(golden / "image_0.png"))
+        self.assertEqual(status, 1)
+        self.assertIn("empty", err)
+        self.assertIn("LABEL_", out)
+
+    def test_names_are_escaped(self):
+        names = [b'quote".png', b"back\\slash.png", b"new\nline.png", "größe.png".encode(), b"not\xffutf8.png"]
+        golden = GOLDEN / "hf_vit"
+        for name in names:
+            shutil.copy(golden / "image_0.png", os.path.join(os.fsencode(self.work), name))
+        paths = [os.path.join(os.fsencode(self.work), name) for name in names]
+        status, out, err = classify("--json", "-m", str(golden), *paths)
+        self.assertEqual((status, err), (0, ""))
+        seen = [json.loads(line)["image"] for line in out.splitlines()]
+        self.assertEqual(seen, [p.decode("utf-8", "replace") for p in paths])
+
+    def test_bad_images_do_not_spoil_the_others(self):
+        golden = GOLDEN / "hf_vit"
+        good = str(golden / "image_0.png")
+        cut = self.work / "cut.png"
+        cut.write_bytes(pathlib.Path(good).read_bytes()[:100])
+        (self.work / "text.jpg").write_text("no image")
+        (self.work / "empty.png").touch()
+        bad = [str(self.work / name) for name in ("missing.png", "cut.png", "text.jpg", "empty.png")]
+        status, out, err = classify("--json", "-m", str(golden), *bad, good)
+        self.assertEqual(status, 1)
+        self.assertEqual([json.loads(line)["image"] for line in out.splitlines()], [good])
+        sentences = err.splitlines()
+        self.assertEqual(len(sentences), len(bad), err)
+        for path, sentence in zip(bad, sentences):
+            self.assertIn(path, sentence)
+
+    def test_bad_model(self):
+        golden = GOLDEN / "hf_vit"
+        for name in ("nothing", "no_config", "cut"):
+            folder = self.work / name
+            if name != "nothing":
+                folder.mkdir()
+            if name == "cut":
+                shutil.copy(golden / "config.json", folder)
+                (folder / "model.safetensors").write_bytes((golden / "model.safetensors").read_bytes()[:5000])
+            status, out, err = classify("-m", str(folder), str(golden / "image_0.png"))
+            self.assertEqual((status, out), (1, ""), name)
+            self.assertEqual(len(err.splitlines()), 1, err)
+            self.assertIn(str(folder), err)
+
+    def test_usage(self):
+        image = str(GOLDEN / "hf_vit" / "image_0.png")
+        for wrong in (["--frobnicate", image], [], ["-k", "0", image], ["-k"], ["-t", "-1", image], ["-t", "2x", image],
+                      ["--size", "12", image], ["--size", "0x12", image], ["-p", "f64", image]):
+            status, out, err = classify(*wrong)
+            self.assertEqual((status, out), (2, ""), wrong)
+            self.assertIn("usage:", err)
+        for wanted in (["-h"], ["--help", image]):
+            status, out, err = classify(*wanted)
+            self.assertEqual((status, err), (0, ""))
+            self.assertTrue(out.startswith("usage: classify"))
+
+    def test_unwritable(self):
+        golden = GOLDEN / "hf_vit"
+        dump = str(self.work / "no" / "folder")
+        status, _, err = classify("-m", str(golden), "--dump", dump, str(golden / "image_0.png"))
+        self.assertEqual(status, 1)
+        self.assertIn(dump, err)
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([CLASSIFY, "-m", str(golden), str(golden / "image_0.png")], stdout=full, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 1)
+
+
+if __name__ == "__main__":
+    CLASSIFY = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
