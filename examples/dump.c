@@ -88,8 +88,9 @@ static char *make_header(const struct dump *d, size_t *length)
     json[n++] = '{';
     for (size_t i = 0; i < d->count; i++) {
         const struct dump_tensor *t = &d->tensor[i];
-        n += (size_t)snprintf(json + n, size - n, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", i ? "," : "", t->name,
-                              t->shape, offset, offset + t->bytes);
+        n += (size_t)snprintf(json + n, size - n,
+                              "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", i ? "," : "",
+                              t->name, t->shape, offset, offset + t->bytes);
         offset += t->bytes;
     }
     json[n++] = '}';

@@ -9,8 +9,9 @@ int main(int argc, char **argv)
     vitrt_session *session = NULL;
     vitrt_image image = { 0 };
     vitrt_output logits = { 0 };
-    int failed = argc != 3 || vitrt_model_open(argv[1], NULL, &model, &err) || vitrt_session_create(model, NULL, &session, &err) ||
-                 vitrt_image_open(argv[2], NULL, &image, &err) || vitrt_run(session, &image, 1, &logits, &err);
+    int failed = argc != 3 || vitrt_model_open(argv[1], NULL, &model, &err) ||
+                 vitrt_session_create(model, NULL, &session, &err) || vitrt_image_open(argv[2], NULL, &image, &err) ||
+                 vitrt_run(session, &image, 1, &logits, &err);
     uint32_t best = 0;
     for (uint32_t i = 1; i < logits.columns; i++)
         best = ((const float *)logits.data)[i] > ((const float *)logits.data)[best] ? i : best;
