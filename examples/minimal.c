@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Prints the class of a photo: minimal MODEL IMAGE */
 #include <stdio.h>
 #include <vitrt.h>
