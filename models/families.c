@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of model families: the first that recognises a config builds the model. */
+#include "vit.h"
+
+const struct vt_family *const vt_families[] = { &vit_hf_family, &vit_timm_family, NULL };

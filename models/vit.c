@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The graph of a plain vision transformer; see vit.h. Comments beside the calls give the same line in PyTorch. */
+#include "vit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_BLOCKS 512
+#define MAX_PATCH 256
+
+/* One model being built. */
+struct vit {
+    struct vt_graph *g;
+    const struct vit_config *c;
+    const struct vit_names *names;
+    uint32_t dim, patch[2], depth, prefix; /* prefix: class, distillation and register tokens */
+};
+
+/* ---- Names and optional tensors ---- */
+
+struct name { char text[256]; };
+
+static struct name name_of(const struct vit *v, const char *leaf, const char *suffix)
+{
+    struct name n;
+    snprintf(n.text, sizeof n.text, "%s%s%s", v->c->root, leaf, suffix);
+    return n;
+}
+
+static struct name block_name(const struct vit *v, unsigned block, const char *leaf, const char *suffix)
+{
+    struct name n, prefix;
+    snprintf(prefix.text, sizeof prefix.text, v->names->block, block);
+    snprintf(n.text, sizeof n.text, "%s%s%s%s", v->c->root, prefix.text, leaf, suffix);
+    return n;
+}
+
+static const struct vt_tensor *find(const struct vit *v, struct name name)
+{
+    return vt_checkpoint_find(v->g->checkpoint, name.text);
+}
+
+static vt_weight optional_vector(struct vit *v, struct name name, uint32_t n)
+{
+    return find(v, name) ? vt_graph_vector(v->g, name.text, n) : VT_NO_WEIGHT;
+}
+
+/* shape[i] of a tensor, or 0 if it is missing or has fewer extents. */
+static uint32_t extent(const struct vt_tensor *t, uint32_t i)
+{
+    return t && i < t->rank && t->shape[i] <= UINT32_MAX ? (uint32_t)t->shape[i] : 0;
+}
+
+static vt_value norm(struct vit *v, const char *label, struct name weight, struct name bias, struct vt_view x, uint32_t columns, uint32_t groups)
+{
+    const vt_weight gamma = vt_graph_vector(v->g, weight.text, columns / groups), beta = vt_graph_vector(v->g, bias.text, columns / groups);
+    return vt_graph_layer_norm(v->g, label, x, gamma, beta, groups, v->c->eps);
+}
+
+/* ---- Embedding ---- */
+
+static void read_dimensions(struct vit *v)
+{
+    const struct name name = name_of(v, v->names->patch, ".weight");
+    const struct vt_tensor *t = find(v, name);
+    if (!t || t->rank != 4) {
+        vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is %s, expected [width, 3, patch height, patch width]", name.text, t ? "not of rank 4" : "missing");
+        return;
+    }
+    v->dim = extent(t, 0);
+    v->patch[0] = extent(t, 2);
+    v->patch[1] = extent(t, 3);
+    if (!v->dim || v->dim > 65536 || !v->patch[0] || v->patch[0] > MAX_PATCH || !v->patch[1] || v->patch[1] > MAX_PATCH)
+        vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s has width %u and patches of %ux%u, expected a width of 1 to 65536 and patches up to %ux%u", name.text,
+                      (unsigned)v->dim, (unsigned)v->patch[0], (unsigned)v->patch[1], MAX_PATCH, MAX_PATCH);
+    else if (v->dim % v->c->heads)
+        vt_graph_fail(v->g, VITRT_EFORMAT, "the width %u of tensor %s is no multiple of the %u heads that the config asks for", (unsigned)v->dim, name.text,
+                      (unsigned)v->c->heads);
+    while (v->depth < MAX_BLOCKS && find(v, block_name(v, v->depth, v->names->norm1, ".weight")))
+        v->depth++;
+    if (!v->depth)
+        vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is missing", block_name(v, 0, v->names->norm1, ".weight").text);
+}
+
+/* Class, distillation and register tokens, one below the other. */
+static vt_weight prefix_tokens(struct vit *v)
+{
+    vt_weight found[3];
+    size_t count = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (!v->names->tokens[i])
+            continue;
+        const struct name name = name_of(v, v->names->tokens[i], "");
+        const struct vt_tensor *t = find(v, name);
+        if (!t)
+            continue;
+        const uint32_t rows = t->rank >= 2 ? extent(t, t->rank - 2) : 1;
+        found[count++] = vt_graph_rows(v->g, name.text, rows, v->dim);
+        v->prefix += rows;
+    }
+    return count ? vt_graph_stack(v->g, found, count, 0) : VT_NO_WEIGHT;
+}
+
+/* The grid that the stored positions are for, and how many of them belong to prefix tokens. */
+static bool position_grid(struct vit *v, const struct name *name, uint32_t count, uint32_t grid[2], uint32_t *prefix)
+{
+    for (int i = 0; i < 2; i++)
+        grid[i] = v->c->image[i] / v->patch[i];
+    for (int attempt = 0; attempt < 2; attempt++) {
+        const uint64_t patches = (uint64_t)grid[0] * grid[1];
+        if (patches && count >= patches && count - patches <= v->prefix) {
+            *prefix = (uint32_t)(count - patches);
+            return true;
+        }
+        if (v->c->image_is_certain)
+            break;
+        uint32_t side = (uint32_t)sqrt((double)count); /* a square, as the frameworks assume */
+        grid[0] = grid[1] = side;
+    }
+    vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s has %u positions, expected %ux%u for the patches of a %ux%u image and up to %u more", name->text,
+                  (unsigned)count, (unsigned)(v->c->image[0] / v->patch[0]), (unsigned)(v->c->image[1] / v->patch[1]), (unsigned)v->c->image[0],
+                  (unsigned)v->c->image[1], (unsigned)v->prefix);
+    return false;
+}
+
+static vt_value embed(struct vit *v, vt_value pixels)
+{
+    const uint32_t no_padding[2] = { 0, 0 };
+    const vt_weight kernel = vt_graph_conv(v->g, name_of(v, v->names->patch, ".weight").text, v->dim, 3, v->patch[0], v->patch[1]);
+    const vt_weight bias = optional_vector(v, name_of(v, v->names->patch, ".bias"), v->dim);
+    /* x = patch_embed(pixels).flatten(2).transpose(1, 2) */
+    vt_value x = vt_graph_conv2d(v->g, "patch_embed", pixels, kernel, bias, v->patch, v->patch, no_padding);
+    const vt_weight tokens = prefix_tokens(v);
+    const struct name name = name_of(v, v->names->positions, "");
+    const struct vt_tensor *table = find(v, name);
+    vt_value positions = VT_NO_VALUE;
+    uint32_t grid[2], with_position = 0;
+    if (table && table->rank >= 2) {
+        const uint32_t count = extent(table, table->rank - 2);
+        if (!position_grid(v, &name, count, grid, &with_position))
+            return VT_NO_VALUE;
+        const vt_weight weight = vt_graph_rows(v->g, name.text, count, v->dim);
+        positions = vt_graph_positions(v->g, "positions", x, weight, v->c->filter, with_position, grid);
+    }
+    /* x = cat([tokens, x]) + positions */
+    return vt_graph_embed(v->g, "embed", x, tokens, positions, with_position);
+}
+
+/* ---- Blocks ---- */
+
+/* q, k and v as one product [N, 3D], whether the checkpoint stores them together or apart. */
+static vt_value qkv(struct vit *v, const char *label, vt_value x, unsigned block)
+{
+    const struct vit_names *n = v->names;
+    const uint32_t dim = v->dim;
+    if (n->qkv)
+        return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, block_name(v, block, n->qkv, ".weight").text, 3 * dim, dim),
+                               optional_vector(v, block_name(v, block, n->qkv, ".bias"), 3 * dim));
+    const char *leaves[3] = { n->query, n->key, n->value };
+    vt_weight weights[3], biases[3];
+    for (int i = 0; i < 3; i++) {
+        weights[i] = vt_graph_matrix(v->g, block_name(v, block, leaves[i], ".weight").text, dim, dim);
+        biases[i] = optional_vector(v, block_name(v, block, leaves[i], ".bias"), dim);
+    }
+    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 3, dim), vt_graph_stack(v->g, biases, 3, dim));
+}
+
+/* Normalises each head's part of q or k, where the checkpoint has weights for it. */
+static struct vt_view head_norm(struct vit *v, const char *label, const char *leaf, struct vt_view x, unsigned block)
+{
+    if (!leaf || v->g->status || !find(v, block_name(v, block, leaf, ".weight")))
+        return x;
+    return vt_view_of(norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), x, v->dim, v->c->heads));
+}
+
+static vt_value attention(struct vit *v, vt_value x, unsigned block)
+{
+    char label[VT_NAME_SIZE];
+    snprintf(label, sizeof label, "block.%u.qkv", block);
+    const vt_value y = qkv(v, label, x, block);
+    snprintf(label, sizeof label, "block.%u.q_norm", block);
+    const struct vt_view q = head_norm(v, label, v->names->query_norm, vt_view_columns(y, 0, v->dim), block);
+    snprintf(label, sizeof label, "block.%u.k_norm", block);
+    const struct vt_view k = head_norm(v, label, v->names->key_norm, vt_view_columns(y, v->dim, v->dim), block);
+    snprintf(label, sizeof label, "block.%u.attention", block);
+    const float scale = (float)(1 / sqrt((double)v->dim / v->c->heads));
+    const vt_value a = vt_graph_attention(v->g, label, q, k, vt_view_columns(y, 2 * v->dim, v->dim), v->c->heads, scale);
+    snprintf(label, sizeof label, "block.%u.proj", block);
+    return vt_graph_linear(v->g, label, vt_view_of(a), vt_graph_matrix(v->g, block_name(v, block, v->names->proj, ".weight").text, v->dim, v->dim),
+                           optional_vector(v, block_name(v, block, v->names->proj, ".bias"), v->dim));
+}
+
+/* The first layer of an MLP: a matrix of its own, or the two of a gated one stacked; *rows says how many it has. */
+static vt_value mlp_first(struct vit *v, const char *label, vt_value x, unsigned block, uint32_t *rows)
+{
+    const struct vit_names *n = v->names;
+    const struct name fc1 = block_name(v, block, n->fc1, ".weight");
+    if (!n->gate[0] || find(v, fc1)) {
+        *rows = extent(find(v, fc1), 0);
+        return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, fc1.text, *rows, v->dim),
+                               optional_vector(v, block_name(v, block, n->fc1, ".bias"), *rows));
+    }
+    vt_weight weights[2], biases[2];
+    const uint32_t half = extent(find(v, block_name(v, block, n->gate[0], ".weight")), 0);
+    for (int i = 0; i < 2; i++) {
+        weights[i] = vt_graph_matrix(v->g, block_name(v, block, n->gate[i], ".weight").text, half, v->dim);
+        biases[i] = optional_vector(v, block_name(v, block, n->gate[i], ".bias"), half);
+    }
+    *rows = 2 * half;
+    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 2, half), vt_graph_stack(v->g, biases, 2, half));
+}
+
+static vt_value mlp(struct vit *v, vt_value x, unsigned block)
+{
+    char label[VT_NAME_SIZE];
+    const struct name fc2 = block_name(v, block, v->names->fc2, ".weight");
+    const uint32_t hidden = extent(find(v, fc2), 1);
+    uint32_t rows = 0;
+    snprintf(label, sizeof label, "block.%u.fc1", block);
+    vt_value h = mlp_first(v, label, x, block, &rows);
+    if (v->g->status)
+        return VT_NO_VALUE;
+    snprintf(label, sizeof label, "block.%u.act", block);
+    if (hidden && rows == 2 * hidden) { /* SwiGLU: h = silu(h[:, :F]) * h[:, F:] (arXiv:2002.05202) */
+        const vt_value gate = vt_graph_activation(v->g, label, vt_view_columns(h, 0, hidden), v->c->gated_activation);
+        snprintf(label, sizeof label, "block.%u.gate", block);
+        h = vt_graph_mul(v->g, label, vt_view_of(gate), vt_view_columns(h, hidden, hidden));
+    } else {
+        h = vt_graph_activation(v->g, label, vt_view_of(h), v->c->activation);
+    }
+    snprintf(label, sizeof label, "block.%u.fc2", block);
+    return vt_graph_linear(v->g, label, vt_view_of(h), vt_graph_matrix(v->g, fc2.text, v->dim, hidden),
+                           optional_vector(v, block_name(v, block, v->names->fc2, ".bias"), v->dim));
+}
+
+/* x + scale * y, scale being LayerScale's vector where the checkpoint has one (arXiv:2103.17239). */
+static vt_value residual(struct vit *v, vt_value x, vt_value y, const char *leaf, unsigned block, const char *what)
+{
+    char label[VT_NAME_SIZE];
+    if (leaf && !v->g->status && find(v, block_name(v, block, leaf, ""))) {
+        snprintf(label, sizeof label, "block.%u.%s_scale", block, what);
+        y = vt_graph_scale(v->g, label, vt_view_of(y), vt_graph_vector(v->g, block_name(v, block, leaf, "").text, v->dim));
+    }
+    snprintf(label, sizeof label, "block.%u.%s_add", block, what);
+    return vt_graph_add(v->g, label, vt_view_of(x), vt_view_of(y));
+}
+
+static vt_value block_norm(struct vit *v, vt_value x, const char *leaf, unsigned block, const char *what)
+{
+    char label[VT_NAME_SIZE];
+    snprintf(label, sizeof label, "block.%u.%s", block, what);
+    return norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), vt_view_of(x), v->dim, 1);
+}
+
+static vt_value transformer_block(struct vit *v, vt_value x, unsigned block)
+{
+    /* x = x + ls1(attn(norm1(x))) */
+    vt_value y = attention(v, block_norm(v, x, v->names->norm1, block, "norm1"), block);
+    x = residual(v, x, y, v->names->scale1, block, "attn");
+    /* x = x + ls2(mlp(norm2(x))) */
+    y = mlp(v, block_norm(v, x, v->names->norm2, block, "norm2"), block);
+    return residual(v, x, y, v->names->scale2, block, "mlp");
+}
+
+/* ---- Head ---- */
+
+static vt_value pool(struct vit *v, vt_value x)
+{
+    const struct vt_view all = vt_view_of(x);
+    if (v->c->pool != VT_POOL_AVG && v->c->pool != VT_POOL_AVG_PREFIX && !v->prefix) {
+        vt_graph_fail(v->g, VITRT_EFORMAT, "the config pools the class token, which the checkpoint does not have");
+        return VT_NO_VALUE;
+    }
+    switch (v->c->pool) {
+    case VT_POOL_AVG: return vt_graph_pool(v->g, "pool", all, v->prefix);
+    case VT_POOL_AVG_PREFIX: return vt_graph_pool(v->g, "pool", all, 0);
+    case VT_POOL_TOKEN_AND_AVG: {
+        const vt_value token = vt_graph_slice(v->g, "class_token", all, 0, 1);
+        return vt_graph_concat(v->g, "pool", vt_view_of(token), vt_view_of(vt_graph_pool(v->g, "patch_mean", all, v->prefix)));
+    }
+    case VT_POOL_TOKEN:
+    case VT_POOL_NONE: break;
+    }
+    return vt_graph_slice(v->g, "class_token", all, 0, 1);
+}
+
+static vt_value classifier(struct vit *v, const char *label, const char *leaf, vt_value x, uint32_t columns, uint32_t *classes)
+{
+    struct name weight = { "" }, bias;
+    snprintf(weight.text, sizeof weight.text, "%s.weight", leaf);
+    snprintf(bias.text, sizeof bias.text, "%s.bias", leaf);
+    *classes = extent(find(v, weight), 0);
+    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns), optional_vector(v, bias, *classes));
+}
+
+static bool has_head(const struct vit *v, size_t i)
+{
+    struct name weight = { "" };
+    if (v->names->heads[i])
+        snprintf(weight.text, sizeof weight.text, "%s.weight", v->names->heads[i]);
+    return v->names->heads[i] && find(v, weight);
+}
+
+static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)
+{
+    if (v->c->pool == VT_POOL_NONE)
+        return; /* all tokens are the answer */
+    vt_value x = pool(v, features);
+    const uint32_t columns = v->c->pool == VT_POOL_TOKEN_AND_AVG ? 2 * v->dim : v->dim;
+    if (v->names->pool_norm && find(v, name_of(v, v->names->pool_norm, ".weight")))
+        x = norm(v, "fc_norm", name_of(v, v->names->pool_norm, ".weight"), name_of(v, v->names->pool_norm, ".bias"), vt_view_of(x), columns, 1);
+    vt_graph_output(v->g, "embedding", x);
+    if (!has_head(v, 0) || v->g->status)
+        return;
+    vt_value logits = classifier(v, "head", v->names->heads[0], x, columns, &facts->classes);
+    if (has_head(v, 1)) { /* DeiT: a second head on the distillation token, averaged at inference */
+        uint32_t classes;
+        const vt_value token = vt_graph_slice(v->g, "distillation_token", vt_view_of(features), 1, 1);
+        const vt_value second = classifier(v, "head_distillation", v->names->heads[1], token, columns, &classes);
+        logits = vt_graph_head_combine(v->g, "head_mean", logits, second);
+    }
+    vt_graph_output(v->g, "logits", logits);
+}
+
+void vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_model_facts *facts)
+{
+    struct vit v = { .g = g, .c = c, .names = c->names };
+    read_dimensions(&v);
+    if (g->status)
+        return;
+    const vt_value pixels = vt_graph_input(g, 3);
+    vt_graph_output(g, "pixels", pixels);
+    vt_value x = embed(&v, pixels);
+    if (c->names->pre_norm && find(&v, name_of(&v, c->names->pre_norm, ".weight")))
+        x = norm(&v, "norm_pre", name_of(&v, c->names->pre_norm, ".weight"), name_of(&v, c->names->pre_norm, ".bias"), vt_view_of(x), v.dim, 1);
+    for (unsigned i = 0; i < v.depth; i++) {
+        char name[VT_NAME_SIZE];
+        x = transformer_block(&v, x, i);
+        snprintf(name, sizeof name, "block.%u", i);
+        vt_graph_output(g, name, x);
+    }
+    if (find(&v, name_of(&v, c->names->norm, ".weight")))
+        x = norm(&v, "norm", name_of(&v, c->names->norm, ".weight"), name_of(&v, c->names->norm, ".bias"), vt_view_of(x), v.dim, 1);
+    vt_graph_output(g, "features", x);
+    head(&v, x, facts);
+    facts->blocks = v.depth;
+    facts->dim = v.dim;
+    memcpy(facts->trained_size, c->image, sizeof facts->trained_size);
+    memcpy(facts->size_multiple, v.patch, sizeof facts->size_multiple);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain vision transformers as Hugging Face transformers publishes them: config.json's model_type vit, deit, dinov2, dinov2_with_registers. */
+#include "vit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct vit_names vit_deit_names = {
+    .patch = "embeddings.patch_embeddings.projection",
+    .positions = "embeddings.position_embeddings",
+    .tokens = { "embeddings.cls_token", "embeddings.distillation_token" },
+    .block = "encoder.layer.%u.",
+    .norm1 = "layernorm_before",
+    .query = "attention.attention.query",
+    .key = "attention.attention.key",
+    .value = "attention.attention.value",
+    .proj = "attention.output.dense",
+    .norm2 = "layernorm_after",
+    .fc1 = "intermediate.dense",
+    .fc2 = "output.dense",
+    .norm = "layernorm",
+    .heads = { "classifier" },
+};
+
+static const struct vit_names dinov2_names = {
+    .patch = "embeddings.patch_embeddings.projection",
+    .positions = "embeddings.position_embeddings",
+    .tokens = { "embeddings.cls_token", "embeddings.register_tokens" },
+    .block = "encoder.layer.%u.",
+    .norm1 = "norm1",
+    .query = "attention.attention.query",
+    .key = "attention.attention.key",
+    .value = "attention.attention.value",
+    .proj = "attention.output.dense",
+    .scale1 = "layer_scale1.lambda1",
+    .norm2 = "norm2",
+    .fc1 = "mlp.fc1",
+    .fc2 = "mlp.fc2",
+    .scale2 = "layer_scale2.lambda1",
+    .norm = "layernorm",
+    .heads = { "classifier" },
+};
+
+struct variant {
+    const char *model_type;
+    const struct vit_names *names;
+    double default_eps;        /* of the config class, where the file says nothing */
+    enum vit_pool pool;
+    enum vt_positions_filter filter;
+    uint32_t default_patch;
+};
+
+static const struct variant variants[] = {
+    { "vit", &vit_deit_names, 1e-12, VT_POOL_TOKEN, VT_POSITIONS_BICUBIC, 16 },
+    { "deit", &vit_deit_names, 1e-12, VT_POOL_TOKEN, VT_POSITIONS_BICUBIC, 16 },
+    { "dinov2", &dinov2_names, 1e-6, VT_POOL_TOKEN_AND_AVG, VT_POSITIONS_BICUBIC, 14 },
+    { "dinov2_with_registers", &dinov2_names, 1e-6, VT_POOL_TOKEN_AND_AVG, VT_POSITIONS_BICUBIC_ANTIALIAS, 14 },
+};
+
+static const struct variant *variant_of(vt_json config)
+{
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        if (vt_json_is(vt_json_get(config, "model_type"), variants[i].model_type))
+            return &variants[i];
+    return NULL;
+}
+
+static bool matches(vt_json config)
+{
+    return variant_of(config) != NULL;
+}
+
+/* ---- Configuration ---- */
+
+/* An integer member in [1, max], `missing` if it is not there. */
+static uint32_t read_count(struct vt_graph *g, vt_json config, const char *key, uint32_t missing, uint32_t max)
+{
+    const vt_json v = vt_json_get(config, key);
+    uint64_t n = missing;
+    size_t size = 0;
+    const char *text = vt_json_text(v, &size);
+    if (vt_json_type(v) != VT_JSON_NONE && (!vt_json_to_u64(v, &n) || n < 1 || n > max))
+        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is %.*s, expected an integer from 1 to %u", key, (int)(size < 40 ? size : 40),
+                      text ? text : "", (unsigned)max);
+    return (uint32_t)n;
+}
+
+/* image_size: one number or [height, width]. */
+static void read_image_size(struct vt_graph *g, vt_json config, uint32_t image[2])
+{
+    const vt_json v = vt_json_get(config, "image_size");
+    if (vt_json_type(v) != VT_JSON_ARRAY) {
+        image[0] = image[1] = read_count(g, config, "image_size", 224, 65536);
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t n = 0;
+        if (vt_json_count(v) != 2 || !vt_json_to_u64(vt_json_at(v, i), &n) || n < 1 || n > 65536)
+            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"image_size\" is a list of other than two integers from 1 to 65536");
+        image[i] = (uint32_t)n;
+    }
+}
+
+static enum vt_activation read_activation(struct vt_graph *g, vt_json config)
+{
+    static const struct { const char *name; enum vt_activation activation; } known[] = {
+        { "gelu", VT_ACT_GELU },
+        { "gelu_python", VT_ACT_GELU },
+        { "gelu_new", VT_ACT_GELU_TANH },
+        { "gelu_pytorch_tanh", VT_ACT_GELU_TANH },
+        { "gelu_python_tanh", VT_ACT_GELU_TANH },
+        { "gelu_fast", VT_ACT_GELU_TANH },
+        { "gelu_accurate", VT_ACT_GELU_TANH },
+        { "quick_gelu", VT_ACT_QUICK_GELU },
+        { "silu", VT_ACT_SILU },
+        { "swish", VT_ACT_SILU },
+        { "relu", VT_ACT_RELU },
+    };
+    const vt_json v = vt_json_get(config, "hidden_act");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (vt_json_is(v, known[i].name))
+            return known[i].activation;
+    size_t n = 0;
+    const char *text = vt_json_text(v, &n);
+    if (vt_json_type(v) != VT_JSON_NONE)
+        vt_graph_fail(g, VITRT_EUNSUPPORTED, "config.json: \"hidden_act\" is %.*s, expected one of gelu, gelu_new, quick_gelu, silu, relu and their aliases",
+                      (int)(n < 40 ? n : 40), text ? text : "no string");
+    return VT_ACT_GELU;
+}
+
+static float read_eps(struct vt_graph *g, vt_json config, double missing)
+{
+    const vt_json v = vt_json_get(config, "layer_norm_eps");
+    double eps = missing;
+    if (vt_json_type(v) != VT_JSON_NONE && (!vt_json_to_double(v, &eps) || !(eps >= 0) || eps > 1))
+        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"layer_norm_eps\" is no number from 0 to 1");
+    return (float)eps;
+}
+
+/* What the config says of shapes must agree with the tensors it came with. */
+static void check_against_tensors(struct vt_graph *g, vt_json config, const struct vt_model_facts *facts, const struct variant *v)
+{
+    static const char *const keys[] = { "hidden_size", "num_hidden_layers" };
+    const uint32_t found[] = { facts->dim, facts->blocks };
+    for (size_t i = 0; i < 2 && !g->status; i++) {
+        const uint32_t wanted = read_count(g, config, keys[i], found[i], 1u << 20);
+        if (wanted != found[i])
+            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is %u, the tensors have %u", keys[i], (unsigned)wanted, (unsigned)found[i]);
+    }
+    const uint32_t patch = read_count(g, config, "patch_size", v->default_patch, 65536);
+    if (!g->status && (patch != facts->size_multiple[0] || patch != facts->size_multiple[1]))
+        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"patch_size\" is %u, the patch embedding's tensor has %ux%u", (unsigned)patch,
+                      (unsigned)facts->size_multiple[0], (unsigned)facts->size_multiple[1]);
+}
+
+/* ---- Building ---- */
+
+/* Models with a head keep the backbone under a prefix; bare ones do not. */
+static const char *find_root(const struct vt_graph *g, const struct variant *v, char *buf, size_t size)
+{
+    char name[128];
+    snprintf(buf, size, "%s.", v->model_type);
+    snprintf(name, sizeof name, "%s%s.weight", buf, v->names->patch);
+    return vt_checkpoint_find(g->checkpoint, name) ? buf : "";
+}
+
+static void build(struct vt_graph *g, struct vt_model_facts *facts)
+{
+    const vt_json config = vt_checkpoint_config(g->checkpoint);
+    const struct variant *v = variant_of(config);
+    struct vit_names names = *v->names;
+    char root[64];
+    size_t n = 0;
+    const char *architecture = vt_json_text(vt_json_at(vt_json_get(config, "architectures"), 0), &n);
+    snprintf(facts->architecture, sizeof facts->architecture, "%.*s", (int)(n < 100 ? n : 100), architecture ? architecture : v->model_type);
+    facts->family = v->model_type;
+    if (vt_checkpoint_find(g->checkpoint, "distillation_classifier.weight")) { /* DeiTForImageClassificationWithTeacher */
+        names.heads[0] = "cls_classifier";
+        names.heads[1] = "distillation_classifier";
+    }
+    struct vit_config c = { .names = &names,
+                            .root = find_root(g, v, root, sizeof root),
+                            .heads = read_count(g, config, "num_attention_heads", 12, 4096),
+                            .activation = read_activation(g, config),
+                            .gated_activation = VT_ACT_SILU,
+                            .eps = read_eps(g, config, v->default_eps),
+                            .pool = v->pool,
+                            .filter = v->filter,
+                            .image_is_certain = true };
+    names.gate[0] = names.gate[1] = NULL;
+    read_image_size(g, config, c.image);
+    bool swiglu = false;
+    if (vt_json_to_bool(vt_json_get(config, "use_swiglu_ffn"), &swiglu) && swiglu) {
+        names.fc1 = "mlp.weights_in";
+        names.fc2 = "mlp.weights_out";
+    }
+    if (!vt_checkpoint_find(g->checkpoint, "classifier.weight") && c.pool == VT_POOL_TOKEN_AND_AVG)
+        c.pool = VT_POOL_TOKEN; /* a bare backbone's pooled output is the class token */
+    if (g->status)
+        return;
+    vit_build(g, &c, facts);
+    check_against_tensors(g, config, facts, v);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+/* The mask token serves training; ViTModel's pooler is a tanh layer that neither logits nor features pass through. */
+static bool ignores(const char *tensor)
+{
+    return ends_with(tensor, "embeddings.mask_token") || ends_with(tensor, "pooler.dense.weight") || ends_with(tensor, "pooler.dense.bias");
+}
+
+const struct vt_family vit_hf_family = { matches, build, ignores };

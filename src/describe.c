@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vitrt_describe: what runs, as text that people paste into reports. Integers only: no locale can change it. */
+#include "session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct text {
+    char *buf;
+    size_t size, length; /* length of the whole text, also what did not fit */
+};
+
+static void put(struct text *t, const char *format, ...) VT_PRINTF(2, 3);
+
+static void put(struct text *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const size_t left = t->length < t->size ? t->size - t->length : 0;
+    const int n = vsnprintf(left ? t->buf + t->length : NULL, left, format, args);
+    va_end(args);
+    if (n > 0)
+        t->length += (size_t)n;
+}
+
+/* "12.3": a quotient with one decimal, rounded. */
+static void put_tenths(struct text *t, uint64_t value, uint64_t unit, const char *suffix)
+{
+    const uint64_t tenths = value / unit * 10 + (value % unit * 10 + unit / 2) / unit;
+    put(t, "%llu.%llu%s", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10), suffix);
+}
+
+static const char *activation_name(enum vt_activation activation)
+{
+    static const char *const names[VT_ACT_COUNT] = { "", "gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh" };
+    return names[activation];
+}
+
+static void put_step(struct text *t, const struct vt_plan *p, const struct vt_step *s)
+{
+    const struct vt_op *op = vt_op_of(s->type);
+    const struct vt_plan_value *out = &p->values[s->out];
+    put(t, "  %-12s %-28s [%zu, %u]", op->name, s->node->name, out->rows, (unsigned)out->shape.columns);
+    if (s->type == VT_NODE_ACTIVATION)
+        put(t, " %s", activation_name(s->node->u.activation));
+    if (s->activation)
+        put(t, " + %s", activation_name(s->activation));
+    if (s->scale != VT_NO_WEIGHT)
+        put(t, " + scale");
+    if (s->residual.value != VT_NO_VALUE)
+        put(t, " + residual");
+    if (op->kernel_name)
+        put(t, "  %s", op->kernel_name(p));
+    put(t, "\n");
+}
+
+size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
+{
+    struct text t = { buf, size, 0 };
+    if (size)
+        buf[0] = 0;
+    if (!s)
+        return 0;
+    const struct vt_plan *p = s->plan;
+    put(&t, "libvitrt %d.%d.%d, %s (%s), f32 on %s, %ux%u, batch %u, %u thread%s\n", VITRT_VERSION_MAJOR, VITRT_VERSION_MINOR, VITRT_VERSION_PATCH,
+        s->model->facts.family, s->model->facts.architecture, p->kernels->bundle, (unsigned)p->height, (unsigned)p->width, (unsigned)p->max_batch,
+        p->threads, p->threads == 1 ? "" : "s");
+    put_tenths(&t, s->model->parameters, 1000000, " M parameters, packed weights ");
+    put_tenths(&t, vt_plan_packed_bytes(p), 1 << 20, " MiB, arena ");
+    put_tenths(&t, p->arena_bytes, 1 << 20, " MiB, ");
+    put_tenths(&t, p->macs, 1000000000, " G multiply-adds an image\n");
+    for (size_t i = 0; i < p->step_count; i++)
+        put_step(&t, p, &p->steps[i]);
+    return t.length;
+}

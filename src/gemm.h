@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Blocks of a matrix product with its fused epilogue: what linear and conv2d share. */
+#ifndef VT_GEMM_H
+#define VT_GEMM_H
+
+#include "kernels.h"
+
+/* c[i, :] = act(a[i, :] * B + bias) * scale + residual[i, :]. See kernels.h for the packed form of B and bias. scale: [n]; c may be residual. */
+struct vt_gemm {
+    const struct vt_kernels *kernels;
+    size_t n, k;
+    const float *a;
+    size_t lda;
+    const float *panels, *bias;
+    enum vt_activation activation;
+    const float *scale;
+    const float *residual;
+    size_t ldr;
+    float *c;
+    size_t ldc;
+};
+
+/* Rows [row, row_end) by panels [panel, panel_end) of kernels->gemm_f32.nr columns. */
+void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end);
+
+/* How a product of m rows is cut into equal pieces of work: blocks of rows by groups of panels. */
+struct vt_gemm_split {
+    size_t rows, panels;              /* of one piece */
+    size_t row_blocks, panel_groups;  /* pieces in each direction */
+};
+struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads);
+
+#endif

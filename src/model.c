@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening a model: checkpoint, family, graph, preprocessing; see model.h. */
+#include "model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void log_note(const vitrt_model *m, const char *what, const char *name)
+{
+    if (!m->logger.log)
+        return;
+    char text[256];
+    snprintf(text, sizeof text, "%s: %s %s", vt_checkpoint_path(m->checkpoint), what, name);
+    m->logger.log(m->logger.user, text);
+}
+
+/* ---- Labels ---- */
+
+static vitrt_status set_label(vitrt_model *m, size_t i, vt_json text, vitrt_error *err)
+{
+    if (i >= m->label_count || m->labels[i] || vt_json_type(text) != VT_JSON_STRING)
+        return VITRT_OK;
+    m->labels[i] = vt_json_dup_string(&m->alloc, text);
+    return m->labels[i] ? VITRT_OK : vt_err_memory(err, 0, "labels");
+}
+
+/* The class index that an id2label key spells, or SIZE_MAX. */
+static size_t label_index(const char *key, size_t n)
+{
+    size_t index = 0;
+    if (n == 0 || n > 9)
+        return SIZE_MAX;
+    for (size_t i = 0; i < n; i++) {
+        if (key[i] < '0' || key[i] > '9')
+            return SIZE_MAX;
+        index = index * 10 + (size_t)(key[i] - '0');
+    }
+    return index;
+}
+
+/* Hugging Face: id2label {"0": name}; timm: label_names [name] and label_descriptions {name: text}. */
+static vitrt_status read_labels(vitrt_model *m, vitrt_error *err)
+{
+    const vt_json config = vt_checkpoint_config(m->checkpoint);
+    if (!m->facts.classes)
+        return VITRT_OK;
+    m->labels = vt_calloc(&m->alloc, m->facts.classes, sizeof *m->labels);
+    if (!m->labels)
+        return vt_err_memory(err, m->facts.classes * sizeof *m->labels, "labels");
+    m->label_count = m->facts.classes;
+    vitrt_status st = VITRT_OK;
+    for (vt_json_iterator it = vt_json_first(vt_json_get(config, "id2label")); vt_json_type(it.value) && !st; vt_json_next(&it))
+        st = it.key ? set_label(m, label_index(it.key, it.key_size), it.value, err) : VITRT_OK;
+    const vt_json descriptions = vt_json_get(config, "label_descriptions");
+    size_t i = 0;
+    for (vt_json_iterator it = vt_json_first(vt_json_get(config, "label_names")); vt_json_type(it.value) && !st; vt_json_next(&it), i++) {
+        char *name = vt_json_dup_string(&m->alloc, it.value);
+        const vt_json text = name ? vt_json_get(descriptions, name) : it.value;
+        vt_free(&m->alloc, name, vt_strsize(name));
+        st = set_label(m, i, vt_json_type(text) == VT_JSON_STRING ? text : it.value, err);
+    }
+    return st;
+}
+
+/* ---- Weights ---- */
+
+static bool used(const vitrt_model *m, const struct vt_tensor *t)
+{
+    for (size_t w = 0; w < m->graph.weight_count; w++)
+        for (uint32_t p = 0; p < m->graph.weights[w].part_count; p++) {
+            const struct vt_tensor *of_part = m->graph.weights[w].parts[p].tensor;
+            if (of_part && (of_part == t || of_part->scale == t))
+                return true;
+        }
+    return false;
+}
+
+static uint64_t bytes_of(const struct vt_tensor *t)
+{
+    return t->count * (t->dtype == VT_F32 ? 4 : t->dtype == VT_I8 ? 1 : 2);
+}
+
+/* A tensor that the graph does not read would be a part of the model that is silently left out. */
+static vitrt_status check_tensors(vitrt_model *m, const struct vt_family *family, vitrt_error *err)
+{
+    for (size_t i = 0; i < vt_checkpoint_tensor_count(m->checkpoint); i++) {
+        const struct vt_tensor *t = vt_checkpoint_tensor(m->checkpoint, i);
+        if (used(m, t)) {
+            m->parameters += t->count;
+            m->weight_bytes += bytes_of(t);
+        } else if (family->ignores(t->name)) {
+            log_note(m, "not needed for inference:", t->name);
+        } else {
+            return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s belongs to nothing that this version knows of %s (%s)", vt_checkpoint_path(m->checkpoint),
+                          t->name, m->facts.family, m->facts.architecture);
+        }
+    }
+    return VITRT_OK;
+}
+
+/* ---- Opening ---- */
+
+static vitrt_status find_family(const struct vt_checkpoint *c, const struct vt_family **out, vitrt_error *err)
+{
+    const vt_json config = vt_checkpoint_config(c);
+    for (size_t i = 0; vt_families[i]; i++)
+        if (vt_families[i]->matches(config)) {
+            *out = vt_families[i];
+            return VITRT_OK;
+        }
+    size_t n = 0;
+    const char *type = vt_json_text(vt_json_get(config, "model_type"), &n);
+    if (!type)
+        type = vt_json_text(vt_json_get(config, "architecture"), &n);
+    if (!type)
+        return vt_err(err, VITRT_EFORMAT, "%s/config.json: neither \"model_type\" (Hugging Face) nor \"architecture\" (timm) is there",
+                      vt_checkpoint_path(c));
+    return vt_err(err, VITRT_EUNSUPPORTED, "%s/config.json: architecture \"%.*s\" is not supported", vt_checkpoint_path(c), (int)(n < 100 ? n : 100), type);
+}
+
+static vitrt_status build(vitrt_model *m, vitrt_error *err)
+{
+    const struct vt_family *family;
+    vitrt_status st = find_family(m->checkpoint, &family, err);
+    if (st)
+        return st;
+    vt_graph_init(&m->graph, &m->alloc, m->checkpoint, err);
+    family->build(&m->graph, &m->facts);
+    m->graph.err = NULL;
+    if (m->graph.status)
+        return m->graph.status;
+    st = check_tensors(m, family, err);
+    if (!st)
+        st = read_labels(m, err);
+    if (!st)
+        st = vt_preprocess_from_config(vt_checkpoint_config(m->checkpoint), vt_checkpoint_preprocessor(m->checkpoint),
+                                       vt_checkpoint_path(m->checkpoint), &m->preprocess, err);
+    if (!st)
+        st = vt_weights_create(&m->graph, &m->weights, err);
+    if (st)
+        return st;
+    if (!vt_preprocess_default_size(&m->preprocess, &m->default_size[0], &m->default_size[1]))
+        memcpy(m->default_size, m->facts.trained_size, sizeof m->default_size);
+    return VITRT_OK;
+}
+
+static vitrt_model *new_model(const vitrt_model_options *o, vitrt_error *err)
+{
+    const vitrt_allocator alloc = vt_allocator_or_default(o ? o->allocator : NULL);
+    vitrt_model *m = vt_calloc(&alloc, 1, sizeof *m);
+    if (!m) {
+        (void)vt_err_memory(err, sizeof *m, "the model");
+        return NULL;
+    }
+    m->alloc = alloc;
+    m->graph.alloc = alloc;
+    if (o && o->logger)
+        m->logger = *o->logger;
+    atomic_init(&m->references, 1);
+    return m;
+}
+
+/* Takes the result of opening the checkpoint on to the finished model. */
+static vitrt_status finish(vitrt_model *m, vitrt_status st, vitrt_model **out, vitrt_error *err)
+{
+    if (!st)
+        st = build(m, err);
+    if (st)
+        vitrt_model_free(m);
+    else
+        *out = m;
+    return st;
+}
+
+static vitrt_status check_options(const vitrt_model_options *o, vitrt_model **out, vitrt_error *err)
+{
+    if (!out)
+        return vt_err(err, VITRT_EINVAL, "out is NULL");
+    *out = NULL;
+    if (o && (o->flags & ~VITRT_MODEL_COPY_BUFFERS || o->reserved32 || o->reserved[0] || o->reserved[1] || o->reserved[2] || o->reserved[3]))
+        return vt_err(err, VITRT_EINVAL, "the model options have unknown flags or reserved members that are not zero");
+    return VITRT_OK;
+}
+
+vitrt_status vitrt_model_open(const char *path, const vitrt_model_options *options, vitrt_model **out, vitrt_error *err)
+{
+    vitrt_status st = check_options(options, out, err);
+    if (st)
+        return st;
+    if (!path)
+        return vt_err(err, VITRT_EINVAL, "the path is NULL");
+    vitrt_model *m = new_model(options, err);
+    return m ? finish(m, vt_checkpoint_open(&m->alloc, path, &m->checkpoint, err), out, err) : VITRT_ENOMEM;
+}
+
+vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count, const vitrt_model_options *options, vitrt_model **out, vitrt_error *err)
+{
+    vitrt_status st = check_options(options, out, err);
+    if (st)
+        return st;
+    if (count && !buffers)
+        return vt_err(err, VITRT_EINVAL, "buffers is NULL");
+    const bool copy = options && options->flags & VITRT_MODEL_COPY_BUFFERS;
+    vitrt_model *m = new_model(options, err);
+    return m ? finish(m, vt_checkpoint_open_memory(&m->alloc, buffers, count, copy, &m->checkpoint, err), out, err) : VITRT_ENOMEM;
+}
+
+void vt_model_retain(vitrt_model *m)
+{
+    atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
+}
+
+void vitrt_model_free(vitrt_model *m)
+{
+    if (!m || atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) != 1)
+        return;
+    const vitrt_allocator alloc = m->alloc;
+    for (size_t i = 0; i < m->label_count; i++)
+        vt_free(&alloc, m->labels[i], vt_strsize(m->labels[i]));
+    vt_free(&alloc, m->labels, m->label_count * sizeof *m->labels);
+    vt_weights_free(m->weights);
+    vt_graph_free(&m->graph);
+    vt_checkpoint_free(m->checkpoint);
+    vt_free(&alloc, m, sizeof *m);
+}
+
+vitrt_status vitrt_model_get_info(const vitrt_model *m, vitrt_model_info *info)
+{
+    if (!m || !info)
+        return VITRT_EINVAL;
+    *info = (vitrt_model_info){ .family = m->facts.family,
+                                .architecture = m->facts.architecture,
+                                .parameters = m->parameters,
+                                .weight_bytes = m->weight_bytes,
+                                .height = m->default_size[0],
+                                .width = m->default_size[1],
+                                .channels = 3,
+                                .blocks = m->facts.blocks,
+                                .dim = m->facts.dim,
+                                .classes = m->facts.classes,
+                                .size_multiple = { m->facts.size_multiple[0], m->facts.size_multiple[1] } };
+    return VITRT_OK;
+}
+
+const char *vitrt_model_label(const vitrt_model *m, uint32_t class_index)
+{
+    return m && class_index < m->label_count ? m->labels[class_index] : NULL;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dense convolutions, channels last: a block of output positions gathers its windows into the worker's scratch and multiplies them. */
+#include "ops.h"
+
+#include <string.h>
+
+/* Windows gathered at a time: enough rows for the tile to reuse a panel, few enough to stay in the second-level cache. */
+#define BLOCK_ROWS 48
+
+struct conv_job {
+    const struct vt_exec *x;
+    const struct vt_step *s;
+    struct vt_gemm gemm; /* without a, c and residual */
+    size_t blocks;       /* of one image */
+};
+
+/* One window [kernel_h, kernel_w, channels] of the map at output position (oy, ox), zeros outside the map. */
+static void gather_window(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t ld, size_t oy, size_t ox, float *row)
+{
+    const uint32_t *kernel = node->u.conv.kernel, *stride = node->u.conv.stride, *padding = node->u.conv.padding;
+    const size_t channels = node->in[0].columns;
+    for (size_t ky = 0; ky < kernel[0]; ky++) {
+        const size_t y = oy * stride[0] + ky; /* in the padded map */
+        const bool inside = y >= padding[0] && y - padding[0] < in->map[0];
+        for (size_t kx = 0; kx < kernel[1]; kx++, row += channels) {
+            const size_t col = ox * stride[1] + kx;
+            if (inside && col >= padding[1] && col - padding[1] < in->map[1])
+                memcpy(row, map + ((y - padding[0]) * in->map[1] + col - padding[1]) * ld, channels * sizeof *row);
+            else
+                memset(row, 0, channels * sizeof *row);
+        }
+    }
+}
+
+/* Rows of a window that lies inside a map whose channels are packed are contiguous: patch embeddings. */
+static void gather_patch(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t oy, size_t ox, float *row)
+{
+    const uint32_t *kernel = node->u.conv.kernel, *stride = node->u.conv.stride;
+    const size_t channels = node->in[0].columns, width = kernel[1] * channels;
+    for (size_t ky = 0; ky < kernel[0]; ky++, row += width)
+        memcpy(row, map + ((oy * stride[0] + ky) * in->map[1] + ox * stride[1]) * channels, width * sizeof *row);
+}
+
+static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct conv_job *job = arg;
+    const struct vt_node *node = job->s->node;
+    const struct vt_plan *plan = job->x->plan;
+    const struct vt_shape *in = &plan->values[node->in[0].value].shape, *out = &plan->values[job->s->out].shape;
+    const size_t ld = vt_exec_ld(job->x, node->in[0].value), rows = (size_t)out->map[0] * out->map[1];
+    const bool patches = !node->u.conv.padding[0] && !node->u.conv.padding[1] && ld == node->in[0].columns;
+    const size_t nr = plan->kernels->gemm_f32.nr;
+    float *windows = vt_exec_scratch(job->x, worker);
+    for (size_t i = begin; i < end; i++) {
+        const size_t image = i / job->blocks, row = i % job->blocks * BLOCK_ROWS;
+        const size_t count = rows - row < BLOCK_ROWS ? rows - row : BLOCK_ROWS;
+        const size_t first = vt_exec_offsets(job->x, job->s->out)[image];
+        if (vt_exec_offsets(job->x, job->s->out)[image + 1] == first)
+            continue; /* an image that could not be read */
+        const float *map = vt_exec_view(job->x, node->in[0]) + vt_exec_offsets(job->x, node->in[0].value)[image] * ld;
+        for (size_t r = 0; r < count; r++) {
+            const size_t oy = (row + r) / out->map[1], ox = (row + r) % out->map[1];
+            if (patches)
+                gather_patch(node, in, map, oy, ox, windows + r * job->gemm.k);
+            else
+                gather_window(node, in, map, ld, oy, ox, windows + r * job->gemm.k);
+        }
+        struct vt_gemm gemm = job->gemm;
+        gemm.a = windows;
+        gemm.c += (first + row) * gemm.ldc;
+        if (gemm.residual)
+            gemm.residual += (first + row) * gemm.ldr;
+        vt_gemm_block(&gemm, 0, count, 0, (gemm.n + nr - 1) / nr);
+    }
+}
+
+static size_t window_size(const struct vt_node *node)
+{
+    return (size_t)node->u.conv.kernel[0] * node->u.conv.kernel[1] * node->in[0].columns;
+}
+
+static void run_conv(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
+{
+    struct conv_job job = { .x = x, .s = s, .blocks = (x->plan->values[s->out].rows + BLOCK_ROWS - 1) / BLOCK_ROWS };
+    job.gemm = vt_gemm_of_step(x, s, w);
+    job.gemm.k = job.gemm.lda = window_size(s->node);
+    vt_parallel(x->pool, x->images * job.blocks, 1, run_blocks, &job);
+}
+
+static size_t conv_scratch(const struct vt_plan *p, const struct vt_step *s)
+{
+    (void)p;
+    return vt_size_mul(vt_size_mul(window_size(s->node), BLOCK_ROWS), sizeof(float));
+}
+
+static uint64_t conv_macs(const struct vt_plan *p, const struct vt_step *s)
+{
+    return (uint64_t)p->values[s->out].rows * window_size(s->node) * s->node->columns;
+}
+
+const struct vt_op vt_op_conv2d = {
+    .name = "conv2d", .run = run_conv, .scratch_bytes = conv_scratch, .macs = conv_macs, .weight_panels = true, .kernel_name = vt_gemm_name
+};

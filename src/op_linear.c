@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Linear layers with their fused epilogue. */
+#include "ops.h"
+
+struct linear_job {
+    struct vt_gemm gemm;
+    struct vt_gemm_split split;
+    size_t m;
+};
+
+static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct linear_job *job = arg;
+    const struct vt_gemm_split *s = &job->split;
+    const size_t nr = job->gemm.kernels->gemm_f32.nr, panels = (job->gemm.n + nr - 1) / nr;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        const size_t row = i / s->panel_groups * s->rows, panel = i % s->panel_groups * s->panels;
+        const size_t row_end = job->m - row < s->rows ? job->m : row + s->rows;
+        const size_t panel_end = panels - panel < s->panels ? panels : panel + s->panels;
+        vt_gemm_block(&job->gemm, row, row_end, panel, panel_end);
+    }
+}
+
+static void run_linear(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
+{
+    const struct vt_view in = s->node->in[0];
+    struct linear_job job = { .gemm = vt_gemm_of_step(x, s, w), .m = vt_exec_rows(x, s->out) };
+    job.gemm.k = in.columns;
+    job.gemm.a = vt_exec_view(x, in);
+    job.gemm.lda = vt_exec_ld(x, in.value);
+    job.split = vt_gemm_split(&job.gemm, job.m, vt_pool_size(x->pool));
+    vt_parallel(x->pool, job.split.row_blocks * job.split.panel_groups, 1, run_pieces, &job);
+}
+
+static uint64_t linear_macs(const struct vt_plan *p, const struct vt_step *s)
+{
+    return (uint64_t)p->values[s->out].rows * s->node->in[0].columns * s->node->columns;
+}
+
+const struct vt_op vt_op_linear = { .name = "linear", .run = run_linear, .macs = linear_macs, .weight_panels = true, .kernel_name = vt_gemm_name };

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations on the token dimension of each image: embed, slice, pool. */
+#include "ops.h"
+
+#include <string.h>
+
+struct tokens_job {
+    const struct vt_exec *x;
+    const struct vt_step *s;
+    const struct vt_step_weights *w;
+};
+
+/* One image's rows of the input and of the output. */
+struct image_rows {
+    const float *in;
+    float *out;
+    size_t in_rows, out_rows, ld_in, ld_out;
+};
+
+static struct image_rows rows_of_image(const struct tokens_job *j, size_t image)
+{
+    const struct vt_view in = j->s->node->in[0];
+    const size_t *rows_in = vt_exec_offsets(j->x, in.value), *rows_out = vt_exec_offsets(j->x, j->s->out);
+    struct image_rows r = { .ld_in = vt_exec_ld(j->x, in.value), .ld_out = vt_exec_ld(j->x, j->s->out) };
+    r.in = vt_exec_view(j->x, in) + rows_in[image] * r.ld_in;
+    r.out = vt_exec_view(j->x, vt_view_of(j->s->out)) + rows_out[image] * r.ld_out;
+    r.in_rows = rows_in[image + 1] - rows_in[image];
+    r.out_rows = rows_out[image + 1] - rows_out[image];
+    return r;
+}
+
+static void embed_images(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct tokens_job *j = arg;
+    const struct vt_node *node = j->s->node;
+    const struct vt_kernels *kernels = j->x->plan->kernels;
+    const size_t columns = node->columns, with_position = node->u.embed.position_prefix;
+    const float *position = node->in_count > 1 ? vt_exec_view(j->x, node->in[1]) : NULL;
+    (void)worker;
+    for (size_t image = begin; image < end; image++) {
+        const struct image_rows r = rows_of_image(j, image);
+        const size_t prefix = r.out_rows - r.in_rows;
+        for (size_t i = 0; i < r.out_rows; i++) {
+            const float *row = i < prefix ? j->w->weight + i * columns : r.in + (i - prefix) * r.ld_in;
+            if (position && i < with_position)
+                kernels->add_f32(columns, row, position + i * columns, r.out + i * r.ld_out);
+            else if (position && i >= prefix)
+                kernels->add_f32(columns, row, position + (with_position + i - prefix) * columns, r.out + i * r.ld_out);
+            else
+                memcpy(r.out + i * r.ld_out, row, columns * sizeof *row);
+        }
+    }
+}
+
+static void slice_images(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct tokens_job *j = arg;
+    (void)worker;
+    for (size_t image = begin; image < end; image++) {
+        const struct image_rows r = rows_of_image(j, image);
+        for (size_t i = 0; i < r.out_rows; i++)
+            memcpy(r.out + i * r.ld_out, r.in + (i + j->s->node->u.rows.first_row) * r.ld_in, j->s->node->columns * sizeof *r.out);
+    }
+}
+
+static void pool_images(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct tokens_job *j = arg;
+    const size_t columns = j->s->node->columns, first = j->s->node->u.rows.first_row;
+    (void)worker;
+    for (size_t image = begin; image < end; image++) {
+        const struct image_rows r = rows_of_image(j, image);
+        if (!r.out_rows)
+            continue;
+        memset(r.out, 0, columns * sizeof *r.out);
+        for (size_t i = first; i < r.in_rows; i++)
+            j->x->plan->kernels->add_f32(columns, r.out, r.in + i * r.ld_in, r.out);
+        for (size_t c = 0; c < columns; c++)
+            r.out[c] /= (float)(r.in_rows - first);
+    }
+}
+
+static void run_images(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w, vt_task_fn *fn)
+{
+    struct tokens_job job = { x, s, w };
+    vt_parallel(x->pool, x->images, 1, fn, &job);
+}
+
+static void run_embed(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
+{
+    run_images(x, s, w, embed_images);
+}
+
+static void run_slice(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
+{
+    run_images(x, s, w, slice_images);
+}
+
+static void run_pool(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
+{
+    run_images(x, s, w, pool_images);
+}
+
+const struct vt_op vt_op_embed = { .name = "embed", .run = run_embed };
+const struct vt_op vt_op_slice = { .name = "slice", .run = run_slice };
+const struct vt_op vt_op_pool = { .name = "pool", .run = run_pool };

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations: how one step of a plan is computed. An op knows blocking, packing and threads; the arithmetic is in kernels/. */
+#ifndef VT_OPS_H
+#define VT_OPS_H
+
+#include "gemm.h"
+#include "plan.h"
+#include "pool.h"
+
+/* The packed weights of one step, as the op wants them. */
+struct vt_step_weights {
+    const float *weight, *bias, *scale;
+};
+
+/* One session's state while it runs. */
+struct vt_exec {
+    const struct vt_plan *plan;
+    struct vt_pool *pool;
+    char *arena;
+    size_t images;
+    size_t *const *offsets;                 /* [row_set][max_batch + 1] */
+    const struct vt_step_weights *weights;  /* [step_count] */
+};
+
+/* First element of a view, and elements from row to row. */
+float *vt_exec_view(const struct vt_exec *x, struct vt_view view);
+size_t vt_exec_ld(const struct vt_exec *x, vt_value value);
+
+/* Offset table of a value; its last element is the number of rows of the whole batch. */
+const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value);
+size_t vt_exec_rows(const struct vt_exec *x, vt_value value);
+
+/* Scratch of one worker: plan->scratch_bytes. */
+void *vt_exec_scratch(const struct vt_exec *x, size_t worker);
+
+/* The product of a linear or convolution step with its epilogue; a, lda and k are still to be filled in. */
+struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
+const char *vt_gemm_name(const struct vt_plan *p);
+
+struct vt_op {
+    const char *name;
+    void (*run)(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
+    size_t (*scratch_bytes)(const struct vt_plan *p, const struct vt_step *s); /* of one worker; NULL: none */
+    uint64_t (*macs)(const struct vt_plan *p, const struct vt_step *s);        /* per image; NULL: none */
+    bool weight_panels; /* the weight is wanted in the kernels' panels, not as it is */
+    const char *(*kernel_name)(const struct vt_plan *p); /* for vitrt_describe; NULL: bundle's name */
+};
+
+/* The op of a node type; run is NULL for inputs. */
+const struct vt_op *vt_op_of(enum vt_node_type type);
+
+extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add, vt_op_mul, vt_op_pool, vt_op_slice,
+    vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_positions;
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a plan; see plan.h. The passes are in passes.c. */
+#include "plan.h"
+
+#include "ops.h"
+#include "weights.h"
+
+#include <string.h>
+
+static size_t align_up(size_t n)
+{
+    return vt_size_add(n, VT_ALIGN - 1) & ~(size_t)(VT_ALIGN - 1);
+}
+
+/* Sizes of all values, and the offset table each uses. */
+static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
+{
+    for (size_t v = 0; v < p->graph->node_count; v++) {
+        struct vt_plan_value *value = &p->values[v];
+        value->shares = (vt_value)v;
+        value->rows = vt_shape_rows(&value->shape);
+        const size_t images = p->graph->nodes[v].type == VT_NODE_POSITIONS ? 1 : p->max_batch;
+        value->bytes = vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns), sizeof(float));
+        if (value->bytes > SIZE_MAX / 64)
+            return vt_err(err, VITRT_ELIMIT, "%s: node %s would need over 2^58 bytes for %u images of %ux%u", vt_checkpoint_path(p->graph->checkpoint),
+                          p->graph->nodes[v].name, (unsigned)p->max_batch, (unsigned)p->height, (unsigned)p->width);
+        value->bytes = align_up(value->bytes);
+        size_t set = 0;
+        while (set < p->row_set_count && p->row_sets[set] != value->rows)
+            set++;
+        if (set == p->row_set_count)
+            p->row_sets[p->row_set_count++] = value->rows;
+        value->row_set = set;
+    }
+    return VITRT_OK;
+}
+
+static vitrt_status allocate(struct vt_plan *p, vitrt_error *err)
+{
+    const size_t n = p->graph->node_count;
+    p->step_capacity = n;
+    p->values = vt_calloc(&p->alloc, n, sizeof *p->values);
+    p->steps = vt_calloc(&p->alloc, n, sizeof *p->steps);
+    p->row_sets = vt_calloc(&p->alloc, n, sizeof *p->row_sets);
+    return p->values && p->steps && p->row_sets ? VITRT_OK : vt_err_memory(err, n * (sizeof *p->values + sizeof *p->steps), "the plan");
+}
+
+static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
+{
+    const size_t n = p->graph->node_count;
+    struct vt_shape *shapes = vt_calloc(&p->alloc, n, sizeof *shapes);
+    if (!shapes)
+        return vt_err_memory(err, n * sizeof *shapes, "the plan");
+    const vitrt_status st = vt_graph_shapes(p->graph, p->height, p->width, shapes, err);
+    for (size_t v = 0; v < n && !st; v++)
+        p->values[v].shape = shapes[v];
+    vt_free(&p->alloc, shapes, n * sizeof *shapes);
+    return st;
+}
+
+/* Scratch, arena and multiply-adds of the finished steps. */
+static void sum_up(struct vt_plan *p, size_t preprocess_scratch_bytes)
+{
+    p->scratch_bytes = preprocess_scratch_bytes;
+    for (size_t i = 0; i < p->step_count; i++) {
+        const struct vt_op *op = vt_op_of(p->steps[i].type);
+        const size_t scratch = op->scratch_bytes ? op->scratch_bytes(p, &p->steps[i]) : 0;
+        if (scratch > p->scratch_bytes)
+            p->scratch_bytes = scratch;
+        if (op->macs)
+            p->macs += op->macs(p, &p->steps[i]);
+    }
+    p->scratch_bytes = align_up(p->scratch_bytes);
+    p->arena_bytes = vt_size_add(p->value_bytes, vt_size_mul(p->scratch_bytes, p->threads));
+}
+
+vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, const struct vt_kernels *kernels, const struct vt_plan_options *o,
+                            struct vt_plan **out, vitrt_error *err)
+{
+    *out = NULL;
+    struct vt_plan *p = vt_calloc(a, 1, sizeof *p);
+    if (!p)
+        return vt_err_memory(err, sizeof *p, "the plan");
+    p->alloc = *a;
+    p->graph = g;
+    p->kernels = kernels;
+    p->height = o->height;
+    p->width = o->width;
+    p->max_batch = o->max_batch;
+    p->threads = o->threads;
+    vitrt_status st = allocate(p, err);
+    if (!st)
+        st = shape_values(p, err);
+    if (!st)
+        st = size_values(p, err);
+    if (st) {
+        vt_plan_free(p);
+        return st;
+    }
+    vt_pass_live(p, o->outputs, o->output_count);
+    vt_pass_fuse(p, o->outputs, o->output_count);
+    vt_pass_place(p, o->outputs, o->output_count);
+    sum_up(p, o->preprocess_scratch_bytes);
+    *out = p;
+    return VITRT_OK;
+}
+
+void vt_plan_free(struct vt_plan *p)
+{
+    if (!p)
+        return;
+    const size_t n = p->graph->node_count;
+    vt_free(&p->alloc, p->values, n * sizeof *p->values);
+    vt_free(&p->alloc, p->steps, n * sizeof *p->steps);
+    vt_free(&p->alloc, p->row_sets, n * sizeof *p->row_sets);
+    vt_free(&p->alloc, p, sizeof *p);
+}
+
+uint64_t vt_plan_packed_bytes(const struct vt_plan *p)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < p->step_count; i++) {
+        const struct vt_step *s = &p->steps[i];
+        const enum vt_layout layout = vt_op_of(s->type)->weight_panels ? VT_LAYOUT_PANELS_F32 : VT_LAYOUT_PLAIN;
+        bytes += vt_weights_bytes(p->graph, s->weight, layout, &p->kernels->gemm_f32);
+        bytes += vt_weights_bytes(p->graph, s->bias, VT_LAYOUT_PLAIN, NULL);
+        bytes += vt_weights_bytes(p->graph, s->scale, VT_LAYOUT_PLAIN, NULL);
+    }
+    return bytes;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan: a graph made executable for one CPU, one input size and one batch.
+ *
+ * Dead nodes are dropped, chains of linear -> activation -> LayerScale -> residual add become one step, values get places in one arena by their
+ * lifetimes. Making a plan reads no weights and takes no arena: what a session costs is known before it is created.
+ *
+ * Ragged batches: image i owns rows offsets[i] .. offsets[i + 1] of every value. Values with the same number of rows per image share a table
+ * (a row set). An image that could not be read owns no rows; nothing is padded.
+ */
+#ifndef VT_PLAN_H
+#define VT_PLAN_H
+
+#include "graph.h"
+
+struct vt_step {
+    enum vt_node_type type;
+    const struct vt_node *node; /* the first of the fused chain */
+    vt_value out;               /* what the last one yields */
+    vt_weight weight, bias;
+    enum vt_activation activation; /* fused: applied to weight * x + bias, */
+    vt_weight scale;               /* then multiplied by this vector, */
+    struct vt_view residual;       /* then added to this; value VT_NO_VALUE: none */
+};
+
+struct vt_plan_value {
+    struct vt_shape shape;
+    bool live;
+    bool constant;     /* the same for all images: rows of one image, computed when the session is created */
+    size_t rows;       /* of one image */
+    size_t row_set;    /* index of its offset table */
+    size_t first, last; /* steps between which its memory is taken; first is 0 for the input and constants */
+    vt_value shares;   /* the value whose memory it takes over (the residual stream), or itself */
+    size_t offset;     /* in the arena, bytes */
+    size_t bytes;
+};
+
+struct vt_plan_options {
+    uint32_t height, width, max_batch;
+    unsigned threads;
+    const vt_value *outputs;
+    size_t output_count;
+    size_t preprocess_scratch_bytes; /* per worker */
+};
+
+struct vt_plan {
+    vitrt_allocator alloc;
+    const struct vt_graph *graph;
+    const struct vt_kernels *kernels;
+    uint32_t height, width, max_batch;
+    unsigned threads;
+    struct vt_plan_value *values; /* [graph->node_count] */
+    struct vt_step *steps;        /* constants first */
+    size_t step_count, step_capacity;
+    size_t constant_count;        /* of the steps: evaluated once */
+    size_t *row_sets;             /* rows of one image, for each set */
+    size_t row_set_count;
+    size_t value_bytes;           /* arena: values, then scratch_bytes for each worker */
+    size_t scratch_bytes;
+    size_t arena_bytes;
+    uint64_t macs;                /* per image */
+};
+
+/* kernels must outlive the plan. */
+vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, const struct vt_kernels *kernels, const struct vt_plan_options *o,
+                            struct vt_plan **out, vitrt_error *err);
+void vt_plan_free(struct vt_plan *p); /* NULL is allowed */
+
+/* Bytes of packed weights that the plan's steps read. */
+uint64_t vt_plan_packed_bytes(const struct vt_plan *p);
+
+/* ---- Passes (passes.c): each takes the plan's steps to better ones ---- */
+
+/* Marks values that an output needs. */
+void vt_pass_live(struct vt_plan *p, const vt_value *outputs, size_t count);
+
+/* Turns the live nodes into steps, fusing what the epilogue of a product can do. */
+void vt_pass_fuse(struct vt_plan *p, const vt_value *outputs, size_t count);
+
+/* Gives every live value its lifetime and its place in the arena. */
+void vt_pass_place(struct vt_plan *p, const vt_value *outputs, size_t count);
+
+#endif

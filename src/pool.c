@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads of one session; see pool.h.
+ *
+ * A job is published under the mutex by raising `generation`. The number of a job's items is small (tens), so workers take them one by one from an
+ * atomic counter, which balances cores of different speed. `pending` counts workers that have not finished with the job yet.
+ */
+#include "pool.h"
+
+#include "os.h"
+
+#include <fenv.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* About 50 us of polling before a worker sleeps: longer than the gaps between the steps of a plan, short enough not to be seen in a process that is idle. */
+#define SPIN_ROUNDS 2000
+
+struct vt_pool {
+    vitrt_allocator alloc;
+    unsigned size;    /* workers with the caller */
+    unsigned started; /* threads that run */
+    uint64_t process;
+    vitrt_parallel_for parallel_for;
+    void *parallel_user;
+
+    vt_task_fn *fn;
+    void *arg;
+    size_t n, grain;
+    atomic_size_t next;     /* first item not taken yet */
+    atomic_uint generation; /* of the job; raised to publish one */
+    atomic_uint pending;
+    atomic_bool stop;
+
+    bool has_mutex, has_wake, has_done;
+    vt_mutex mutex;
+    vt_cond wake, done;
+    struct worker {
+        struct vt_pool *pool;
+        size_t number;
+        vt_thread thread;
+    } *workers; /* [size - 1] */
+};
+
+static void relax(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) && defined(__GNUC__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void take_items(struct vt_pool *p, size_t worker)
+{
+    for (;;) {
+        const size_t begin = atomic_fetch_add_explicit(&p->next, p->grain, memory_order_relaxed);
+        if (begin >= p->n)
+            return;
+        p->fn(p->arg, begin, p->n - begin < p->grain ? p->n : begin + p->grain, worker);
+    }
+}
+
+/* Waits until the generation differs from seen. */
+static void wait_for_job(struct vt_pool *p, unsigned seen)
+{
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen)
+            return;
+        relax();
+    }
+    vt_mutex_lock(&p->mutex);
+    while (atomic_load(&p->generation) == seen)
+        vt_cond_wait(&p->wake, &p->mutex);
+    vt_mutex_unlock(&p->mutex);
+}
+
+static void worker_main(void *arg)
+{
+    const struct worker *w = arg;
+    struct vt_pool *p = w->pool;
+    fesetenv(FE_DFL_ENV);
+    for (unsigned seen = 0;;) {
+        wait_for_job(p, seen);
+        seen = atomic_load_explicit(&p->generation, memory_order_acquire);
+        if (atomic_load(&p->stop))
+            return;
+        take_items(p, w->number);
+        if (atomic_fetch_sub_explicit(&p->pending, 1, memory_order_acq_rel) == 1) {
+            vt_mutex_lock(&p->mutex);
+            vt_cond_broadcast(&p->done);
+            vt_mutex_unlock(&p->mutex);
+        }
+    }
+}
+
+static void publish(struct vt_pool *p)
+{
+    vt_mutex_lock(&p->mutex);
+    atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
+    vt_cond_broadcast(&p->wake);
+    vt_mutex_unlock(&p->mutex);
+}
+
+static void wait_until_done(struct vt_pool *p)
+{
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        if (!atomic_load_explicit(&p->pending, memory_order_acquire))
+            return;
+        relax();
+    }
+    vt_mutex_lock(&p->mutex);
+    while (atomic_load_explicit(&p->pending, memory_order_acquire))
+        vt_cond_wait(&p->done, &p->mutex);
+    vt_mutex_unlock(&p->mutex);
+}
+
+/* The caller's threads have their own floating-point environment, which is theirs again afterwards. */
+static void run_foreign_task(void *arg, size_t i)
+{
+    struct vt_pool *p = arg;
+    fenv_t env;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV);
+    take_items(p, i);
+    fesetenv(&env);
+}
+
+void vt_parallel(struct vt_pool *p, size_t n, size_t grain, vt_task_fn *fn, void *arg)
+{
+    if (p->size == 1 || n <= grain) {
+        for (size_t i = 0; i < n; i += grain)
+            fn(arg, i, n - i < grain ? n : i + grain, 0);
+        return;
+    }
+    p->fn = fn;
+    p->arg = arg;
+    p->n = n;
+    p->grain = grain;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    if (p->parallel_for) {
+        p->parallel_for(p->parallel_user, p->size, run_foreign_task, p);
+        return;
+    }
+    atomic_store_explicit(&p->pending, p->started, memory_order_relaxed);
+    publish(p);
+    take_items(p, 0);
+    wait_until_done(p);
+}
+
+static vitrt_status start_workers(struct vt_pool *p, vitrt_error *err)
+{
+    p->workers = vt_calloc(&p->alloc, p->size - 1, sizeof *p->workers);
+    if (!p->workers)
+        return vt_err_memory(err, (p->size - 1) * sizeof *p->workers, "threads");
+    p->has_mutex = vt_mutex_init(&p->mutex);
+    p->has_wake = vt_cond_init(&p->wake);
+    p->has_done = vt_cond_init(&p->done);
+    if (!p->has_mutex || !p->has_wake || !p->has_done)
+        return vt_err(err, VITRT_ENOMEM, "the system has no room for a mutex or condition variable");
+    for (unsigned i = 0; i + 1 < p->size; i++) {
+        struct worker *w = &p->workers[i];
+        w->pool = p;
+        w->number = i + 1;
+        if (!vt_thread_start(&w->thread, worker_main, w))
+            return vt_err(err, VITRT_ENOMEM, "the system cannot start thread %u of %u", i + 2, p->size);
+        p->started++;
+    }
+    return VITRT_OK;
+}
+
+vitrt_status vt_pool_create(const vitrt_allocator *a, unsigned threads, vitrt_parallel_for parallel_for, void *parallel_user, struct vt_pool **out,
+                            vitrt_error *err)
+{
+    *out = NULL;
+    struct vt_pool *p = vt_calloc(a, 1, sizeof *p);
+    if (!p)
+        return vt_err_memory(err, sizeof *p, "the thread pool");
+    p->alloc = *a;
+    p->size = threads;
+    p->process = vt_process_id();
+    p->parallel_for = parallel_for;
+    p->parallel_user = parallel_user;
+    const vitrt_status st = threads > 1 && !parallel_for ? start_workers(p, err) : VITRT_OK;
+    if (st)
+        vt_pool_free(p);
+    else
+        *out = p;
+    return st;
+}
+
+void vt_pool_free(struct vt_pool *p)
+{
+    if (!p)
+        return;
+    if (p->process == vt_process_id()) {
+        atomic_store(&p->stop, true);
+        if (p->started)
+            publish(p);
+        for (unsigned i = 0; i < p->started; i++)
+            vt_thread_join(p->workers[i].thread);
+        if (p->has_done)
+            vt_cond_destroy(&p->done);
+        if (p->has_wake)
+            vt_cond_destroy(&p->wake);
+        if (p->has_mutex)
+            vt_mutex_destroy(&p->mutex);
+    }
+    vt_free(&p->alloc, p->workers, (p->size - 1) * sizeof *p->workers);
+    vt_free(&p->alloc, p, sizeof *p);
+}
+
+unsigned vt_pool_size(const struct vt_pool *p)
+{
+    return p->size;
+}
+
+bool vt_pool_alive(const struct vt_pool *p)
+{
+    return !p->started || p->process == vt_process_id();
+}

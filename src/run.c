@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running a session: images to the input, steps, outputs. Nothing here allocates. */
+#include "session.h"
+
+#include <assert.h>
+#include <fenv.h>
+#include <string.h>
+
+/* ---- Images ---- */
+
+struct images_job {
+    vitrt_session *s;
+    const vitrt_image *images;
+};
+
+static size_t input_floats(const struct vt_plan *p)
+{
+    return p->values[0].rows * p->values[0].shape.columns;
+}
+
+static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct images_job *job = arg;
+    const vitrt_session *s = job->s;
+    const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
+    for (size_t i = begin; i < end; i++) {
+        float *pixels = vt_exec_view(&x, vt_view_of(0)) + i * input_floats(s->plan);
+        s->image_errors[i].status =
+            vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, vt_exec_scratch(&x, worker), pixels, &s->image_errors[i]);
+    }
+}
+
+/* Closes the gaps that failed images leave; returns how many images are left. */
+static size_t compact_images(vitrt_session *s, size_t n)
+{
+    const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
+    const size_t size = input_floats(s->plan);
+    float *pixels = vt_exec_view(&x, vt_view_of(0));
+    size_t good = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (s->image_errors[i].status)
+            continue;
+        if (good != i)
+            memmove(pixels + good * size, pixels + i * size, size * sizeof *pixels);
+        good++;
+    }
+    return good;
+}
+
+static void fill_offsets(vitrt_session *s, size_t n)
+{
+    for (size_t set = 0; set < s->plan->row_set_count; set++) {
+        size_t row = 0;
+        for (size_t i = 0; i <= n; i++) {
+            s->offsets[set][i] = row;
+            if (i < n && !s->image_errors[i].status)
+                row += s->plan->row_sets[set];
+        }
+    }
+}
+
+/* ---- Outputs ---- */
+
+static void fill_output(const vitrt_session *s, size_t i, vitrt_output *out)
+{
+    const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
+    const vt_value value = s->outputs[i].value;
+    const struct vt_shape *shape = &s->plan->values[value].shape;
+    out->name = s->outputs[i].name;
+    out->data = vt_exec_view(&x, vt_view_of(value));
+    out->offsets = s->offsets[s->plan->values[value].row_set];
+    out->columns = shape->columns;
+    out->type = VITRT_TYPE_F32;
+    out->map_height = shape->map[0];
+    out->map_width = shape->map[1];
+}
+
+static size_t output_bytes(const vitrt_session *s, size_t i, size_t images)
+{
+    const struct vt_plan_value *value = &s->plan->values[s->outputs[i].value];
+    return value->rows * images * value->shape.columns * sizeof(float);
+}
+
+static void give_outputs(const vitrt_session *s, size_t n, vitrt_output *outputs)
+{
+    for (size_t i = 0; outputs && i < s->output_count; i++) {
+        vitrt_output *o = &outputs[i];
+        fill_output(s, i, o);
+        if (o->buffer) {
+            memcpy(o->buffer, o->data, o->offsets[n] * o->columns * sizeof(float));
+            o->data = o->buffer;
+        }
+    }
+}
+
+/* ---- The call ---- */
+
+static vitrt_status check_call(const vitrt_session *s, const vitrt_image *images, size_t n, const vitrt_output *outputs, vitrt_error *err)
+{
+    if (!s || !images)
+        return vt_err(err, VITRT_EINVAL, "the %s is NULL", s ? "array of images" : "session");
+    if (n == 0 || n > s->plan->max_batch)
+        return vt_err(err, n ? VITRT_ELIMIT : VITRT_EINVAL, "the run has %zu images, expected 1 to %u (max_batch of the session)", n,
+                      (unsigned)s->plan->max_batch);
+    if (!vt_pool_alive(s->pool))
+        return vt_err(err, VITRT_ESTATE, "the process has forked since this session was created and its threads are gone; create a session in the child");
+    for (size_t i = 0; outputs && i < s->output_count; i++)
+        if (outputs[i].buffer && outputs[i].buffer_bytes < output_bytes(s, i, n))
+            return vt_err(err, VITRT_EINVAL, "the buffer of output \"%s\" has %zu bytes, expected at least %zu", s->outputs[i].name,
+                          outputs[i].buffer_bytes, output_bytes(s, i, n));
+    return VITRT_OK;
+}
+
+static void run_steps(vitrt_session *s, size_t n)
+{
+    const struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .images = n, .offsets = s->offsets, .weights = s->weights };
+    for (size_t i = s->plan->constant_count; i < s->plan->step_count; i++)
+        vt_op_of(s->plan->steps[i].type)->run(&x, &s->plan->steps[i], &s->weights[i]);
+}
+
+vitrt_status vitrt_run(vitrt_session *s, const vitrt_image *images, size_t n, vitrt_output *outputs, vitrt_error *err)
+{
+    const vitrt_status st = check_call(s, images, n, outputs, err);
+    if (st)
+        return st;
+    assert(s->plan->graph->nodes[0].type == VT_NODE_INPUT);
+    fenv_t env;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV);
+    struct images_job job = { s, images };
+    vt_parallel(s->pool, n, 1, prepare_images, &job);
+    const size_t good = compact_images(s, n);
+    fill_offsets(s, n);
+    s->images = n;
+    if (good)
+        run_steps(s, n);
+    give_outputs(s, n, outputs);
+    fesetenv(&env);
+    for (size_t i = 0; i < n && good < n; i++)
+        if (s->image_errors[i].status)
+            return vt_err(err, VITRT_EIMAGE, "image %zu of %zu: %.400s", i, n, s->image_errors[i].message);
+    return VITRT_OK;
+}
+
+vitrt_status vitrt_image_status(const vitrt_session *s, size_t i, vitrt_error *err)
+{
+    if (!s || i >= s->images)
+        return vt_err(err, VITRT_EINVAL, "the last run had %zu images, image %zu is not one of them", s ? s->images : 0, i);
+    if (s->image_errors[i].status && err)
+        *err = s->image_errors[i];
+    return s->image_errors[i].status;
+}
+
+size_t vitrt_session_output_count(const vitrt_session *s)
+{
+    return s ? s->output_count : 0;
+}
+
+vitrt_status vitrt_session_output(const vitrt_session *s, size_t i, vitrt_output *out)
+{
+    if (!s || !out || i >= s->output_count || !s->images)
+        return VITRT_EINVAL;
+    memset(out, 0, sizeof *out);
+    fill_output(s, i, out);
+    return VITRT_OK;
+}

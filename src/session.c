@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making and freeing sessions; see session.h. Running is in run.c. */
+#include "session.h"
+
+#include "os.h"
+
+#include <fenv.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_MAX_IMAGE_SIDE 16384
+#define MAX_INPUT_SIDE 16384
+#define MAX_BATCH 65536
+
+/* ---- Options ---- */
+
+static vitrt_status choose_kernels(struct vt_kernels *kernels, vitrt_error *err)
+{
+    unsigned cpu = vt_cpu_detect(), cap;
+    const char *name = getenv("VITRT_CPU");
+    if (name && *name) {
+        if (!vt_cpu_from_name(name, &cap))
+            return vt_err(err, VITRT_EINVAL, "the environment variable VITRT_CPU is \"%.64s\", expected one of: %s", name, vt_cpu_names());
+        cpu &= cap;
+    }
+    vt_kernels_init(kernels, cpu);
+    return VITRT_OK;
+}
+
+static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *err)
+{
+    for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++)
+        if (o->reserved[i])
+            return vt_err(err, VITRT_EINVAL, "reserved member %zu of the session options is not zero", i);
+    if (o->threads < 0 || o->threads > VT_MAX_THREADS)
+        return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads, VT_MAX_THREADS);
+    if (o->precision != VITRT_PRECISION_DEFAULT && o->precision != VITRT_PRECISION_F32)
+        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32", (int)o->precision);
+    if (!o->height != !o->width)
+        return vt_err(err, VITRT_EINVAL, "the session options give the input size %ux%u, expected both sides or neither", (unsigned)o->height,
+                      (unsigned)o->width);
+    if (o->height > MAX_INPUT_SIDE || o->width > MAX_INPUT_SIDE)
+        return vt_err(err, VITRT_ELIMIT, "the input size %ux%u is over %u on a side", (unsigned)o->height, (unsigned)o->width, MAX_INPUT_SIDE);
+    if (o->max_batch > MAX_BATCH)
+        return vt_err(err, VITRT_ELIMIT, "max_batch is %u, expected at most %u", (unsigned)o->max_batch, MAX_BATCH);
+    if (o->max_image_side > DEFAULT_MAX_IMAGE_SIDE * 4)
+        return vt_err(err, VITRT_ELIMIT, "max_image_side is %u, expected at most %u", (unsigned)o->max_image_side, DEFAULT_MAX_IMAGE_SIDE * 4);
+    if (o->outputs && !o->output_count)
+        return vt_err(err, VITRT_EINVAL, "outputs is given but output_count is 0");
+    if (!o->outputs && o->output_count)
+        return vt_err(err, VITRT_EINVAL, "output_count is %zu but outputs is NULL", o->output_count);
+    return VITRT_OK;
+}
+
+static vitrt_status choose_outputs(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
+{
+    const struct vt_graph *g = &s->model->graph;
+    const char *usual = vt_graph_find_output(g, "logits") != VT_NO_VALUE ? "logits" : "features";
+    const size_t count = o->outputs ? o->output_count : 1;
+    s->outputs = vt_calloc(&s->alloc, count, sizeof *s->outputs);
+    if (!s->outputs)
+        return vt_err_memory(err, vt_size_mul(count, sizeof *s->outputs), "outputs");
+    s->output_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = o->outputs ? o->outputs[i] : usual;
+        if (!name)
+            return vt_err(err, VITRT_EINVAL, "the name of output %zu is NULL", i);
+        s->outputs[i].value = vt_graph_find_output(g, name);
+        if (s->outputs[i].value == VT_NO_VALUE)
+            return vt_err(err, VITRT_EINVAL, "%s has no output \"%.60s\" (there are pixels, block.0 to block.%u, features, embedding%s)",
+                          vt_checkpoint_path(s->model->checkpoint), name, (unsigned)(s->model->facts.blocks - 1),
+                          vt_graph_find_output(g, "logits") != VT_NO_VALUE ? ", logits" : "");
+        memcpy(s->outputs[i].name, name, strlen(name) + 1); /* a name that was found fits */
+    }
+    return VITRT_OK;
+}
+
+static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
+{
+    struct vt_plan_options plan = { .height = o->height ? o->height : s->model->default_size[0],
+                                    .width = o->width ? o->width : s->model->default_size[1],
+                                    .max_batch = o->max_batch ? o->max_batch : 1,
+                                    .threads = o->threads ? (unsigned)o->threads : vt_processor_count() };
+    if (plan.threads > VT_MAX_THREADS)
+        plan.threads = VT_MAX_THREADS;
+    s->preprocess = s->model->preprocess;
+    s->max_image_side = o->max_image_side ? o->max_image_side : DEFAULT_MAX_IMAGE_SIDE;
+    vitrt_status st = vt_preprocess_set_size(&s->preprocess, plan.height, plan.width, err);
+    if (st)
+        return st;
+    plan.preprocess_scratch_bytes = vt_preprocess_scratch_bytes(&s->preprocess, s->max_image_side);
+    vt_value *values = vt_calloc(&s->alloc, s->output_count, sizeof *values);
+    if (!values)
+        return vt_err_memory(err, s->output_count * sizeof *values, "outputs");
+    for (size_t i = 0; i < s->output_count; i++)
+        values[i] = s->outputs[i].value;
+    plan.outputs = values;
+    plan.output_count = s->output_count;
+    st = vt_plan_create(&s->alloc, &s->model->graph, &s->kernels, &plan, &s->plan, err);
+    vt_free(&s->alloc, values, s->output_count * sizeof *values);
+    return st;
+}
+
+/* Everything that costs neither weights, arena nor threads. */
+static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
+{
+    static const vitrt_session_options defaults = { 0 };
+    const vitrt_session_options *o = options ? options : &defaults;
+    if (!m)
+        return vt_err(err, VITRT_EINVAL, "the model is NULL");
+    vitrt_status st = check_options(o, err);
+    if (st)
+        return st;
+    const vitrt_allocator alloc = o->allocator ? vt_allocator_or_default(o->allocator) : m->alloc;
+    vitrt_session *s = vt_calloc(&alloc, 1, sizeof *s);
+    if (!s)
+        return vt_err_memory(err, sizeof *s, "the session");
+    s->alloc = alloc;
+    s->model = (vitrt_model *)m; /* const to the caller; the reference count is ours */
+    vt_model_retain(s->model);
+    st = choose_kernels(&s->kernels, err);
+    if (!st)
+        st = choose_outputs(s, o, err);
+    if (!st)
+        st = make_plan(s, o, err);
+    if (st)
+        vitrt_session_free(s);
+    else
+        *out = s;
+    return st;
+}
+
+/* ---- Memory, weights, threads ---- */
+
+static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
+{
+    const struct vt_gemm_f32 *kernel = &s->kernels.gemm_f32;
+    vitrt_status st = VITRT_OK;
+    for (size_t i = 0; i < s->plan->step_count && !st; i++) {
+        const struct vt_step *step = &s->plan->steps[i];
+        const enum vt_layout layout = vt_op_of(step->type)->weight_panels ? VT_LAYOUT_PANELS_F32 : VT_LAYOUT_PLAIN;
+        st = vt_weights_get(s->model->weights, step->weight, layout, kernel, &s->weights[i].weight, err);
+        if (!st)
+            st = vt_weights_get(s->model->weights, step->bias, VT_LAYOUT_PLAIN, kernel, &s->weights[i].bias, err);
+        if (!st)
+            st = vt_weights_get(s->model->weights, step->scale, VT_LAYOUT_PLAIN, kernel, &s->weights[i].scale, err);
+    }
+    return st;
+}
+
+static size_t table_elements(const struct vt_plan *p)
+{
+    return p->row_set_count * ((size_t)p->max_batch + 1);
+}
+
+static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
+{
+    const struct vt_plan *p = s->plan;
+    s->weights = vt_calloc(&s->alloc, p->step_count, sizeof *s->weights);
+    s->offsets = vt_calloc(&s->alloc, p->row_set_count, sizeof *s->offsets);
+    s->offset_table = vt_calloc(&s->alloc, table_elements(p), sizeof *s->offset_table);
+    s->image_errors = vt_calloc(&s->alloc, p->max_batch, sizeof *s->image_errors);
+    s->arena = vt_alloc(&s->alloc, p->arena_bytes);
+    if ((p->step_count && !s->weights) || !s->offsets || !s->offset_table || !s->image_errors || !s->arena)
+        return vt_err_memory(err, p->arena_bytes, "the session");
+    for (size_t i = 0; i < p->row_set_count; i++)
+        s->offsets[i] = s->offset_table + i * ((size_t)p->max_batch + 1);
+    return VITRT_OK;
+}
+
+static void evaluate_constants(vitrt_session *s)
+{
+    const struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .offsets = s->offsets, .weights = s->weights };
+    fenv_t env;
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV);
+    for (size_t i = 0; i < s->plan->constant_count; i++)
+        vt_op_of(s->plan->steps[i].type)->run(&x, &s->plan->steps[i], &s->weights[i]);
+    fesetenv(&env);
+}
+
+vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
+{
+    vitrt_session *s = NULL;
+    if (!out)
+        return vt_err(err, VITRT_EINVAL, "out is NULL");
+    *out = NULL;
+    vitrt_status st = prepare(m, options, &s, err);
+    if (st)
+        return st;
+    st = take_memory(s, err);
+    if (!st)
+        st = load_weights(s, err);
+    if (!st)
+        st = vt_pool_create(&s->alloc, s->plan->threads, options ? options->parallel_for : NULL, options ? options->parallel_user : NULL, &s->pool, err);
+    if (st) {
+        vitrt_session_free(s);
+        return st;
+    }
+    evaluate_constants(s);
+    *out = s;
+    return VITRT_OK;
+}
+
+void vitrt_session_free(vitrt_session *s)
+{
+    if (!s)
+        return;
+    const vitrt_allocator alloc = s->alloc;
+    vt_pool_free(s->pool);
+    if (s->plan) {
+        vt_free(&alloc, s->weights, s->plan->step_count * sizeof *s->weights);
+        vt_free(&alloc, s->offsets, s->plan->row_set_count * sizeof *s->offsets);
+        vt_free(&alloc, s->offset_table, table_elements(s->plan) * sizeof *s->offset_table);
+        vt_free(&alloc, s->image_errors, s->plan->max_batch * sizeof *s->image_errors);
+        vt_free(&alloc, s->arena, s->plan->arena_bytes);
+    }
+    vt_plan_free(s->plan);
+    vt_free(&alloc, s->outputs, s->output_count * sizeof *s->outputs);
+    vitrt_model_free(s->model);
+    vt_free(&alloc, s, sizeof *s);
+}
+
+/* ---- Cost ---- */
+
+static void fill_info(const vitrt_session *s, vitrt_session_info *info)
+{
+    *info = (vitrt_session_info){ .height = s->plan->height,
+                                  .width = s->plan->width,
+                                  .max_batch = s->plan->max_batch,
+                                  .threads = s->plan->threads,
+                                  .packed_bytes = vt_plan_packed_bytes(s->plan),
+                                  .arena_bytes = s->plan->arena_bytes,
+                                  .macs_per_image = s->plan->macs };
+}
+
+vitrt_status vitrt_session_measure(const vitrt_model *m, const vitrt_session_options *options, vitrt_session_info *info, vitrt_error *err)
+{
+    vitrt_session *s = NULL;
+    if (!info)
+        return vt_err(err, VITRT_EINVAL, "info is NULL");
+    const vitrt_status st = prepare(m, options, &s, err);
+    if (!st)
+        fill_info(s, info);
+    vitrt_session_free(s);
+    return st;
+}
+
+vitrt_status vitrt_session_get_info(const vitrt_session *s, vitrt_session_info *info)
+{
+    if (!s || !info)
+        return VITRT_EINVAL;
+    fill_info(s, info);
+    return VITRT_OK;
+}

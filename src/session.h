@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session: the plan of a model with its memory, threads and outputs. */
+#ifndef VT_SESSION_H
+#define VT_SESSION_H
+
+#include "model.h"
+#include "ops.h"
+
+struct vt_session_output {
+    char name[VT_NAME_SIZE];
+    vt_value value;
+};
+
+struct vitrt_session {
+    vitrt_allocator alloc;
+    vitrt_model *model; /* retained */
+    struct vt_kernels kernels;
+    struct vt_preprocess preprocess; /* for this session's size */
+    uint32_t max_image_side;
+    struct vt_plan *plan;
+    struct vt_pool *pool;
+    struct vt_session_output *outputs;
+    size_t output_count;
+    struct vt_step_weights *weights; /* [plan->step_count] */
+    char *arena;                     /* plan->arena_bytes */
+    size_t **offsets;                /* [row_set][max_batch + 1] */
+    size_t *offset_table;            /* what offsets points into */
+    vitrt_error *image_errors;       /* [max_batch]: status and sentence of each image of the last run */
+    size_t images;                   /* of the last run */
+};
+
+#endif

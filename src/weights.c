@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store of packed weights; see weights.h. Rows stream through one panel's worth of memory, so that packing needs little beyond the result. */
+#include "weights.h"
+
+#include "os.h"
+
+#include <string.h>
+
+#define READ_SCRATCH_BYTES ((size_t)1 << 18)
+
+struct entry {
+    vt_weight weight;
+    enum vt_layout layout;
+    size_t nr;
+    float *data;
+    size_t bytes;
+};
+
+struct vt_weights {
+    vitrt_allocator alloc;
+    const struct vt_graph *graph;
+    struct entry *entries;
+    size_t count, capacity;
+    vt_mutex mutex;
+    bool has_mutex;
+};
+
+/* Where rows go on their way into the packed form. */
+struct staging {
+    float *rows;   /* nr rows */
+    float *stored; /* one row in the file's order, for convolutions */
+    void *raw;
+    size_t rows_bytes, stored_bytes;
+};
+
+vitrt_status vt_weights_create(const struct vt_graph *graph, struct vt_weights **out, vitrt_error *err)
+{
+    struct vt_weights *w = vt_calloc(&graph->alloc, 1, sizeof *w);
+    *out = w;
+    if (!w)
+        return vt_err_memory(err, sizeof *w, "the weight store");
+    w->alloc = graph->alloc;
+    w->graph = graph;
+    w->has_mutex = vt_mutex_init(&w->mutex);
+    if (w->has_mutex)
+        return VITRT_OK;
+    vt_weights_free(w);
+    *out = NULL;
+    return vt_err(err, VITRT_ENOMEM, "the system has no room for a mutex");
+}
+
+void vt_weights_free(struct vt_weights *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->count; i++)
+        vt_free(&w->alloc, w->entries[i].data, w->entries[i].bytes);
+    vt_free(&w->alloc, w->entries, w->capacity * sizeof *w->entries);
+    if (w->has_mutex)
+        vt_mutex_destroy(&w->mutex);
+    vt_free(&w->alloc, w, sizeof *w);
+}
+
+static size_t round_up(size_t n, size_t multiple)
+{
+    return vt_size_mul(vt_size_add(n, multiple - 1) / multiple, multiple);
+}
+
+size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel)
+{
+    if (weight == VT_NO_WEIGHT)
+        return 0;
+    const struct vt_graph_weight *g = &graph->weights[weight];
+    const size_t count = layout == VT_LAYOUT_PLAIN ? round_up(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING)
+                                                   : vt_size_mul(round_up((size_t)g->rows, kernel->nr), (size_t)g->columns);
+    return vt_size_mul(count, sizeof(float));
+}
+
+/* [in, kh * kw] as stored to [kh * kw, in]: channels last. */
+static void channels_last(const float *stored, size_t channels, size_t area, float *row)
+{
+    for (size_t c = 0; c < channels; c++)
+        for (size_t i = 0; i < area; i++)
+            row[i * channels + c] = stored[c * area + i];
+}
+
+/* Rows [row, row + n) of the stacked parts, each of g->columns elements in the order used. */
+static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_weight *g, uint64_t row, uint64_t n, const struct staging *s, float *dst,
+                              vitrt_error *err)
+{
+    uint64_t first = 0; /* of the part, in the stack */
+    for (uint32_t p = 0; p < g->part_count && n; first += g->parts[p++].rows) {
+        const struct vt_weight_part *part = &g->parts[p];
+        while (n && row >= first && row - first < part->rows) {
+            const uint64_t in_part = row - first, left = part->rows - in_part;
+            const uint64_t count = g->form == VT_WEIGHT_CONV ? 1 : left < n ? left : n;
+            float *to = g->form == VT_WEIGHT_CONV ? s->stored : dst;
+            if (part->tensor) {
+                const vitrt_status st = vt_checkpoint_read_rows(w->graph->checkpoint, part->tensor, part->row + in_part, count, to, s->raw,
+                                                                READ_SCRATCH_BYTES, err);
+                if (st)
+                    return st;
+            } else {
+                memset(to, 0, (size_t)(count * g->columns) * sizeof *to);
+            }
+            if (g->form == VT_WEIGHT_CONV)
+                channels_last(s->stored, (size_t)g->columns / g->kernel_area, g->kernel_area, dst);
+            dst += count * g->columns;
+            row += count;
+            n -= count;
+        }
+    }
+    return VITRT_OK;
+}
+
+static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_graph_weight *g, const struct vt_gemm_f32 *kernel, const struct staging *s,
+                                float *data, vitrt_error *err)
+{
+    const size_t k = (size_t)g->columns;
+    for (uint64_t row = 0; row < g->rows; row += kernel->nr, data += kernel->nr * k) {
+        const uint64_t n = g->rows - row < kernel->nr ? g->rows - row : kernel->nr;
+        const vitrt_status st = read_rows(w, g, row, n, s, s->rows, err);
+        if (st)
+            return st;
+        kernel->pack_rows((size_t)n, k, s->rows, k, data);
+    }
+    return VITRT_OK;
+}
+
+static vitrt_status fill(const struct vt_weights *w, struct entry *e, const struct vt_gemm_f32 *kernel, vitrt_error *err)
+{
+    const struct vt_graph_weight *g = &w->graph->weights[e->weight];
+    struct staging s = { 0 };
+    vitrt_status st = VITRT_OK;
+    if (e->layout == VT_LAYOUT_PANELS_F32)
+        s.rows_bytes = vt_size_mul(vt_size_mul((size_t)g->columns, kernel->nr), sizeof(float));
+    if (g->form == VT_WEIGHT_CONV)
+        s.stored_bytes = vt_size_mul((size_t)g->columns, sizeof(float));
+    s.raw = vt_alloc(&w->alloc, READ_SCRATCH_BYTES);
+    s.rows = vt_alloc(&w->alloc, s.rows_bytes);
+    s.stored = vt_alloc(&w->alloc, s.stored_bytes);
+    if (!s.raw || (s.rows_bytes && !s.rows) || (s.stored_bytes && !s.stored))
+        st = vt_err_memory(err, READ_SCRATCH_BYTES + s.rows_bytes + s.stored_bytes, "reading weights");
+    else if (e->layout == VT_LAYOUT_PANELS_F32)
+        st = fill_panels(w, g, kernel, &s, e->data, err);
+    else
+        st = read_rows(w, g, 0, g->rows, &s, e->data, err);
+    vt_free(&w->alloc, s.raw, READ_SCRATCH_BYTES);
+    vt_free(&w->alloc, s.rows, s.rows_bytes);
+    vt_free(&w->alloc, s.stored, s.stored_bytes);
+    return st;
+}
+
+static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel, const float **data,
+                              vitrt_error *err)
+{
+    const struct vt_graph_weight *g = &w->graph->weights[weight];
+    if (!vt_grow(&w->alloc, (void **)&w->entries, &w->capacity, w->count + 1, sizeof *w->entries))
+        return vt_err_memory(err, (w->count + 1) * sizeof *w->entries, "the weight store");
+    struct entry e = { .weight = weight, .layout = layout, .nr = layout == VT_LAYOUT_PLAIN ? 0 : kernel->nr };
+    e.bytes = vt_weights_bytes(w->graph, weight, layout, kernel);
+    e.data = vt_alloc(&w->alloc, e.bytes);
+    if (!e.data)
+        return vt_err_memory(err, e.bytes, g->name);
+    if (layout == VT_LAYOUT_PLAIN) {
+        const size_t used = (size_t)(g->rows * g->columns) * sizeof(float);
+        memset((char *)e.data + used, 0, e.bytes - used);
+    }
+    const vitrt_status st = fill(w, &e, kernel, err);
+    if (st) {
+        vt_free(&w->alloc, e.data, e.bytes);
+        return st;
+    }
+    w->entries[w->count++] = e;
+    *data = e.data;
+    return VITRT_OK;
+}
+
+vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel, const float **data,
+                            vitrt_error *err)
+{
+    *data = NULL;
+    if (weight == VT_NO_WEIGHT)
+        return VITRT_OK;
+    vitrt_status st = VITRT_OK;
+    vt_mutex_lock(&w->mutex);
+    for (size_t i = 0; i < w->count && !*data; i++) {
+        const struct entry *e = &w->entries[i];
+        if (e->weight == weight && e->layout == layout && (layout == VT_LAYOUT_PLAIN || e->nr == kernel->nr))
+            *data = e->data;
+    }
+    if (!*data)
+        st = add_entry(w, weight, layout, kernel, data, err);
+    vt_mutex_unlock(&w->mutex);
+    return st;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The model's store of packed weights: each weight is read from the checkpoint and packed once, when a session first needs it in that layout, and then
+ * shared by all sessions. Thread-safe.
+ */
+#ifndef VT_WEIGHTS_H
+#define VT_WEIGHTS_H
+
+#include "graph.h"
+
+struct vt_weights;
+
+enum vt_layout {
+    VT_LAYOUT_PLAIN,     /* as the checkpoint has it, zeros behind up to a multiple of VT_PLAIN_PADDING elements */
+    VT_LAYOUT_PANELS_F32 /* vt_gemm_f32 panels, one after the other */
+};
+
+/* A tile may read that many elements of a bias beyond the last column's panel start: no tile is wider. */
+#define VT_PLAIN_PADDING 64
+
+/* graph must outlive the store. */
+vitrt_status vt_weights_create(const struct vt_graph *graph, struct vt_weights **out, vitrt_error *err);
+void vt_weights_free(struct vt_weights *w); /* NULL is allowed */
+
+/* Bytes of a weight in that layout. kernel is only read for panels. */
+size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel);
+
+/* The packed weight, 64-byte aligned, valid as long as the store. *data is NULL for VT_NO_WEIGHT. */
+vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel, const float **data,
+                            vitrt_error *err);
+
+#endif
