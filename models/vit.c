@@ -3,6 +3,7 @@
 #include "vit.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,19 +22,27 @@ struct vit {
 
 struct name { char text[256]; };
 
-static struct name name_of(const struct vit *v, const char *leaf, const char *suffix)
+static struct name format_name(const char *format, ...) VT_PRINTF(1, 2);
+
+/* Cut at the end of its room: such a name is found in no checkpoint. */
+static struct name format_name(const char *format, ...)
 {
     struct name n;
-    snprintf(n.text, sizeof n.text, "%s%s%s", v->c->root, leaf, suffix);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(n.text, sizeof n.text, format, args);
+    va_end(args);
     return n;
+}
+
+static struct name name_of(const struct vit *v, const char *leaf, const char *suffix)
+{
+    return format_name("%s%s%s", v->c->root, leaf, suffix);
 }
 
 static struct name block_name(const struct vit *v, unsigned block, const char *leaf, const char *suffix)
 {
-    struct name n, prefix;
-    snprintf(prefix.text, sizeof prefix.text, v->names->block, block);
-    snprintf(n.text, sizeof n.text, "%s%s%s%s", v->c->root, prefix.text, leaf, suffix);
-    return n;
+    return format_name("%s%s.%u.%s%s", v->c->root, v->names->block, block, leaf, suffix);
 }
 
 static const struct vt_tensor *find(const struct vit *v, struct name name)
@@ -287,19 +296,14 @@ static vt_value pool(struct vit *v, vt_value x)
 
 static vt_value classifier(struct vit *v, const char *label, const char *leaf, vt_value x, uint32_t columns, uint32_t *classes)
 {
-    struct name weight = { "" }, bias;
-    snprintf(weight.text, sizeof weight.text, "%s.weight", leaf);
-    snprintf(bias.text, sizeof bias.text, "%s.bias", leaf);
+    const struct name weight = format_name("%s.weight", leaf), bias = format_name("%s.bias", leaf);
     *classes = extent(find(v, weight), 0);
     return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns), optional_vector(v, bias, *classes));
 }
 
 static bool has_head(const struct vit *v, size_t i)
 {
-    struct name weight = { "" };
-    if (v->names->heads[i])
-        snprintf(weight.text, sizeof weight.text, "%s.weight", v->names->heads[i]);
-    return v->names->heads[i] && find(v, weight);
+    return v->names->heads[i] && find(v, format_name("%s.weight", v->names->heads[i]));
 }
 
 static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)

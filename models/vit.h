@@ -12,7 +12,7 @@
 
 enum vit_pool { VT_POOL_NONE, VT_POOL_TOKEN, VT_POOL_AVG, VT_POOL_AVG_PREFIX /* prefix tokens included */, VT_POOL_TOKEN_AND_AVG /* side by side */ };
 
-/* Names of tensors after the root; NULL: this layout has no such thing. Those of a block follow block, a format of its number. */
+/* Names of tensors after the root; NULL: this layout has no such thing. Those of a block follow block and its number. */
 struct vit_names {
     const char *patch, *positions, *tokens[3], *pre_norm, *block;
     const char *norm1, *qkv, *query, *key, *value, *query_norm, *key_norm, *proj, *scale1;

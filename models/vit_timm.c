@@ -13,7 +13,7 @@ static const struct vit_names timm_names = {
     .positions = "pos_embed",
     .tokens = { "cls_token", "dist_token", "reg_token" },
     .pre_norm = "norm_pre",
-    .block = "blocks.%u.",
+    .block = "blocks",
     .norm1 = "norm1",
     .qkv = "attn.qkv",
     .query_norm = "attn.q_norm",
@@ -38,7 +38,7 @@ struct timm_vit {
     enum vit_pool pool;
 };
 
-#define VT_TIMM_VIT(name, heads, activation, eps, pool) { name, heads, activation, eps##f, pool },
+#define VT_TIMM_VIT(name, heads, activation, eps, pool) { name, heads, activation, eps, pool },
 static const struct timm_vit table[] = {
 #include "vit_timm.inc"
 };
@@ -91,7 +91,7 @@ static void read_activation(struct vt_graph *g, vt_json v, struct vit_config *c)
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (vt_json_is(v, known[i].name)) {
-            c->activation = known[i].activation;
+            c->activation = c->gated_activation = known[i].activation;
             return;
         }
     vt_graph_fail(g, VITRT_EUNSUPPORTED, "config.json: \"act_layer\" of \"model_args\" is not one of gelu, gelu_tanh, quick_gelu, silu, relu");
@@ -170,7 +170,7 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
                             .root = "",
                             .heads = entry->heads,
                             .activation = entry->activation,
-                            .gated_activation = VT_ACT_SILU,
+                            .gated_activation = entry->activation,
                             .eps = entry->eps,
                             .pool = entry->pool,
                             .filter = VT_POSITIONS_BICUBIC_ANTIALIAS };

@@ -120,7 +120,7 @@ static vitrt_status find_family(const struct vt_checkpoint *c, const struct vt_f
 
 static vitrt_status build(vitrt_model *m, vitrt_error *err)
 {
-    const struct vt_family *family;
+    const struct vt_family *family = NULL;
     vitrt_status st = find_family(m->checkpoint, &family, err);
     if (st)
         return st;

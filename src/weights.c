@@ -84,6 +84,20 @@ static void channels_last(const float *stored, size_t channels, size_t area, flo
             row[i * channels + c] = stored[c * area + i];
 }
 
+/* Rows [row, row + n) of one part. Token and position tables have leading extents of 1 in the file: those are read whole. */
+static vitrt_status read_part(const struct vt_weights *w, const struct vt_weight_part *part, uint64_t row, uint64_t n, uint64_t columns, float *dst, void *raw,
+                              vitrt_error *err)
+{
+    const struct vt_tensor *t = part->tensor;
+    if (!t) {
+        memset(dst, 0, (size_t)(n * columns) * sizeof *dst);
+        return VITRT_OK;
+    }
+    const bool whole = n * columns == t->count;
+    return vt_checkpoint_read_rows(w->graph->checkpoint, t, whole ? 0 : part->row + row, whole && t->rank ? t->shape[0] : n, dst, raw, READ_SCRATCH_BYTES,
+                                   err);
+}
+
 /* Rows [row, row + n) of the stacked parts, each of g->columns elements in the order used. */
 static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_weight *g, uint64_t row, uint64_t n, const struct staging *s, float *dst,
                               vitrt_error *err)
@@ -95,14 +109,9 @@ static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_
             const uint64_t in_part = row - first, left = part->rows - in_part;
             const uint64_t count = g->form == VT_WEIGHT_CONV ? 1 : left < n ? left : n;
             float *to = g->form == VT_WEIGHT_CONV ? s->stored : dst;
-            if (part->tensor) {
-                const vitrt_status st = vt_checkpoint_read_rows(w->graph->checkpoint, part->tensor, part->row + in_part, count, to, s->raw,
-                                                                READ_SCRATCH_BYTES, err);
-                if (st)
-                    return st;
-            } else {
-                memset(to, 0, (size_t)(count * g->columns) * sizeof *to);
-            }
+            const vitrt_status st = read_part(w, part, in_part, count, g->columns, to, s->raw, err);
+            if (st)
+                return st;
             if (g->form == VT_WEIGHT_CONV)
                 channels_last(s->stored, (size_t)g->columns / g->kernel_area, g->kernel_area, dst);
             dst += count * g->columns;

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See support.h. */
+#include "support.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "json.h"
+
+void check_ok(vitrt_status status, const vitrt_error *err, const char *file, int line)
+{
+    if (status) {
+        print_error("%s:%d: %s: %s\n", file, line, vitrt_status_name(status), err ? err->message : "(no sentence)");
+        _fail(file, line);
+    }
+}
+
+/* ---- Golden cases ---- */
+
+const char *golden_path(const char *name, const char *suffix)
+{
+    static char buffers[8][512];
+    static int next;
+    char *buf = buffers[next++ % 8];
+    snprintf(buf, sizeof buffers[0], "golden/cases/%s%s", name, suffix);
+    return buf;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void for_each_golden(void (*visit)(const char *name))
+{
+    char *names[512];
+    size_t count = 0;
+    DIR *dir = opendir("golden/cases");
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir));)
+        if (e->d_name[0] != '.' && count < sizeof names / sizeof *names) {
+            names[count] = malloc(strlen(e->d_name) + 1);
+            strcpy(names[count++], e->d_name);
+        }
+    closedir(dir);
+    assert_true(count > 0);
+    qsort(names, count, sizeof *names, by_name);
+    for (size_t i = 0; i < count; i++) {
+        visit(names[i]);
+        free(names[i]);
+    }
+}
+
+void golden_open(struct golden *g, const char *name)
+{
+    vitrt_error err;
+    const struct vt_origin origin = { .path = golden_path(name, "") };
+    memset(g, 0, sizeof *g);
+    assert_ok(vt_source_open(&vt_default_allocator, &origin, "golden.safetensors", false, &g->source, &err), &err);
+    assert_ok(vt_safetensors_read(&vt_default_allocator, &g->source, 0, &g->tensors, &err), &err);
+}
+
+void golden_close(struct golden *g)
+{
+    vt_tensor_list_free(&vt_default_allocator, &g->tensors);
+    vt_source_close(&vt_default_allocator, &g->source);
+}
+
+const struct vt_tensor *golden_find(const struct golden *g, const char *name)
+{
+    for (size_t i = 0; i < g->tensors.count; i++)
+        if (!strcmp(g->tensors.items[i].name, name))
+            return &g->tensors.items[i];
+    return NULL;
+}
+
+float *golden_read(const struct golden *g, const struct vt_tensor *t)
+{
+    vitrt_error err;
+    const size_t bytes = (size_t)t->count * sizeof(float);
+    float *values = malloc(bytes);
+    assert_non_null(values);
+    assert_int_equal(t->dtype, VT_F32);
+    assert_ok(vt_source_read(&g->source, t->offset, values, bytes, &err), &err);
+    return values;
+}
+
+void golden_size(const char *name, uint32_t *height, uint32_t *width)
+{
+    char text[256];
+    struct vt_json_document *json;
+    uint64_t h = 0, w = 0;
+    FILE *f = fopen(golden_path(name, "/case.json"), "rb");
+    *height = *width = 0;
+    if (!f)
+        return;
+    const size_t n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    vitrt_error err;
+    assert_ok(vt_json_parse(&vt_default_allocator, "case.json", text, n, &json, &err), &err);
+    assert_true(vt_json_to_u64(vt_json_get(vt_json_root(json), "height"), &h) && vt_json_to_u64(vt_json_get(vt_json_root(json), "width"), &w));
+    vt_json_free(json);
+    *height = (uint32_t)h;
+    *width = (uint32_t)w;
+}
+
+void open_session(const char *name, const vitrt_session_options *options, vitrt_model **model, vitrt_session **session)
+{
+    vitrt_error err;
+    assert_ok(vitrt_model_open(golden_path(name, ""), NULL, model, &err), &err);
+    assert_ok(vitrt_session_create(*model, options, session, &err), &err);
+}
+
+vitrt_image golden_image(const char *name, int i)
+{
+    char suffix[32];
+    vitrt_error err;
+    vitrt_image image;
+    snprintf(suffix, sizeof suffix, "/image_%d.png", i);
+    assert_ok(vitrt_image_open(golden_path(name, suffix), NULL, &image, &err), &err);
+    return image;
+}
+
+/* ---- Allocator ---- */
+
+static void *counting_alloc(void *user, size_t size, size_t align)
+{
+    struct counting *c = user;
+    if (++c->calls == c->fail_at)
+        return NULL;
+    void *p = vt_default_allocator.alloc(NULL, size, align);
+    if (p) {
+        c->live++;
+        c->live_bytes += size;
+        if (c->peak_bytes < c->live_bytes)
+            c->peak_bytes = c->live_bytes;
+    }
+    return p;
+}
+
+static void counting_free(void *user, void *ptr, size_t size, size_t align)
+{
+    struct counting *c = user;
+    c->live--;
+    c->live_bytes -= size;
+    vt_default_allocator.free(NULL, ptr, size, align);
+}
+
+void counting_init(struct counting *c)
+{
+    memset(c, 0, sizeof *c);
+    c->allocator = (vitrt_allocator){ counting_alloc, counting_free, c };
+}
