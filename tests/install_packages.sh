@@ -5,17 +5,34 @@
 #   tests/install_packages.sh build     what the library and its examples need
 #   tests/install_packages.sh fast      and what the tests need
 #   tests/install_packages.sh slow      and sanitizers, fuzzing, other processors
+#   tests/install_packages.sh arm64 DIR unpacks the test framework for AArch64 into DIR; the system itself stays as it is
 set -euo pipefail
 
 build=(cmake make gcc libc6-dev libstb-dev libjsmn-dev)
 fast=("${build[@]}" g++ libcmocka-dev pkgconf python3)
 slow=("${fast[@]}" clang libclang-rt-14-dev qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 
+# apt-get with an own state, so that a foreign architecture need not be added to this system.
+fetch_arm64() {
+    local work
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' RETURN
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$1"
+    local apt=(apt-get -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists="$work/lists"
+        -o Dir::State::status=/dev/null -o Dir::Cache="$work/cache" -o APT::Sandbox::User= -o Acquire::Languages=none)
+    (cd "$work" && "${apt[@]}" update && "${apt[@]}" download libcmocka0 libcmocka-dev)
+    local package
+    for package in "$work"/*.deb; do
+        dpkg-deb -x "$package" "$1"
+    done
+}
+
 case ${1:-} in
     build) wanted=("${build[@]}") ;;
     fast) wanted=("${fast[@]}") ;;
     slow) wanted=("${slow[@]}") ;;
-    *) sed -n '3,7p' "$0"; exit 2 ;;
+    arm64) [ -e "$2/usr/include/cmocka.h" ] || fetch_arm64 "$2"; exit ;;
+    *) sed -n '3,8p' "$0"; exit 2 ;;
 esac
 
 if ! command -v apt-get >/dev/null; then
