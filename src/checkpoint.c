@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens a checkpoint: finds its files, parses its documents, collects its tensors; see checkpoint.h. How rows are read is in
- * checkpoint_read.c.
+ * Opens a checkpoint: finds its files, parses its documents, collects its tensors; see checkpoint.h. How rows are read
+ * is in checkpoint_read.c.
  */
 #include "checkpoint.h"
 
@@ -12,14 +12,14 @@
 #include <string.h>
 
 #define MAX_DOCUMENT (UINT64_C(64) << 20) /* of config.json, preprocessor_config.json and the index */
-#define MAX_SHARDS 4096
-#define NAME "%.160s"
+#define MAX_SHARDS   4096
+#define NAME         "%.160s"
 
-#define CONFIG "config.json"
+#define CONFIG       "config.json"
 #define PREPROCESSOR "preprocessor_config.json"
-#define WEIGHTS "model.safetensors"
-#define INDEX "model.safetensors.index.json"
-#define PICKLE "pytorch_model.bin"
+#define WEIGHTS      "model.safetensors"
+#define INDEX        "model.safetensors.index.json"
+#define PICKLE       "pytorch_model.bin"
 #define SCALE_SUFFIX "_scale"
 
 struct vt_checkpoint {
@@ -33,8 +33,8 @@ struct vt_checkpoint {
 };
 
 /* Parses a file whose root must be an object. */
-static vitrt_status read_document(const vitrt_allocator *a, const struct vt_origin *o, const char *name, struct vt_json_document **out,
-                                  vitrt_error *err)
+static vitrt_status read_document(const vitrt_allocator *a, const struct vt_origin *o, const char *name,
+                                  struct vt_json_document **out, vitrt_error *err)
 {
     struct vt_source s;
     char *text = NULL;
@@ -43,7 +43,8 @@ static vitrt_status read_document(const vitrt_allocator *a, const struct vt_orig
         return st;
     const size_t size = s.size > MAX_DOCUMENT ? 0 : (size_t)s.size;
     if (s.size > MAX_DOCUMENT) {
-        st = vt_err(err, VITRT_ELIMIT, "%s: %" PRIu64 " bytes, at most %" PRIu64 " can be read", s.label, s.size, MAX_DOCUMENT);
+        st = vt_err(err, VITRT_ELIMIT, "%s: %" PRIu64 " bytes, at most %" PRIu64 " can be read", s.label, s.size,
+                    MAX_DOCUMENT);
         goto done;
     }
     text = vt_alloc(a, size);
@@ -66,8 +67,8 @@ done:
 }
 
 /* Opens a safetensors file as the next shard and reads its tensors. */
-static vitrt_status open_shard(struct vt_checkpoint *c, const struct vt_origin *o, const char *name, struct vt_tensor_list *tensors,
-                               vitrt_error *err)
+static vitrt_status open_shard(struct vt_checkpoint *c, const struct vt_origin *o, const char *name,
+                               struct vt_tensor_list *tensors, vitrt_error *err)
 {
     const vitrt_allocator *a = &c->allocator;
     if (c->shard_count == MAX_SHARDS)
@@ -135,8 +136,9 @@ static vitrt_status read_weight_map(const vitrt_allocator *a, const char *label,
         if (!e->name || !e->file)
             return vt_err_memory(err, it.key_size, "the name of a tensor");
         if (!is_plain_file_name(e->file))
-            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": tensor " NAME " lies in '%.100s', expected a plain file name", label,
-                          e->name, e->file);
+            return vt_err(err, VITRT_EFORMAT,
+                          "%s/" INDEX ": tensor " NAME " lies in '%.100s', expected a plain file name", label, e->name,
+                          e->file);
     }
     if (list->count)
         qsort(list->items, list->count, sizeof *list->items, compare_entries);
@@ -144,10 +146,11 @@ static vitrt_status read_weight_map(const vitrt_allocator *a, const char *label,
 }
 
 /* Moves the tensors that entries (all of one file, sorted) name out of the file's sorted list. */
-static vitrt_status take_tensors(struct vt_checkpoint *c, const struct entry *entries, size_t count, struct vt_tensor_list *from,
-                                 vitrt_error *err)
+static vitrt_status take_tensors(struct vt_checkpoint *c, const struct entry *entries, size_t count,
+                                 struct vt_tensor_list *from, vitrt_error *err)
 {
-    if (!vt_grow(&c->allocator, (void **)&c->tensors.items, &c->tensors.capacity, c->tensors.count + count, sizeof *from->items))
+    if (!vt_grow(&c->allocator, (void **)&c->tensors.items, &c->tensors.capacity, c->tensors.count + count,
+                 sizeof *from->items))
         return vt_err_memory(err, (c->tensors.count + count) * sizeof *from->items, "the list of tensors");
     size_t next = 0;
     for (size_t i = 0; i < count; i++) {
@@ -157,8 +160,8 @@ static vitrt_status take_tensors(struct vt_checkpoint *c, const struct entry *en
         while (next < from->count && strcmp(from->items[next].name, e->name) < 0)
             next++;
         if (next == from->count || strcmp(from->items[next].name, e->name) != 0)
-            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": tensor " NAME " is not in %.100s, where it should be", c->path, e->name,
-                          e->file);
+            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": tensor " NAME " is not in %.100s, where it should be",
+                          c->path, e->name, e->file);
         c->tensors.items[c->tensors.count++] = from->items[next];
         from->items[next++].name = NULL;
     }
@@ -210,11 +213,14 @@ static vitrt_status link_scales(struct vt_checkpoint *c, vitrt_error *err)
         const struct vt_tensor *scale = vt_checkpoint_find(c, name);
         vt_free(a, name, n + sizeof SCALE_SUFFIX);
         if (!scale)
-            return vt_err(err, VITRT_EFORMAT, "%s: tensor " NAME " is I8 and has no scale, expected a tensor of its name with "
-                          SCALE_SUFFIX " appended", c->path, t->name);
+            return vt_err(err, VITRT_EFORMAT,
+                          "%s: tensor " NAME " is I8 and has no scale, expected a tensor of its name with " SCALE_SUFFIX
+                          " appended",
+                          c->path, t->name);
         if (scale->dtype != VT_F32 || scale->rank != 1 || scale->shape[0] != t->shape[0])
             return vt_err(err, VITRT_EFORMAT,
-                          "%s: tensor " NAME ": %s of rank %u and %" PRIu64 " elements, expected the F32 scales [%" PRIu64 "] of an I8 tensor",
+                          "%s: tensor " NAME ": %s of rank %u and %" PRIu64
+                          " elements, expected the F32 scales [%" PRIu64 "] of an I8 tensor",
                           c->path, scale->name, scale->dtype_name, scale->rank, scale->count, t->shape[0]);
         t->scale = scale;
     }
@@ -237,8 +243,10 @@ static vitrt_status open_weights(struct vt_checkpoint *c, const struct vt_origin
     if (sharded)
         return open_sharded(c, o, err);
     if (pickle)
-        return vt_err(err, VITRT_EUNSUPPORTED, "%s: the weights are a Python pickle (" PICKLE "), which can run any code when read; "
-                      "expected " WEIGHTS, c->path);
+        return vt_err(err, VITRT_EUNSUPPORTED,
+                      "%s: the weights are a Python pickle (" PICKLE "), which can run any code when read; "
+                      "expected " WEIGHTS,
+                      c->path);
     return vt_err(err, VITRT_EIO, "%s: no weights there, expected " WEIGHTS " or " INDEX, c->path);
 }
 
@@ -250,7 +258,8 @@ static vitrt_status open_documents(struct vt_checkpoint *c, const struct vt_orig
     if (!st)
         st = vt_origin_has(a, o, PREPROCESSOR, &has_preprocessor, err);
     if (!st && !has_config)
-        st = vt_err(err, VITRT_EIO, "%s: no " CONFIG " there, expected a checkpoint with " CONFIG " and " WEIGHTS, c->path);
+        st = vt_err(err, VITRT_EIO, "%s: no " CONFIG " there, expected a checkpoint with " CONFIG " and " WEIGHTS,
+                    c->path);
     if (!st)
         st = read_document(a, o, CONFIG, &c->config, err);
     if (!st && has_preprocessor)
@@ -258,8 +267,8 @@ static vitrt_status open_documents(struct vt_checkpoint *c, const struct vt_orig
     return st;
 }
 
-static vitrt_status open_checkpoint(const vitrt_allocator *a, const struct vt_origin *o, bool copy, struct vt_checkpoint **out,
-                                    vitrt_error *err)
+static vitrt_status open_checkpoint(const vitrt_allocator *a, const struct vt_origin *o, bool copy,
+                                    struct vt_checkpoint **out, vitrt_error *err)
 {
     struct vt_checkpoint *c = vt_calloc(a, 1, sizeof *c);
     if (!c)
@@ -291,11 +300,13 @@ static vitrt_status explain_path(const char *path, vitrt_error *err)
     if (!vt_file_exists(path))
         return vt_err(err, VITRT_EIO, "%s: no such folder", path);
     if (n > m && strcmp(path + n - m, extension) == 0)
-        return vt_err(err, VITRT_EUNSUPPORTED, "%s is a weight file, expected the folder that has it together with " CONFIG, path);
+        return vt_err(err, VITRT_EUNSUPPORTED,
+                      "%s is a weight file, expected the folder that has it together with " CONFIG, path);
     return vt_err(err, VITRT_EIO, "%s is not a folder, expected one with " CONFIG " and " WEIGHTS, path);
 }
 
-vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, struct vt_checkpoint **out, vitrt_error *err)
+vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, struct vt_checkpoint **out,
+                                vitrt_error *err)
 {
     *out = NULL;
     if (!path || !*path)

@@ -2,8 +2,8 @@
 /*
  * A checkpoint as published: the files of a folder (or named buffers), their tensors by name, and their rows as f32.
  *
- * Opening reads and checks every safetensors header (offsets inside the file, no overlap, sizes that match dtype and shape), never
- * the data. Data is read piecewise into its packed form when a session needs it; nothing is mapped.
+ * Opening reads and checks every safetensors header (offsets inside the file, no overlap, sizes that match dtype and
+ * shape), never the data. Data is read piecewise into its packed form when a session needs it; nothing is mapped.
  */
 #ifndef VT_CHECKPOINT_H
 #define VT_CHECKPOINT_H
@@ -12,15 +12,15 @@
 #include "error.h"
 #include "json.h"
 
-#define VT_MAX_RANK 8
+#define VT_MAX_RANK      8
 #define VT_SCRATCH_BYTES ((size_t)64 << 10) /* least scratch of vt_checkpoint_read_rows */
 
 enum vt_dtype { VT_F32, VT_F16, VT_BF16, VT_I8, VT_OTHER /* legal in the file, not readable as numbers */ };
 
 struct vt_tensor {
-    const char *name;              /* unescaped, lives as long as the checkpoint */
+    const char *name; /* unescaped, lives as long as the checkpoint */
     enum vt_dtype dtype;
-    char dtype_name[8];            /* as in the file, for messages */
+    char dtype_name[8]; /* as in the file, for messages */
     uint32_t rank;
     uint64_t shape[VT_MAX_RANK];   /* every extent may be 0 */
     uint64_t count;                /* product of shape */
@@ -32,28 +32,33 @@ struct vt_tensor {
 
 struct vt_checkpoint;
 
-/* path: a folder with config.json and model.safetensors or model.safetensors.index.json. Free with vt_checkpoint_free. */
-vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, struct vt_checkpoint **out, vitrt_error *err);
+/* path: a folder with config.json and model.safetensors or model.safetensors.index.json. Free
+ * with vt_checkpoint_free. */
+vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, struct vt_checkpoint **out,
+                                vitrt_error *err);
 vitrt_status vt_checkpoint_open_memory(const vitrt_allocator *a, const vitrt_buffer *buffers, size_t count, bool copy,
                                        struct vt_checkpoint **out, vitrt_error *err);
 void vt_checkpoint_free(struct vt_checkpoint *c); /* NULL is allowed */
 
-const char *vt_checkpoint_path(const struct vt_checkpoint *c); /* the folder, or "memory": for messages */
-vt_json vt_checkpoint_config(const struct vt_checkpoint *c);       /* root of config.json: an object */
-vt_json vt_checkpoint_preprocessor(const struct vt_checkpoint *c); /* root of preprocessor_config.json, or VT_JSON_NONE */
+/* The folder, or "memory": for messages. */
+const char *vt_checkpoint_path(const struct vt_checkpoint *c);
+/* Roots of config.json, an object, and of preprocessor_config.json, an object or VT_JSON_NONE. */
+vt_json vt_checkpoint_config(const struct vt_checkpoint *c);
+vt_json vt_checkpoint_preprocessor(const struct vt_checkpoint *c);
 
 size_t vt_checkpoint_tensor_count(const struct vt_checkpoint *c);
-const struct vt_tensor *vt_checkpoint_tensor(const struct vt_checkpoint *c, size_t i); /* sorted by name */
+const struct vt_tensor *vt_checkpoint_tensor(const struct vt_checkpoint *c, size_t i);       /* sorted by name */
 const struct vt_tensor *vt_checkpoint_find(const struct vt_checkpoint *c, const char *name); /* binary search; NULL */
 
 /* The file that a tensor lies in. */
 struct vt_source;
 const struct vt_source *vt_checkpoint_source(const struct vt_checkpoint *c, const struct vt_tensor *t);
 
-/* Reads rows [row, row + rows) of the tensor seen as [shape[0], count / shape[0]] (a vector or scalar: [count, 1]) as f32 into dst. I8 rows are
- * multiplied by their scale. scratch of scratch_bytes (>= VT_SCRATCH_BYTES, from vt_alloc) holds raw bytes in between: no allocation. Values are converted exactly;
- * a NaN or infinity is VITRT_EFORMAT and names tensor and index. Thread-safe. */
-vitrt_status vt_checkpoint_read_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row, uint64_t rows, float *dst,
-                                     void *scratch, size_t scratch_bytes, vitrt_error *err);
+/* Reads rows [row, row + rows) of the tensor seen as [shape[0], count / shape[0]] (a vector or scalar: [count, 1])
+ * as f32 into dst. I8 rows are multiplied by their scale. scratch of scratch_bytes (>= VT_SCRATCH_BYTES, from
+ * vt_alloc) holds raw bytes in between: no allocation. Values are converted exactly; a NaN or infinity is
+ * VITRT_EFORMAT and names tensor and index. Thread-safe. */
+vitrt_status vt_checkpoint_read_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row,
+                                     uint64_t rows, float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of a checkpoint's tensors as f32; see checkpoint.h. Every stored type is converted exactly and with integer arithmetic
- * where a subnormal number could appear, so that the host's floating-point modes change nothing. The one product, I8 times
- * scale, is rounded once. The loops are plain and branch-free so that compilers vectorise them.
+ * Rows of a checkpoint's tensors as f32; see checkpoint.h. Every stored type is converted exactly and with integer
+ * arithmetic where a subnormal number could appear, so that the host's floating-point modes change nothing. The one
+ * product, I8 times scale, is rounded once. The loops are plain and branch-free so that compilers vectorise them.
  */
 #include "checkpoint.h"
 
@@ -16,7 +16,7 @@
 #error "safetensors are little-endian, and this file copies their numbers as they are"
 #endif
 
-#define EXPONENT 0x7f800000u
+#define EXPONENT     0x7f800000u
 #define EXPONENT_LSB 0x00800000u
 
 static size_t element_bytes(enum vt_dtype dtype)
@@ -31,17 +31,19 @@ static uint64_t column_count(const struct vt_tensor *t)
 
 /* ---- Conversion ---- */
 
-/* A half is 1 sign, 5 exponent (bias 15) and 10 fraction bits; its subnormals are multiples of 2^-24. */
+/* A half is 1 sign, 5 exponent (bias 15) and 10 fraction bits; its subnormals are multiples of 2^-24. A mask chooses
+ * between the two forms, because gcc turns ?: on floating-point values into a branch, which it cannot vectorise. */
 static uint32_t half_to_f32_bits(uint16_t h)
 {
     const uint32_t sign = (uint32_t)(h & 0x8000) << 16;
     const uint32_t magnitude = h & 0x7fff;
-    const float subnormal = (float)(int)magnitude * 0x1p-24f;
-    const uint32_t rebias = magnitude >= 0x7c00 ? 255 - 31 : 127 - 15; /* infinity and NaN stay what they are */
-    const uint32_t normal = (magnitude << 13) + (rebias << 23);
-    uint32_t small;
-    memcpy(&small, &subnormal, sizeof small);
-    return sign | (magnitude < 0x0400 ? small : normal);
+    const uint32_t is_subnormal = 0u - (magnitude < 0x0400);
+    const uint32_t is_special = 0u - (magnitude >= 0x7c00); /* infinity and NaN keep a full exponent */
+    const uint32_t normal = (magnitude << 13) + ((127 - 15u) << 23) + (is_special & (255 - 31u - (127 - 15u)) << 23);
+    const float multiple = (float)(int)magnitude * 0x1p-24f;
+    uint32_t subnormal;
+    memcpy(&subnormal, &multiple, sizeof subnormal);
+    return sign | (is_subnormal & subnormal) | (~is_subnormal & normal);
 }
 
 static void convert_f16(const unsigned char *raw, float *dst, size_t n)
@@ -86,7 +88,8 @@ static bool all_finite(const float *x, size_t n)
 }
 
 /* Names the first element of x, which begins at element first of t, that is not finite. */
-static vitrt_status not_finite(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t first, const float *x, vitrt_error *err)
+static vitrt_status not_finite(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t first, const float *x,
+                               vitrt_error *err)
 {
     size_t i = 0;
     while (all_finite(x + i, 1))
@@ -94,7 +97,8 @@ static vitrt_status not_finite(const struct vt_checkpoint *c, const struct vt_te
     uint32_t bits;
     memcpy(&bits, x + i, sizeof bits);
     const uint64_t columns = column_count(t);
-    return vt_err(err, VITRT_EFORMAT, "%s: tensor %s: row %" PRIu64 ", column %" PRIu64 " is %s, expected finite numbers",
+    return vt_err(err, VITRT_EFORMAT,
+                  "%s: tensor %s: row %" PRIu64 ", column %" PRIu64 " is %s, expected finite numbers",
                   vt_checkpoint_source(c, t)->label, t->name, (first + i) / columns, (first + i) % columns,
                   bits & ~(EXPONENT | 0x80000000u) ? "NaN" : "infinite");
 }
@@ -102,8 +106,8 @@ static vitrt_status not_finite(const struct vt_checkpoint *c, const struct vt_te
 /* ---- Reading ---- */
 
 /* Elements first .. first + count of the flattened tensor, without the scale. */
-static vitrt_status read_elements(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t first, uint64_t count, float *dst,
-                                  void *scratch, size_t scratch_bytes, vitrt_error *err)
+static vitrt_status read_elements(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t first,
+                                  uint64_t count, float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err)
 {
     const struct vt_source *source = vt_checkpoint_source(c, t);
     const size_t width = element_bytes(t->dtype);
@@ -130,8 +134,8 @@ static vitrt_status read_elements(const struct vt_checkpoint *c, const struct vt
 }
 
 /* Multiplies rows by their scales. A scale above FLT_MAX / 128 could overflow a product. */
-static vitrt_status scale_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row, uint64_t rows, float *dst,
-                               void *scratch, size_t scratch_bytes, vitrt_error *err)
+static vitrt_status scale_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row, uint64_t rows,
+                               float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err)
 {
     float *scales = scratch;
     const size_t columns = (size_t)column_count(t);
@@ -142,8 +146,10 @@ static vitrt_status scale_rows(const struct vt_checkpoint *c, const struct vt_te
             return st;
         for (size_t i = 0; i < n; i++) {
             if (!(scales[i] >= 0 && scales[i] <= FLT_MAX / 128))
-                return vt_err(err, VITRT_EFORMAT, "%s: tensor %s: the scale of row %" PRIu64 " is %s, expected 0 or more",
-                              vt_checkpoint_source(c, t)->label, t->scale->name, row + i, scales[i] < 0 ? "negative" : "far too large");
+                return vt_err(err, VITRT_EFORMAT,
+                              "%s: tensor %s: the scale of row %" PRIu64 " is %s, expected 0 or more",
+                              vt_checkpoint_source(c, t)->label, t->scale->name, row + i,
+                              scales[i] < 0 ? "negative" : "far too large");
             for (size_t j = 0; j < columns; j++)
                 dst[j] *= scales[i];
             dst += columns;
@@ -154,12 +160,14 @@ static vitrt_status scale_rows(const struct vt_checkpoint *c, const struct vt_te
     return VITRT_OK;
 }
 
-vitrt_status vt_checkpoint_read_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row, uint64_t rows, float *dst,
-                                     void *scratch, size_t scratch_bytes, vitrt_error *err)
+vitrt_status vt_checkpoint_read_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row,
+                                     uint64_t rows, float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err)
 {
     const uint64_t there = t->rank >= 2 ? t->shape[0] : t->count;
     if (rows > there || row > there - rows || scratch_bytes < VT_SCRATCH_BYTES)
-        return vt_err(err, VITRT_EINVAL, "%s: tensor %s: rows %" PRIu64 " + %" PRIu64 " of %" PRIu64 " asked for, with %zu bytes of scratch",
+        return vt_err(err, VITRT_EINVAL,
+                      "%s: tensor %s: rows %" PRIu64 " + %" PRIu64 " of %" PRIu64
+                      " asked for, with %zu bytes of scratch",
                       vt_checkpoint_source(c, t)->label, t->name, row, rows, there, scratch_bytes);
     if (t->dtype == VT_OTHER)
         return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s is of type %s, expected F32, F16, BF16 or I8",

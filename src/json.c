@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON; see json.h. Three steps: vt_json_check compares the whole text with the grammar and counts tokens, jsmn then
- * makes the tokens of a text that is known to be valid, and one pass turns its parent links into links to the next sibling, so
- * that a walk skips a subtree in one step. The check goes first because jsmn alone takes time quadratic in the nesting depth.
+ * makes the tokens of a text that is known to be valid, and one pass turns its parent links into links to the next
+ * sibling, so that a walk skips a subtree in one step. The check goes first because jsmn alone takes time quadratic in
+ * the nesting depth.
  */
 #include "json.h"
 
@@ -18,8 +19,8 @@
 #define JSMN_PARENT_LINKS
 #include <jsmn.h>
 
-#define MAX_TOKENS ((size_t)1 << 22)    /* 80 MiB of them; a checkpoint has some ten per tensor */
-#define MAX_TEXT ((size_t)INT_MAX - 16) /* jsmn counts in int */
+#define MAX_TOKENS ((size_t)1 << 22)      /* 80 MiB of them; a checkpoint has some ten per tensor */
+#define MAX_TEXT   ((size_t)INT_MAX - 16) /* jsmn counts in int */
 
 struct vt_json_document {
     vitrt_allocator allocator;
@@ -31,8 +32,8 @@ struct vt_json_document {
 
 /* ---- Documents ---- */
 
-/* Replaces parent by the index of the first token behind the subtree. Tokens are in the order of the text, so a subtree is
- * complete at the first token that starts behind its end. */
+/* Replaces parent by the index of the first token behind the subtree. Tokens are in the order of the text, so a
+ * subtree is complete at the first token that starts behind its end. */
 static void link_siblings(jsmntok_t *tokens, size_t count)
 {
     int open[VT_JSON_MAX_DEPTH + 1];
@@ -47,8 +48,8 @@ static void link_siblings(jsmntok_t *tokens, size_t count)
         tokens[open[--depth]].parent = (int)count;
 }
 
-vitrt_status vt_json_parse(const vitrt_allocator *a, const char *file, const char *text, size_t size, struct vt_json_document **out,
-                           vitrt_error *err)
+vitrt_status vt_json_parse(const vitrt_allocator *a, const char *file, const char *text, size_t size,
+                           struct vt_json_document **out, vitrt_error *err)
 {
     *out = NULL;
     if (size > MAX_TEXT)
@@ -71,7 +72,8 @@ vitrt_status vt_json_parse(const vitrt_allocator *a, const char *file, const cha
     if (st)
         goto fail;
     if (d->token_count > MAX_TOKENS) {
-        st = vt_err(err, VITRT_ELIMIT, "%s: %zu JSON tokens, at most %zu can be read", file, d->token_count, MAX_TOKENS);
+        st =
+            vt_err(err, VITRT_ELIMIT, "%s: %zu JSON tokens, at most %zu can be read", file, d->token_count, MAX_TOKENS);
         goto fail;
     }
     d->tokens = vt_calloc(a, d->token_count, sizeof *d->tokens);
@@ -280,7 +282,8 @@ static uint32_t code_unit(const char *s)
     return unit;
 }
 
-/* The character that an escape at s stands for; *used its length. A surrogate without its other half becomes REPLACEMENT. */
+/* The character that an escape at s stands for; *used its length. A surrogate without its other half becomes
+ * REPLACEMENT. */
 static uint32_t read_escape(const char *s, size_t n, size_t *used)
 {
     static const char letters[] = "bfnrt", meaning[] = "\b\f\n\r\t";

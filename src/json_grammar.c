@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The grammar of JSON (RFC 8259), checked by recursive descent over the text. Recursion is bounded by the depth limit. Whether
- * strings are valid UTF-8 is not looked at. */
+/* The grammar of JSON (RFC 8259), checked by recursive descent over the text. Recursion is bounded by the depth
+ * limit. Whether strings are valid UTF-8 is not looked at. */
 #include "json.h"
 
 #include <string.h>
@@ -182,9 +182,11 @@ vitrt_status vt_json_check(const char *file, const char *text, size_t size, size
     const size_t at = (size_t)(s.p - text);
     const unsigned char found = (unsigned char)*s.p;
     if (at == size)
-        return vt_err(err, VITRT_EFORMAT, "%s: not valid JSON: it ends after %zu bytes, expected %s", file, size, s.expected);
+        return vt_err(err, VITRT_EFORMAT, "%s: not valid JSON: it ends after %zu bytes, expected %s", file, size,
+                      s.expected);
     if (found > 0x20 && found < 0x7f)
-        return vt_err(err, VITRT_EFORMAT, "%s: not valid JSON: found '%c' at byte %zu, expected %s", file, found, at, s.expected);
-    return vt_err(err, VITRT_EFORMAT, "%s: not valid JSON: found character code %u at byte %zu, expected %s", file, found, at,
-                  s.expected);
+        return vt_err(err, VITRT_EFORMAT, "%s: not valid JSON: found '%c' at byte %zu, expected %s", file, found, at,
+                      s.expected);
+    return vt_err(err, VITRT_EFORMAT, "%s: not valid JSON: found character code %u at byte %zu, expected %s", file,
+                  found, at, s.expected);
 }

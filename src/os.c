@@ -159,8 +159,8 @@ void vt_cond_broadcast(vt_cond *c)
     pthread_cond_broadcast((pthread_cond_t *)c->opaque);
 }
 
-/* What a new thread shall do, on the stack of the one that starts it: nothing to allocate, but that one has to wait until
- * the new thread has taken its copy. */
+/* What a new thread shall do, on the stack of the one that starts it: nothing to allocate, but that one has to wait
+ * until the new thread has taken its copy. */
 struct start {
     void (*fn)(void *arg);
     void *arg;
@@ -272,14 +272,14 @@ static unsigned folder_quota(const char *folder)
         const long long microseconds = strtoll(quota, &after, 10);
         return after == quota ? UINT_MAX : quota_to_processors(microseconds, strtoll(after, NULL, 10));
     }
-    if (!read_small_file(folder, "cpu.cfs_quota_us", quota, sizeof quota)
-        || !read_small_file(folder, "cpu.cfs_period_us", period, sizeof period))
+    if (!read_small_file(folder, "cpu.cfs_quota_us", quota, sizeof quota) ||
+        !read_small_file(folder, "cpu.cfs_period_us", period, sizeof period))
         return UINT_MAX;
     return quota_to_processors(strtoll(quota, NULL, 10), strtoll(period, NULL, 10));
 }
 
-/* The smallest quota from root/group up to root. Inside a container the group's path may be the host's and not exist here;
- * the container's own limit then stands at the root. */
+/* The smallest quota from root/group up to root. Inside a container the group's path may be the host's and not exist
+ * here; the container's own limit then stands at the root. */
 static unsigned hierarchy_quota(const char *root, const char *group)
 {
     char folder[PATH_MAX];

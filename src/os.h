@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything the operating system gives us: files, threads, processor count, clock, locale-independent numbers. The only place
- * with platform code outside kernels/ (CPU features are in kernels/cpu.h). */
+/* Everything the operating system gives us: files, threads, processor count, clock, locale-independent numbers. The
+ * only place with platform code outside kernels/ (CPU features are in kernels/cpu.h). */
 #ifndef VT_OS_H
 #define VT_OS_H
 
@@ -9,10 +9,13 @@
 #include <stdint.h>
 
 /* ---- Files: opened read-only, closed on exec; paths are UTF-8 ---- */
-typedef struct vt_file { intptr_t handle; } vt_file; /* valid handle: >= 0 */
+typedef struct vt_file {
+    intptr_t handle;
+} vt_file; /* valid handle: >= 0 */
 #define VT_FILE_NONE ((vt_file){ -1 })
 
-/* False: cannot be opened (or is a directory); *reason then is a constant or per-thread text such as "No such file or directory". */
+/* False: cannot be opened (or is a directory); *reason then is a constant or per-thread text such as "No such file
+ * or directory". */
 bool vt_file_open(const char *path, vt_file *file, uint64_t *size, const char **reason);
 /* Reads exactly n bytes at offset; false on error or early end. Thread-safe: no file position is shared. */
 bool vt_file_read(vt_file file, uint64_t offset, void *dst, size_t n);
@@ -21,9 +24,15 @@ bool vt_is_directory(const char *path);
 bool vt_file_exists(const char *path); /* also true for what cannot be opened, so that it is not taken for missing */
 
 /* ---- Threads ---- */
-typedef struct vt_mutex { void *opaque[8]; } vt_mutex; /* storage for the platform's object; checked at compile time */
-typedef struct vt_cond { void *opaque[8]; } vt_cond;
-typedef struct vt_thread { uintptr_t opaque; } vt_thread;
+typedef struct vt_mutex {
+    void *opaque[8];
+} vt_mutex; /* storage for the platform's object; checked at compile time */
+typedef struct vt_cond {
+    void *opaque[8];
+} vt_cond;
+typedef struct vt_thread {
+    uintptr_t opaque;
+} vt_thread;
 
 bool vt_mutex_init(vt_mutex *m);
 void vt_mutex_destroy(vt_mutex *m);
@@ -37,11 +46,12 @@ void vt_cond_broadcast(vt_cond *c);
 bool vt_thread_start(vt_thread *t, void (*fn)(void *arg), void *arg);
 void vt_thread_join(vt_thread t);
 
-/* Processors this process may use: the smaller of its affinity mask and its cgroup (v1, v2) CPU quota rounded up; >= 1. */
+/* Processors this process may use, at least 1: the smaller of its affinity mask and its cgroup (v1, v2) CPU quota
+ * rounded up. */
 unsigned vt_processor_count(void);
 
-/* The part of it that a test can check: the quota, rounded up, for a text like /proc/self/cgroup and the folder where cgroups
- * are mounted. UINT_MAX: no limit. */
+/* The part of it that a test can check: the quota, rounded up, for a text like /proc/self/cgroup and the folder
+ * where cgroups are mounted. UINT_MAX: no limit. */
 unsigned vt_cgroup_processors(const char *membership, const char *mount);
 
 /* Identifies the process, to notice a fork. */
@@ -49,8 +59,8 @@ uint64_t vt_process_id(void);
 
 /* ---- Numbers, independent of LC_NUMERIC ---- */
 
-/* Correctly rounded value of the JSON number s[0..n) (already checked to be one), '.' as the decimal point whatever the locale.
- * False: no memory or longer than 64 characters. */
+/* Correctly rounded value of the JSON number s[0..n) (already checked to be one), '.' as the decimal point whatever
+ * the locale. False: no memory or longer than 64 characters. */
 bool vt_parse_double(const char *s, size_t n, double *value);
 
 #endif

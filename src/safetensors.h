@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header of one safetensors file: 8 bytes little-endian length, that many bytes of JSON
- * {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, .., "__metadata__": {"key": "value", ..}}, then the data.
+ * The header of one safetensors file: 8 bytes little-endian length, that many bytes of JSON {"name": {"dtype": "F32",
+ * "shape": [..], "data_offsets": [begin, end]}, .., "__metadata__": {"key": "value", ..}}, then the data.
  *
- * Accepted is what the reference implementation accepts (github.com/huggingface/safetensors): a header of at most 100 MB, data
- * that the tensors cover without overlap, hole or rest, and byte sizes that follow from dtype and shape.
+ * Accepted is what the reference implementation accepts (github.com/huggingface/safetensors): a header of at most 100
+ * MB, data that the tensors cover without overlap, hole or rest, and byte sizes that follow from dtype and shape.
  */
 #ifndef VT_SAFETENSORS_H
 #define VT_SAFETENSORS_H
@@ -17,10 +17,10 @@ struct vt_tensor_list {
     size_t count, capacity;
 };
 
-/* Reads and checks the header and appends its tensors to list (empty before), sorted by name, all with the given shard number. On
- * failure the list is left for the caller to free. */
-vitrt_status vt_safetensors_read(const vitrt_allocator *a, const struct vt_source *s, uint32_t shard, struct vt_tensor_list *list,
-                                 vitrt_error *err);
+/* Reads and checks the header and appends its tensors to list (empty before), sorted by name, all with the given
+ * shard number. On failure the list is left for the caller to free. */
+vitrt_status vt_safetensors_read(const vitrt_allocator *a, const struct vt_source *s, uint32_t shard,
+                                 struct vt_tensor_list *list, vitrt_error *err);
 
 void vt_tensor_list_free(const vitrt_allocator *a, struct vt_tensor_list *list);
 

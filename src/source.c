@@ -29,7 +29,8 @@ static char *make_label(const vitrt_allocator *a, const struct vt_origin *o, con
     return label;
 }
 
-vitrt_status vt_origin_has(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool *has, vitrt_error *err)
+vitrt_status vt_origin_has(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool *has,
+                           vitrt_error *err)
 {
     if (o->buffers) {
         *has = find_buffer(o, name) != NULL;
@@ -51,7 +52,8 @@ void vt_source_close(const vitrt_allocator *a, struct vt_source *s)
     vt_free(a, s->label, vt_strsize(s->label));
 }
 
-static vitrt_status open_buffer(const vitrt_allocator *a, const vitrt_buffer *b, bool copy, struct vt_source *s, vitrt_error *err)
+static vitrt_status open_buffer(const vitrt_allocator *a, const vitrt_buffer *b, bool copy, struct vt_source *s,
+                                vitrt_error *err)
 {
     static const unsigned char nothing[1];
     s->size = b->size;
@@ -67,8 +69,8 @@ static vitrt_status open_buffer(const vitrt_allocator *a, const vitrt_buffer *b,
     return VITRT_OK;
 }
 
-vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool copy, struct vt_source *s,
-                            vitrt_error *err)
+vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool copy,
+                            struct vt_source *s, vitrt_error *err)
 {
     vitrt_status st = VITRT_OK;
     *s = (struct vt_source){ .file = VT_FILE_NONE };
@@ -92,7 +94,8 @@ vitrt_status vt_source_read(const struct vt_source *s, uint64_t offset, void *ds
     if (n && s->data)
         memcpy(dst, s->data + offset, n);
     else if (n && !vt_file_read(s->file, offset, dst, n))
-        return vt_err(err, VITRT_EIO, "%s: cannot read %zu bytes at %" PRIu64 ", the file had %" PRIu64 " bytes when it was opened",
+        return vt_err(err, VITRT_EIO,
+                      "%s: cannot read %zu bytes at %" PRIu64 ", the file had %" PRIu64 " bytes when it was opened",
                       s->label, n, offset, s->size);
     return VITRT_OK;
 }

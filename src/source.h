@@ -24,15 +24,16 @@ struct vt_source {
 };
 
 /* Is there a file of this name, readable or not? Fails for want of memory only. */
-vitrt_status vt_origin_has(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool *has, vitrt_error *err);
+vitrt_status vt_origin_has(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool *has,
+                           vitrt_error *err);
 
 /* copy: a buffer is copied instead of referred to. On failure nothing is left open. */
-vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool copy, struct vt_source *s,
-                            vitrt_error *err);
+vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool copy,
+                            struct vt_source *s, vitrt_error *err);
 void vt_source_close(const vitrt_allocator *a, struct vt_source *s);
 
-/* Copies n bytes at offset to dst; the caller has checked offset + n against size. VITRT_EIO if the file has become shorter
- * since. Thread-safe. */
+/* Copies n bytes at offset to dst; the caller has checked offset + n against size. VITRT_EIO if the file has become
+ * shorter since. Thread-safe. */
 vitrt_status vt_source_read(const struct vt_source *s, uint64_t offset, void *dst, size_t n, vitrt_error *err);
 
 #endif

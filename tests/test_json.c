@@ -85,11 +85,14 @@ static void expect_failure(const char *text, size_t size, const char *message)
 
 static void accepts_json(void **state)
 {
+    /* clang-format off */
     static const char *const texts[] = {
-        "{}", "[]", "0", "-0", "true", "false", "null", "\"\"", " \t\r\n1\n", "1.5e+10", "1E-2", "0.0", "-12.5", "[[],{},[[]]]",
-        "{\"a\":{\"b\":[1,2,{\"c\":null}]},\"\":0}", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"", "[\"\x7f\", \"\xc3\xa9\"]",
-        "[ 1 , 2 ]", "{ \"a\" : 1 , \"b\" : 2 }", "[true,false,null]", "{\"a\":1,\"a\":2}", "\"[{]}:,\"",
+        "{}", "[]", "0", "-0", "true", "false", "null", "\"\"", " \t\r\n1\n", "1.5e+10", "1E-2", "0.0", "-12.5",
+        "[[],{},[[]]]", "{\"a\":{\"b\":[1,2,{\"c\":null}]},\"\":0}",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"", "[\"\x7f\", \"\xc3\xa9\"]", "[ 1 , 2 ]",
+        "{ \"a\" : 1 , \"b\" : 2 }", "[true,false,null]", "{\"a\":1,\"a\":2}", "\"[{]}:,\"",
     };
+    /* clang-format on */
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         vt_json_free(parse(texts[i]));
@@ -97,15 +100,19 @@ static void accepts_json(void **state)
 
 static void refuses_what_is_no_json(void **state)
 {
+    /* clang-format off */
     static const char *const texts[] = {
-        "", " ", "{", "}", "[", "]", "[1", "[1,", "[1,]", "[,1]", "[,]", "[1 2]", "[1,,2]", "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
-        "{\"a\" 1}", "{\"a\":1 \"b\":2}", "{\"a\":1,,\"b\":2}", "{\"a\":\"b\":\"c\"}", "{\"a\",\"b\"}", "{\"a\"::1}", "{:1}", "{1:1}",
-        "{a:1}", "{'a':1}", "{null:1}", "{[]:1}", "{{}:1}", "[1}", "{\"a\":1]", "[\"a\":1]", "1 2", "{} {}", "[] ,", "1,", "[]]", "{}}",
-        "01", "-01", "00", "+1", "-", "1.", ".5", "-.5", "1e", "1e+", "1.e5", "0x10", "1_000", "1a", "--1", "1.2.3", "1e5.5", "Infinity",
-        "-Infinity", "NaN", "nan", "True", "tru", "truee", "nul", "nulll", "falsey", "\"", "\"a", "\"\\\"", "\"\\", "\"\\x41\"", "\"\\'\"",
-        "\"\\u\"", "\"\\u12\"", "\"\\u123\"", "\"\\u123g\"", "\"\\U0041\"", "\"a\nb\"", "\"a\tb\"", "\"\x01\"", "// c\n1", "/* c */ 1",
-        "[1] // c", "\xef\xbb\xbf{}", "\xa0", "[1:2]", "[true\"a\"]", "[1[2]]", "[\"a\"[2]]", "[1{\"a\":2}]", "t\" [[[[", "{\"a\":1:2}", "\"\"\"\"",
+        "", " ", "{", "}", "[", "]", "[1", "[1,", "[1,]", "[,1]", "[,]", "[1 2]", "[1,,2]", "{,}", "{\"a\"}",
+        "{\"a\":}", "{\"a\":1,}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "{\"a\":1,,\"b\":2}", "{\"a\":\"b\":\"c\"}",
+        "{\"a\",\"b\"}", "{\"a\"::1}", "{:1}", "{1:1}", "{a:1}", "{'a':1}", "{null:1}", "{[]:1}", "{{}:1}", "[1}",
+        "{\"a\":1]", "[\"a\":1]", "1 2", "{} {}", "[] ,", "1,", "[]]", "{}}", "01", "-01", "00", "+1", "-", "1.", ".5",
+        "-.5", "1e", "1e+", "1.e5", "0x10", "1_000", "1a", "--1", "1.2.3", "1e5.5", "Infinity", "-Infinity", "NaN",
+        "nan", "True", "tru", "truee", "nul", "nulll", "falsey", "\"", "\"a", "\"\\\"", "\"\\", "\"\\x41\"", "\"\\'\"",
+        "\"\\u\"", "\"\\u12\"", "\"\\u123\"", "\"\\u123g\"", "\"\\U0041\"", "\"a\nb\"", "\"a\tb\"", "\"\x01\"",
+        "// c\n1", "/* c */ 1", "[1] // c", "\xef\xbb\xbf{}", "\xa0", "[1:2]", "[true\"a\"]", "[1[2]]", "[\"a\"[2]]",
+        "[1{\"a\":2}]", "t\" [[[[", "{\"a\":1:2}", "\"\"\"\"",
     };
+    /* clang-format on */
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         expect_failure(texts[i], strlen(texts[i]), NULL);
@@ -121,8 +128,9 @@ static void says_where_and_what(void **state)
     expect_failure("{\"a\" 1}", 7, "t.json: not valid JSON: found '1' at byte 5, expected ':'");
     expect_failure("[1,2", 4, "t.json: not valid JSON: it ends after 4 bytes, expected ',' or ']'");
     expect_failure("[1] x", 5, "t.json: not valid JSON: found 'x' at byte 4, expected nothing after the document");
-    expect_failure("\"a\n\"", 4, "t.json: not valid JSON: found character code 10 at byte 2, expected a character of a string or its "
-                                "closing quote");
+    expect_failure("\"a\n\"", 4,
+                   "t.json: not valid JSON: found character code 10 at byte 2, expected a character of a string or its "
+                   "closing quote");
     expect_failure("", 0, "t.json: not valid JSON: it ends after 0 bytes, expected a value");
 }
 
@@ -143,7 +151,8 @@ static void limits_depth(void **state)
     vt_json_free(parse(text));
     free(text);
     text = nested(VT_JSON_MAX_DEPTH + 1, '[', ']');
-    expect_failure(text, strlen(text), "t.json: not valid JSON: found '[' at byte 64, expected no deeper nesting than 64");
+    expect_failure(text, strlen(text),
+                   "t.json: not valid JSON: found '[' at byte 64, expected no deeper nesting than 64");
     free(text);
     text = nested(50 * 1000 * 1000, '[', ']'); /* fails early and without memory for its tokens */
     expect_failure(text, strlen(text), NULL);
@@ -177,7 +186,8 @@ static void limits_tokens(void **state)
 static void finds_members(void **state)
 {
     (void)state;
-    struct vt_json_document *d = parse("{\"a\":[1,[2,3],{\"x\":[]}],\"b\":{\"c\":{\"d\":\"e\"}},\"a\\u0062\":null,\"b\":7,\"\":8}");
+    struct vt_json_document *d =
+        parse("{\"a\":[1,[2,3],{\"x\":[]}],\"b\":{\"c\":{\"d\":\"e\"}},\"a\\u0062\":null,\"b\":7,\"\":8}");
     const vt_json root = vt_json_root(d);
     const vt_json a = vt_json_get(root, "a");
     uint64_t value;
@@ -231,7 +241,8 @@ static void walks(void **state)
     size_t i = 0;
     uint64_t value;
     (void)state;
-    struct vt_json_document *d = parse("{\"a\":[[0],{\"z\":{}}],\"b\\n\":{\"a\":1,\"b\":[2]},\"\":\"v\",\"d\":[10,11,12]}");
+    struct vt_json_document *d =
+        parse("{\"a\":[[0],{\"z\":{}}],\"b\\n\":{\"a\":1,\"b\":[2]},\"\":\"v\",\"d\":[10,11,12]}");
     vt_json_iterator it = vt_json_first(vt_json_root(d));
     for (; vt_json_type(it.value) != VT_JSON_NONE; vt_json_next(&it), i++) {
         assert_int_equal(it.key_size, strlen(keys[i]));
@@ -263,10 +274,22 @@ static void reads_integers(void **state)
         bool valid;
         uint64_t value;
     } cases[] = {
-        { "0", true, 0 }, { "12", true, 12 }, { "12.0", true, 12 }, { "12.000", true, 12 },
-        { "18446744073709551615", true, UINT64_MAX }, { "18446744073709551616", false, 0 }, { "99999999999999999999999999", false, 0 },
-        { "-0", false, 0 }, { "-1", false, 0 }, { "1.5", false, 0 }, { "1e3", false, 0 }, { "1.0e0", false, 0 }, { "\"12\"", false, 0 },
-        { "true", false, 0 }, { "null", false, 0 }, { "[1]", false, 0 },
+        { "0", true, 0 },
+        { "12", true, 12 },
+        { "12.0", true, 12 },
+        { "12.000", true, 12 },
+        { "18446744073709551615", true, UINT64_MAX },
+        { "18446744073709551616", false, 0 },
+        { "99999999999999999999999999", false, 0 },
+        { "-0", false, 0 },
+        { "-1", false, 0 },
+        { "1.5", false, 0 },
+        { "1e3", false, 0 },
+        { "1.0e0", false, 0 },
+        { "\"12\"", false, 0 },
+        { "true", false, 0 },
+        { "null", false, 0 },
+        { "[1]", false, 0 },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -307,19 +330,23 @@ static void decodes_strings(void **state)
         { "\"plain\"", "plain" },
         { "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t" },
         { "\"\\u0041\\u00e9\\u20AC\\uD83D\\uDE00\"", "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
-        { "\"\\u0000x\"", "\xef\xbf\xbdx" },                  /* NUL */
-        { "\"\\ud83dx\"", "\xef\xbf\xbdx" },                  /* half a surrogate pair */
-        { "\"\\ud83d\"", "\xef\xbf\xbd" },                    /* at the end */
-        { "\"\\ude00x\"", "\xef\xbf\xbdx" },                  /* the other half */
-        { "\"\\ud83d\\u0041\"", "\xef\xbf\xbd" "A" },         /* followed by something else */
+        { "\"\\u0000x\"", "\xef\xbf\xbdx" }, /* NUL */
+        { "\"\\ud83dx\"", "\xef\xbf\xbdx" }, /* half a surrogate pair */
+        { "\"\\ud83d\"", "\xef\xbf\xbd" },   /* at the end */
+        { "\"\\ude00x\"", "\xef\xbf\xbdx" }, /* the other half */
+        { "\"\\ud83d\\u0041\"", "\xef\xbf\xbd"
+                                "A" }, /* followed by something else */
         { "\"\\ud83d\\ud83d\\ude00\"", "\xef\xbf\xbd\xf0\x9f\x98\x80" },
         { "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
-        { "\"a\xff" "b\"", "a\xef\xbf\xbd" "b" },             /* no lead byte */
-        { "\"\xc3\"", "\xef\xbf\xbd" },                       /* cut off */
+        { "\"a\xff"
+          "b\"",
+          "a\xef\xbf\xbd"
+          "b" },                        /* no lead byte */
+        { "\"\xc3\"", "\xef\xbf\xbd" }, /* cut off */
         { "\"\xe2\x82\"", "\xef\xbf\xbd\xef\xbf\xbd" },
-        { "\"\xc0\xaf\"", "\xef\xbf\xbd\xef\xbf\xbd" },       /* longer than needed */
+        { "\"\xc0\xaf\"", "\xef\xbf\xbd\xef\xbf\xbd" }, /* longer than needed */
         { "\"\xe0\x80\xaf\"", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-        { "\"\xed\xa0\x80\"", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* a surrogate as UTF-8 */
+        { "\"\xed\xa0\x80\"", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },                 /* a surrogate as UTF-8 */
         { "\"\xf4\x90\x80\x80\"", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* above U+10FFFF */
     };
     (void)state;

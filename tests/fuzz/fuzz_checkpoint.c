@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libFuzzer target: the files of a checkpoint. The first byte says which file the rest is (enum below); the others are small and
- * good. What opens is then used: every value of the documents is asked for, every tensor is found and read.
+ * libFuzzer target: the files of a checkpoint. The first byte says which file the rest is (enum below); the others are
+ * small and good. What opens is then used: every value of the documents is asked for, every tensor is found and read.
  * Run: fuzz_checkpoint -dict=tests/fuzz/checkpoint.dict CORPUS tests/fuzz/corpus_checkpoint
  */
 #include "checkpoint.h"
@@ -51,9 +51,11 @@ static void use_tensor(const struct vt_checkpoint *c, const struct vt_tensor *t)
     vitrt_error err;
     check(vt_checkpoint_find(c, t->name) == t);
     check(t->rank <= VT_MAX_RANK);
-    float *values = malloc((size_t)t->count * sizeof *values + 1); /* count is bounded by the file's size: a byte or more each */
+    float *values =
+        malloc((size_t)t->count * sizeof *values + 1); /* count is bounded by the file's size: a byte or more each */
     const uint64_t rows = t->rank >= 2 ? t->shape[0] : t->count;
-    if (values && t->dtype != VT_OTHER && vt_checkpoint_read_rows(c, t, 0, rows, values, scratch, sizeof scratch, &err) == VITRT_OK)
+    if (values && t->dtype != VT_OTHER &&
+        vt_checkpoint_read_rows(c, t, 0, rows, values, scratch, sizeof scratch, &err) == VITRT_OK)
         for (uint64_t i = 0; i < t->count; i++)
             check(isfinite(values[i]));
     free(values);
