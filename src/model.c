@@ -2,6 +2,8 @@
 /* Opening a model: checkpoint, family, graph, preprocessing; see model.h. */
 #include "model.h"
 
+#include "float_env.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -163,8 +165,11 @@ static vitrt_model *new_model(const vitrt_model_options *o, vitrt_error *err)
 /* Takes the result of opening the checkpoint on to the finished model. */
 static vitrt_status finish(vitrt_model *m, vitrt_status st, vitrt_model **out, vitrt_error *err)
 {
+    vt_float_env env;
+    vt_float_env_enter(&env);
     if (!st)
         st = build(m, err);
+    vt_float_env_leave(&env);
     if (st)
         vitrt_model_free(m);
     else

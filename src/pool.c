@@ -7,9 +7,9 @@
  */
 #include "pool.h"
 
+#include "float_env.h"
 #include "os.h"
 
-#include <fenv.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -79,7 +79,8 @@ static void worker_main(void *arg)
 {
     const struct worker *w = arg;
     struct vt_pool *p = w->pool;
-    fesetenv(FE_DFL_ENV);
+    vt_float_env inherited;
+    vt_float_env_enter(&inherited);
     for (unsigned seen = 0;;) {
         wait_for_job(p, seen);
         seen = atomic_load_explicit(&p->generation, memory_order_acquire);
@@ -119,11 +120,10 @@ static void wait_until_done(struct vt_pool *p)
 static void run_foreign_task(void *arg, size_t i)
 {
     struct vt_pool *p = arg;
-    fenv_t env;
-    fegetenv(&env);
-    fesetenv(FE_DFL_ENV);
+    vt_float_env env;
+    vt_float_env_enter(&env);
     take_items(p, i);
-    fesetenv(&env);
+    vt_float_env_leave(&env);
 }
 
 void vt_parallel(struct vt_pool *p, size_t n, size_t grain, vt_task_fn *fn, void *arg)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running a session: images to the input, steps, outputs. Nothing here allocates. */
+#include "float_env.h"
 #include "session.h"
 
 #include <assert.h>
-#include <fenv.h>
 #include <string.h>
 
 /* ---- Images ---- */
@@ -124,9 +124,8 @@ vitrt_status vitrt_run(vitrt_session *s, const vitrt_image *images, size_t n, vi
     if (st)
         return st;
     assert(s->plan->graph->nodes[0].type == VT_NODE_INPUT);
-    fenv_t env;
-    fegetenv(&env);
-    fesetenv(FE_DFL_ENV);
+    vt_float_env env;
+    vt_float_env_enter(&env);
     struct images_job job = { s, images };
     vt_parallel(s->pool, n, 1, prepare_images, &job);
     const size_t good = compact_images(s, n);
@@ -135,7 +134,7 @@ vitrt_status vitrt_run(vitrt_session *s, const vitrt_image *images, size_t n, vi
     if (good)
         run_steps(s, n);
     give_outputs(s, n, outputs);
-    fesetenv(&env);
+    vt_float_env_leave(&env);
     for (size_t i = 0; i < n && good < n; i++)
         if (s->image_errors[i].status)
             return vt_err(err, VITRT_EIMAGE, "image %zu of %zu: %.400s", i, n, s->image_errors[i].message);

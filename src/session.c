@@ -2,9 +2,9 @@
 /* Making and freeing sessions; see session.h. Running is in run.c. */
 #include "session.h"
 
+#include "float_env.h"
 #include "os.h"
 
-#include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,20 +171,13 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
 static void evaluate_constants(vitrt_session *s)
 {
     const struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .offsets = s->offsets, .weights = s->weights };
-    fenv_t env;
-    fegetenv(&env);
-    fesetenv(FE_DFL_ENV);
     for (size_t i = 0; i < s->plan->constant_count; i++)
         vt_op_of(s->plan->steps[i].type)->run(&x, &s->plan->steps[i], &s->weights[i]);
-    fesetenv(&env);
 }
 
-vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
+static vitrt_status create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
 {
     vitrt_session *s = NULL;
-    if (!out)
-        return vt_err(err, VITRT_EINVAL, "out is NULL");
-    *out = NULL;
     vitrt_status st = prepare(m, options, &s, err);
     if (st)
         return st;
@@ -200,6 +193,18 @@ vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_opti
     evaluate_constants(s);
     *out = s;
     return VITRT_OK;
+}
+
+vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
+{
+    vt_float_env env;
+    if (!out)
+        return vt_err(err, VITRT_EINVAL, "out is NULL");
+    *out = NULL;
+    vt_float_env_enter(&env);
+    const vitrt_status st = create(m, options, out, err);
+    vt_float_env_leave(&env);
+    return st;
 }
 
 void vitrt_session_free(vitrt_session *s)
