@@ -115,13 +115,36 @@ slow_sanitizers() {
     with=(env)
 }
 
+# fuzz NAME: the target fuzz_NAME with its dictionary and examples, if it has them. What it finds is kept in build-tests/corpus.
+fuzz() {
+    local name=$1 corpus=$builds/corpus/$1 options=()
+    mkdir -p "$corpus"
+    [ ! -e "tests/fuzz/$name.dict" ] || options+=("-dict=tests/fuzz/$name.dict")
+    options+=("$corpus")
+    [ ! -d "tests/fuzz/corpus_$name" ] || options+=("tests/fuzz/corpus_$name")
+    "$builds/fuzz/fuzz_$name" -max_total_time="${VITRT_FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="$builds/" "${options[@]}" >"$builds/fuzz_$name.log" 2>&1 </dev/null
+}
+
+# All targets at the same time; check then waits for each.
 slow_fuzz() {
     sanitized fuzz "-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" || return
-    local target
-    for target in "$builds"/fuzz/fuzz_*; do
-        [ -x "$target" ] || continue
-        check "fuzz: ${target##*/}" "$target" -max_total_time="${VITRT_FUZZ_SECONDS:-60}" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1
+    local source name pids=()
+    for source in tests/fuzz/fuzz_*.c; do
+        name=${source##*/fuzz_}
+        fuzz "${name%.c}" &
+        pids+=("${name%.c} $!")
     done
+    for name in "${pids[@]}"; do
+        wait "${name#* }"
+        check "fuzz: ${name% *}" report $? "$builds/fuzz_${name% *}.log"
+    done
+}
+
+# report STATUS LOG: shows the end of a log that was written before.
+report() {
+    tail -n 40 "$2"
+    return "$1"
 }
 
 [ "$part" = slow ] || fast
