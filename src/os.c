@@ -8,8 +8,11 @@
 #define _GNU_SOURCE          /* sched_getaffinity, CPU_COUNT_S, strtod_l */
 #define _DARWIN_C_SOURCE     /* the same on macOS */
 #define _FILE_OFFSET_BITS 64 /* files over 2 GiB on 32-bit systems */
+#endif
 
 #include "os.h"
+
+#if !defined(_WIN32)
 
 #include <errno.h>
 #include <fcntl.h>
