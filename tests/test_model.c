@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening models that are wrong: each yields a status and a sentence that names what was found, and leaves nothing behind. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A case's files in memory, to be changed before they are opened. Element 0 is config.json, 1 model.safetensors. */
+struct checkpoint {
+    char *data[2];
+    size_t size[2];
+};
+
+static void load(struct checkpoint *c, const char *name)
+{
+    static const char *const files[2] = { "/config.json", "/model.safetensors" };
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(golden_path(name, files[i]), "rb");
+        assert_non_null(f);
+        fseek(f, 0, SEEK_END);
+        c->size[i] = (size_t)ftell(f);
+        rewind(f);
+        c->data[i] = malloc(c->size[i] + 1024);
+        assert_int_equal(fread(c->data[i], 1, c->size[i], f), c->size[i]);
+        fclose(f);
+    }
+}
+
+static void unload(struct checkpoint *c)
+{
+    free(c->data[0]);
+    free(c->data[1]);
+}
+
+static char *find_bytes(char *data, size_t size, const char *text)
+{
+    const size_t n = strlen(text);
+    for (size_t i = 0; i + n <= size; i++)
+        if (!memcmp(data + i, text, n))
+            return data + i;
+    fail_msg("\"%s\" is not in the file", text);
+    return NULL;
+}
+
+/* Replaces the first occurrence; the file grows or shrinks. Tensor names must keep their length. */
+static void replace(struct checkpoint *c, int file, const char *from, const char *to)
+{
+    char *at = find_bytes(c->data[file], c->size[file], from);
+    const size_t tail = (size_t)(c->data[file] + c->size[file] - at) - strlen(from);
+    assert_true(file == 0 || strlen(from) == strlen(to));
+    assert_true(strlen(to) < strlen(from) + 1024);
+    memmove(at + strlen(to), at + strlen(from), tail);
+    memcpy(at, to, strlen(to));
+    c->size[file] += strlen(to) - strlen(from);
+}
+
+static vitrt_status open(const struct checkpoint *c, struct counting *counting, vitrt_model **m, vitrt_error *err)
+{
+    const vitrt_buffer buffers[2] = { { "config.json", c->data[0], c->size[0] }, { "model.safetensors", c->data[1], c->size[1] } };
+    counting_init(counting);
+    const vitrt_model_options options = { .allocator = &counting->allocator };
+    return vitrt_model_open_memory(buffers, 2, &options, m, err);
+}
+
+/* Opening must fail with that status and a sentence that contains both parts. */
+static void expect_refused(const struct checkpoint *c, vitrt_status status, const char *part, const char *other)
+{
+    struct counting counting;
+    vitrt_model *m = NULL;
+    vitrt_error err = { 0 };
+    assert_int_equal(open(c, &counting, &m, &err), status);
+    assert_null(m);
+    if (!strstr(err.message, part) || !strstr(err.message, other))
+        fail_msg("\"%s\" does not say \"%s\" and \"%s\"", err.message, part, other);
+    assert_int_equal(counting.live, 0);
+}
+
+/* One change of one file. */
+static void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status, const char *part, const char *other)
+{
+    struct checkpoint c;
+    load(&c, name);
+    replace(&c, file, from, to);
+    expect_refused(&c, status, part, other);
+    unload(&c);
+}
+
+static void test_tensors(void **state)
+{
+    (void)state;
+    refused_after("hf_vit", 1, "vit.layernorm.weight", "vit.layernOrm.weight", VITRT_EUNSUPPORTED, "vit.layernOrm.weight", "belongs to nothing");
+    refused_after("hf_vit", 1, "layer.1.intermediate.dense.bias", "layer.1.intermediate.dense.bIas", VITRT_EUNSUPPORTED, "bIas", "belongs to nothing");
+    refused_after("hf_vit", 1, "layer.1.output.dense.weight", "layer.1.output.dense.wEight", VITRT_EFORMAT, "layer.1.output.dense.weight", "missing");
+    refused_after("timm_vit", 1, "blocks.0.norm1.weight", "blocks.0.norm1.wEight", VITRT_EFORMAT, "blocks.0.norm1.weight", "missing");
+    refused_after("timm_vit", 1, "patch_embed.proj.weight", "patch_embed.proj.wEight", VITRT_EFORMAT, "patch_embed.proj.weight", "missing");
+    refused_after("timm_vit", 1, "[144,48]", "[48,144]", VITRT_EFORMAT, "shape [48, 144]", "expected [144, 48]");
+    refused_after("timm_vit", 1, "[48,3,8,8]", "[48,8,8,3]", VITRT_EFORMAT, "patch_embed.proj.weight", "[48, 8, 8, 3]");
+    refused_after("timm_vit", 1, "[1,65,48]", "[65,1,48]", VITRT_EFORMAT, "pos_embed", "expected");
+}
+
+static void test_config(void **state)
+{
+    (void)state;
+    refused_after("hf_vit", 0, "\"model_type\": \"vit\"", "\"model_type\": \"llama\"", VITRT_EUNSUPPORTED, "llama", "not supported");
+    refused_after("hf_vit", 0, "\"model_type\"", "\"model_kind\"", VITRT_EFORMAT, "model_type", "architecture");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 0", VITRT_EFORMAT, "num_attention_heads", "is 0");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 5", VITRT_EFORMAT, "width 48", "5 heads");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": -3", VITRT_EFORMAT, "num_attention_heads", "-3");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 1e300", VITRT_EFORMAT, "num_attention_heads", "1e300");
+    refused_after("hf_vit", 0, "\"hidden_size\": 48", "\"hidden_size\": 64", VITRT_EFORMAT, "hidden_size", "the tensors have 48");
+    refused_after("hf_vit", 0, "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 12", VITRT_EFORMAT, "num_hidden_layers", "the tensors have 3");
+    refused_after("hf_vit", 0, "\"patch_size\": 8", "\"patch_size\": 16", VITRT_EFORMAT, "patch_size", "8x8");
+    refused_after("hf_vit", 0, "\"image_size\": 64", "\"image_size\": 128", VITRT_EFORMAT, "position_embeddings", "65 positions");
+    refused_after("hf_vit", 0, "\"image_size\": 64", "\"image_size\": [64]", VITRT_EFORMAT, "image_size", "two integers");
+    refused_after("hf_vit", 0, "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"", VITRT_EUNSUPPORTED, "hidden_act", "mish");
+    refused_after("hf_vit", 0, "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": -1", VITRT_EFORMAT, "layer_norm_eps", "0 to 1");
+    refused_after("timm_vit", 0, "\"architecture\": \"vit_tiny_patch16_224\"", "\"architecture\": \"resnet50\"", VITRT_EUNSUPPORTED, "resnet50",
+                  "not supported");
+    refused_after("timm_vit", 0, "\"num_heads\": 3", "\"num_heads\": 0", VITRT_EFORMAT, "num_heads", "1 to 4096");
+    refused_after("timm_vit", 0, "\"num_heads\": 3", "\"attn_rotary\": 3", VITRT_EUNSUPPORTED, "attn_rotary", "nothing that this version knows");
+    refused_after("timm_vit", 0, "\"global_pool\": \"token\"", "\"global_pool\": \"map\"", VITRT_EUNSUPPORTED, "global_pool", "map");
+    refused_after("timm_vit", 0, "{", "[", VITRT_EFORMAT, "config.json", "");
+}
+
+/* Weights are read when a session needs them: the first NaN or infinity is named. */
+static void bad_weight(const char *tensor, const float value)
+{
+    struct checkpoint c;
+    struct counting counting;
+    vitrt_model *m;
+    vitrt_session *s;
+    vitrt_error err;
+    unsigned begin = 0;
+    load(&c, "timm_vit");
+    char *header = find_bytes(c.data[1], c.size[1], tensor);
+    char *offsets = find_bytes(header, 300, "\"data_offsets\":[");
+    assert_int_equal(sscanf(offsets, "\"data_offsets\":[%u", &begin), 1);
+    const size_t data = 8 + ((size_t)(unsigned char)c.data[1][0] | (size_t)(unsigned char)c.data[1][1] << 8 | (size_t)(unsigned char)c.data[1][2] << 16);
+    memcpy(c.data[1] + data + begin + 4 * sizeof value, &value, sizeof value);
+    assert_ok(open(&c, &counting, &m, &err), &err);
+    assert_int_equal(vitrt_session_create(m, NULL, &s, &err), VITRT_EFORMAT);
+    if (!strstr(err.message, tensor))
+        fail_msg("\"%s\" does not name %s", err.message, tensor);
+    assert_null(s);
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+    unload(&c);
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    const float zero = 0;
+    bad_weight("blocks.1.mlp.fc1.weight", 0 / zero);
+    bad_weight("blocks.2.norm1.bias", 1 / zero);
+    bad_weight("pos_embed", -1 / zero);
+    bad_weight("patch_embed.proj.weight", 0 / zero);
+    bad_weight("head.bias", 0 / zero);
+}
+
+static void test_arguments(void **state)
+{
+    vitrt_model *m;
+    vitrt_error err;
+    const vitrt_model_options flags = { .flags = 1u << 31 };
+    const vitrt_model_options reserved = { .reserved = { &flags } };
+    vitrt_model_info info;
+    (void)state;
+    assert_int_equal(vitrt_model_open(NULL, NULL, &m, &err), VITRT_EINVAL);
+    assert_int_equal(vitrt_model_open("golden", NULL, NULL, &err), VITRT_EINVAL);
+    assert_int_equal(vitrt_model_open("golden", &flags, &m, &err), VITRT_EINVAL);
+    assert_int_equal(vitrt_model_open("golden", &reserved, &m, &err), VITRT_EINVAL);
+    assert_int_equal(vitrt_model_open_memory(NULL, 1, NULL, &m, &err), VITRT_EINVAL);
+    assert_int_equal(vitrt_model_open("golden/no_such_folder", NULL, &m, &err), VITRT_EIO);
+    assert_non_null(strstr(err.message, "golden/no_such_folder"));
+    assert_int_equal(vitrt_model_open("golden/no_such_folder", NULL, &m, NULL), VITRT_EIO); /* without an error struct */
+    assert_int_equal(vitrt_model_get_info(NULL, &info), VITRT_EINVAL);
+    vitrt_model_free(NULL);
+    vitrt_session_free(NULL);
+}
+
+static void count_notes(void *user, const char *message)
+{
+    ++*(int *)user;
+    assert_non_null(strstr(message, "mask_token"));
+}
+
+static void test_info_labels_and_notes(void **state)
+{
+    int notes = 0;
+    const vitrt_logger logger = { count_notes, &notes };
+    const vitrt_model_options options = { .logger = &logger };
+    vitrt_model *m;
+    vitrt_model_info info;
+    vitrt_error err;
+    (void)state;
+    assert_ok(vitrt_model_open(golden_path("hf_dinov2", ""), &options, &m, &err), &err);
+    assert_int_equal(notes, 1); /* the mask token serves training only */
+    assert_int_equal(vitrt_model_get_info(m, &info), VITRT_OK);
+    assert_string_equal(info.family, "dinov2");
+    assert_string_equal(info.architecture, "Dinov2ForImageClassification");
+    assert_int_equal(info.height, 70);
+    assert_int_equal(info.width, 70);
+    assert_int_equal(info.blocks, 3);
+    assert_int_equal(info.dim, 48);
+    assert_int_equal(info.classes, 10);
+    assert_int_equal(info.size_multiple[0], 14);
+    assert_int_equal(info.weight_bytes, info.parameters * 4);
+    assert_string_equal(vitrt_model_label(m, 3), "LABEL_3");
+    assert_null(vitrt_model_label(m, 10));
+    vitrt_model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tensors),   cmocka_unit_test(test_config), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_arguments), cmocka_unit_test(test_info_labels_and_notes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
