@@ -4,7 +4,9 @@
  * "shape": [..], "data_offsets": [begin, end]}, .., "__metadata__": {"key": "value", ..}}, then the data.
  *
  * Accepted is what the reference implementation accepts (github.com/huggingface/safetensors): a header of at most 100
- * MB, data that the tensors cover without overlap, hole or rest, and byte sizes that follow from dtype and shape.
+ * MB, data that the tensors cover without overlap, hole or rest, and byte sizes that follow from dtype and shape. More
+ * strictly, a name may stand there once only and the rank is limited; less strictly, names may have bytes that are not
+ * UTF-8, and 12.0 is as good as 12.
  */
 #ifndef VT_SAFETENSORS_H
 #define VT_SAFETENSORS_H
