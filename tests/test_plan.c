@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans: fused steps, no two values in the same memory at the same time, nothing computed that no output needs. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+/* Plans a case for the given outputs without weights or arena. */
+static struct vt_plan *make_plan(const char *name, const char *const *outputs, size_t count, uint32_t batch, struct vt_kernels *kernels, vitrt_model **m)
+{
+    vt_value values[16];
+    struct vt_plan *plan;
+    vitrt_error err;
+    assert_ok(vitrt_model_open(golden_path(name, ""), NULL, m, &err), &err);
+    for (size_t i = 0; i < count; i++) {
+        values[i] = vt_graph_find_output(&(*m)->graph, outputs[i]);
+        assert_int_not_equal(values[i], VT_NO_VALUE);
+    }
+    vt_kernels_init(kernels, vt_cpu_detect());
+    const struct vt_plan_options options = { .height = (*m)->default_size[0], .width = (*m)->default_size[1], .max_batch = batch, .threads = 2,
+                                             .outputs = values, .output_count = count };
+    assert_ok(vt_plan_create(&vt_default_allocator, &(*m)->graph, kernels, &options, &plan, &err), &err);
+    return plan;
+}
+
+static void test_blocks_are_seven_steps(void **state)
+{
+    static const enum vt_node_type wanted[] = { VT_NODE_LAYER_NORM, VT_NODE_LINEAR, VT_NODE_ATTENTION, VT_NODE_LINEAR,
+                                                VT_NODE_LAYER_NORM, VT_NODE_LINEAR, VT_NODE_LINEAR };
+    const char *logits = "logits";
+    struct vt_kernels kernels;
+    vitrt_model *m;
+    (void)state;
+    struct vt_plan *p = make_plan("timm_deit3", &logits, 1, 1, &kernels, &m);
+    /* positions; patch embedding, embed; blocks; norm, class token, head */
+    assert_int_equal(p->constant_count, 1);
+    assert_int_equal(p->step_count, 1 + 2 + 3 * 7 + 3);
+    for (size_t block = 0; block < 3; block++) {
+        const struct vt_step *s = &p->steps[3 + 7 * block];
+        for (size_t i = 0; i < 7; i++)
+            assert_int_equal(s[i].type, wanted[i]);
+        assert_int_not_equal(s[3].scale, VT_NO_WEIGHT); /* LayerScale and residual in the projection's epilogue */
+        assert_int_not_equal(s[3].residual.value, VT_NO_VALUE);
+        assert_int_equal(s[5].activation, VT_ACT_GELU);
+        assert_int_not_equal(s[6].residual.value, VT_NO_VALUE);
+        assert_int_equal(p->values[s[3].out].offset, p->values[s[3].residual.value].offset); /* in place */
+    }
+    vt_plan_free(p);
+    vitrt_model_free(m);
+}
+
+static void test_asked_for_block_is_kept(void **state)
+{
+    const char *outputs[] = { "logits", "block.0" };
+    struct vt_kernels kernels;
+    vitrt_model *m;
+    (void)state;
+    struct vt_plan *p = make_plan("timm_deit3", outputs, 2, 1, &kernels, &m);
+    const vt_value kept = vt_graph_find_output(&m->graph, "block.0");
+    assert_int_equal(p->values[kept].last, p->step_count);
+    for (size_t i = 0; i < p->step_count; i++)
+        if (p->steps[i].residual.value == kept)
+            assert_int_not_equal(p->values[p->steps[i].out].offset, p->values[kept].offset); /* the next sum goes elsewhere */
+    vt_plan_free(p);
+    vitrt_model_free(m);
+}
+
+static void test_only_what_is_asked_for(void **state)
+{
+    const char *first = "block.0";
+    struct vt_kernels kernels;
+    vitrt_model *m;
+    (void)state;
+    struct vt_plan *p = make_plan("timm_deit3", &first, 1, 1, &kernels, &m);
+    assert_int_equal(p->step_count, 1 + 2 + 7);
+    vt_plan_free(p);
+    vitrt_model_free(m);
+}
+
+/* Lifetimes recomputed from the steps alone: a value lives from the step that writes it to the last that reads it. */
+static void find_lifetime(const struct vt_plan *p, vt_value v, const vt_value *outputs, size_t count, size_t *first, size_t *last)
+{
+    *first = 0;
+    *last = 0;
+    for (size_t i = 0; i < p->step_count; i++) {
+        const struct vt_step *s = &p->steps[i];
+        bool reads = s->residual.value == v;
+        for (uint32_t k = 0; k < s->node->in_count; k++)
+            reads |= s->node->in[k].value == v;
+        if (s->out == v && i >= p->constant_count)
+            *first = i;
+        if (reads || s->out == v)
+            *last = i;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (outputs[i] == v)
+            *last = p->step_count;
+    if (p->values[v].constant)
+        *last = p->step_count;
+}
+
+/* May the values a and b, with these lifetimes, lie in the same memory? */
+static bool may_share(const struct vt_plan *p, vt_value a, size_t first_a, size_t last_a, vt_value b, size_t first_b, size_t last_b)
+{
+    if (last_a < first_b || last_b < first_a)
+        return true;
+    /* A step may write over its own residual, element by element, and over nothing else that it reads. */
+    if (last_a != first_b || first_b == p->step_count)
+        return false;
+    const struct vt_step *s = &p->steps[first_b];
+    for (uint32_t k = 0; k < s->node->in_count; k++)
+        if (s->node->in[k].value == a)
+            return false;
+    return s->out == b && s->residual.value == a;
+}
+
+static void check_plan(const char *name, const struct vt_plan *p, const vt_value *outputs, size_t count)
+{
+    for (size_t a = 0; a < p->graph->node_count; a++) {
+        const struct vt_plan_value *va = &p->values[a];
+        size_t first_a, last_a, first_b, last_b;
+        if (!va->live)
+            continue;
+        assert_true(va->offset % VT_ALIGN == 0 && va->offset + va->bytes <= p->value_bytes);
+        find_lifetime(p, (vt_value)a, outputs, count, &first_a, &last_a);
+        for (size_t b = a + 1; b < p->graph->node_count; b++) {
+            const struct vt_plan_value *vb = &p->values[b];
+            if (!vb->live || va->offset + va->bytes <= vb->offset || vb->offset + vb->bytes <= va->offset)
+                continue;
+            find_lifetime(p, (vt_value)b, outputs, count, &first_b, &last_b);
+            if (!may_share(p, (vt_value)a, first_a, last_a, (vt_value)b, first_b, last_b))
+                fail_msg("%s: values %zu (steps %zu-%zu) and %zu (steps %zu-%zu) share memory", name, a, first_a, last_a, b, first_b, last_b);
+        }
+    }
+}
+
+static void check_arena(const char *name)
+{
+    static const char *const sets[][3] = { { "logits" }, { "features", "block.0", "pixels" }, { "block.0" }, { "embedding", "features" } };
+    for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) {
+        struct vt_kernels kernels;
+        vitrt_model *m;
+        vitrt_error err;
+        vt_value outputs[3];
+        const char *names[3];
+        size_t count = 0;
+        assert_ok(vitrt_model_open(golden_path(name, ""), NULL, &m, &err), &err);
+        for (size_t i = 0; i < 3 && sets[set][i]; i++)
+            if (vt_graph_find_output(&m->graph, sets[set][i]) != VT_NO_VALUE) {
+                names[count] = sets[set][i];
+                outputs[count++] = vt_graph_find_output(&m->graph, sets[set][i]);
+            }
+        vitrt_model_free(m);
+        if (!count)
+            continue; /* a backbone has no logits */
+        struct vt_plan *p = make_plan(name, names, count, 3, &kernels, &m);
+        check_plan(name, p, outputs, count);
+        vt_plan_free(p);
+        vitrt_model_free(m);
+    }
+}
+
+static void test_no_memory_is_used_twice(void **state)
+{
+    (void)state;
+    for_each_golden(check_arena);
+}
+
+static void test_arena_is_small(void **state)
+{
+    const char *logits = "logits";
+    struct vt_kernels kernels;
+    vitrt_model *m;
+    (void)state;
+    struct vt_plan *p = make_plan("timm_vit", &logits, 1, 1, &kernels, &m);
+    /* 65 tokens of width 48: stream, norm, and either qkv and attention's output or the hidden layer; the input is gone by then */
+    const size_t row = 65 * sizeof(float), pixels = 64 * 64 * 3 * sizeof(float);
+    const size_t positions = row * 48, blocks = row * (48 + 48 + 192), start = pixels + row * 48;
+    assert_in_range(p->value_bytes, positions, positions + (blocks > start ? blocks : start) + 16 * VT_ALIGN);
+    vt_plan_free(p);
+    vitrt_model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks_are_seven_steps), cmocka_unit_test(test_asked_for_block_is_kept),
+        cmocka_unit_test(test_only_what_is_asked_for), cmocka_unit_test(test_no_memory_is_used_twice),
+        cmocka_unit_test(test_arena_is_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
