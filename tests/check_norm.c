@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layer norm of every bundle: against double precision with a derived bound, against "ref" bit by bit, in place, tails. */
+#include "check.h"
+
+static const size_t lengths[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 96, 127, 192, 197, 384, 768, 1024, 3072};
+enum { LENGTHS = sizeof lengths / sizeof lengths[0], LONGEST = 3072 };
+
+struct statistics {
+    double mean, magnitude, variance;
+};
+
+static struct statistics statistics_of(size_t n, const float *x)
+{
+    struct statistics s = {0};
+    for (size_t i = 0; i < n; i++) {
+        s.mean += (double)x[i] / (double)n;
+        s.magnitude += fabs((double)x[i]) / (double)n;
+    }
+    for (size_t i = 0; i < n; i++)
+        s.variance += ((double)x[i] - s.mean) * ((double)x[i] - s.mean) / (double)n;
+    return s;
+}
+
+/*
+ * A sum in 16 lanes rounds n / 16 + 4 times, the mean once more by its division: mean_error. A difference d = x - mean is then off by
+ * mean_error + u |d|. In the variance the common shift enters as its square, for the exact differences add up to 0; the rest is 2 roundings of
+ * d, one of the square, those of the sum, of the division and of adding eps. The root halves its relative error; root and division round once
+ * each, and so do the product with d and the last fma.
+ */
+static bool row_close(size_t n, const float *x, const float *gamma, const float *beta, float eps, const float *y)
+{
+    const double u = unit_roundoff;
+    const struct statistics s = statistics_of(n, x);
+    const double mean_error = gamma_of(n / 16 + 5) * s.magnitude + FLT_TRUE_MIN;
+    const double variance_error = mean_error * mean_error + gamma_of(n / 16 + 9) * (s.variance + (double)eps);
+    const double root = sqrt(s.variance + (double)eps);
+    const double root_error = fmax(0.5 * variance_error / (s.variance + (double)eps), 0) + 2 * u;
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)x[i] - s.mean, scaled = fabs((double)gamma[i]) / root;
+        const double exact = d / root * (double)gamma[i] + (double)beta[i];
+        const double d_error = mean_error + u * fabs(d);
+        double bound = scaled * (d_error + (fabs(d) + d_error) * (root_error + u)) * (1 + 8 * u) + FLT_TRUE_MIN * (2 + fabs((double)gamma[i]));
+        bound += u * (fabs(exact) + bound);
+        if (!(fabs(y[i] - exact) <= bound))
+            return false;
+    }
+    return true;
+}
+
+static void check_row(const struct vt_kernels *kernels, size_t n, float eps, float shift, enum fill fill, enum place place, bool in_place)
+{
+    const struct vt_kernels ref = reference_bundle();
+    const uint64_t seed = n * 10 + (uint64_t)fill;
+    struct guarded memory[4];
+    float *x = guarded_floats(&memory[0], n, place), *gamma = guarded_floats(&memory[1], n, place);
+    float *beta = guarded_floats(&memory[2], n, place), *y = guarded_floats(&memory[3], n, place), want[LONGEST];
+    fill_floats(fill, n, x, seed);
+    fill_floats(FILL_UNIFORM, n, gamma, seed + 1);
+    fill_floats(FILL_UNIFORM, n, beta, seed + 2);
+    for (size_t i = 0; i < n; i++)
+        x[i] += shift;
+    if (in_place)
+        memcpy(y, x, n * sizeof *x);
+    kernels->layer_norm_f32(n, in_place ? y : x, gamma, beta, eps, y);
+    ref.layer_norm_f32(n, x, gamma, beta, eps, want);
+    require(row_close(n, x, gamma, beta, eps, y), "outside the error bound", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
+    require(same_bits(n, y, want), "other bits than ref", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
+    require(guarded_intact(&memory[3]), "wrote outside", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
+    for (size_t i = 0; i < 4; i++)
+        guarded_free(&memory[i]);
+}
+
+static void rows_of_bundle(const struct vt_kernels *kernels)
+{
+    static const float eps[] = {1e-5f, 1e-6f, 1e-12f}, shifts[] = {0, 3, -100};
+    for (size_t l = 0; l < LENGTHS; l++)
+        for (enum fill fill = 0; fill < FILL_COUNT; fill++)
+            for (unsigned choice = 0; choice < 12; choice++)
+                check_row(kernels, lengths[l], eps[choice / 4], shifts[(choice + fill) % 3], fill, choice & 1 ? AT_END : AT_START, choice & 2);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for_each_bundle(rows_of_bundle);
+}
+
+static void nan_of_bundle(const struct vt_kernels *kernels)
+{
+    float x[20], ones[20], y[20];
+    for (size_t i = 0; i < 20; i++) {
+        x[i] = (float)i;
+        ones[i] = 1;
+    }
+    x[17] = NAN;
+    kernels->layer_norm_f32(20, x, ones, ones, 1e-6f, y);
+    for (size_t i = 0; i < 20; i++)
+        assert_true(isnan(y[i]));
+    kernels->layer_norm_f32(0, NULL, NULL, NULL, 1e-6f, NULL);
+}
+
+static void test_nan_and_empty_row(void **state)
+{
+    (void)state;
+    for_each_bundle(nan_of_bundle);
+}
+
+int main(int argc, char **argv)
+{
+    check_options(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_nan_and_empty_row),
+    };
+    return cmocka_run_group_tests_name("check_norm", tests, NULL, NULL);
+}
