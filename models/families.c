@@ -2,4 +2,4 @@
 /* The table of model families: the first that recognises a config builds the model. */
 #include "vit.h"
 
-const struct vt_family *const vt_families[] = { &vit_hf_family, &vit_timm_family, NULL };
+const struct vt_family *const vt_families[] = { &vt_vit_hf_family, &vt_vit_timm_family, NULL };

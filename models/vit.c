@@ -327,7 +327,7 @@ static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)
     vt_graph_output(v->g, "logits", logits);
 }
 
-void vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_model_facts *facts)
+void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_model_facts *facts)
 {
     struct vit v = { .g = g, .c = c, .names = c->names };
     read_dimensions(&v);

@@ -34,8 +34,8 @@ struct vit_config {
 };
 
 /* Builds the graph; errors stick to it. facts: family and architecture are set already. */
-void vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_model_facts *facts);
+void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_model_facts *facts);
 
-extern const struct vt_family vit_hf_family, vit_timm_family;
+extern const struct vt_family vt_vit_hf_family, vt_vit_timm_family;
 
 #endif

@@ -198,7 +198,7 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
         c.pool = VT_POOL_TOKEN; /* a bare backbone's pooled output is the class token */
     if (g->status)
         return;
-    vit_build(g, &c, facts);
+    vt_vit_build(g, &c, facts);
     check_against_tensors(g, config, facts, v);
 }
 
@@ -214,4 +214,4 @@ static bool ignores(const char *tensor)
     return ends_with(tensor, "embeddings.mask_token") || ends_with(tensor, "pooler.dense.weight") || ends_with(tensor, "pooler.dense.bias");
 }
 
-const struct vt_family vit_hf_family = { matches, build, ignores };
+const struct vt_family vt_vit_hf_family = { matches, build, ignores };

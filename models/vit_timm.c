@@ -178,7 +178,7 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     read_pool(g, vt_json_get(config, "global_pool"), &c.pool);
     read_model_args(g, vt_json_get(config, "model_args"), &c);
     if (!g->status)
-        vit_build(g, &c, facts);
+        vt_vit_build(g, &c, facts);
 }
 
 static bool ignores(const char *tensor)
@@ -187,4 +187,4 @@ static bool ignores(const char *tensor)
     return false;
 }
 
-const struct vt_family vit_timm_family = { matches, build, ignores };
+const struct vt_family vt_vit_timm_family = { matches, build, ignores };

@@ -39,7 +39,7 @@ with_package static "$work/static" --static
 "$cc" -o "$work/archive" -I"$work/static/include" $program "$(find "$work/static" -name libvitrt.a)" -lm -pthread
 run "archive" "$work/archive"
 
-cmake -S tests/consumers/add_subdirectory -B "$work/sub" -DCMAKE_C_COMPILER="$cc" -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Release >"$work/log" &&
+cmake -S tests/consumers/add_subdirectory -B "$work/sub" -DCMAKE_C_COMPILER="$cc" -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Debug >"$work/log" &&
     cmake --build "$work/sub" -j "$(nproc)" >>"$work/log" || { cat "$work/log"; exit 1; }
 run "add_subdirectory" "$work/sub/consumer"
 cmake --install "$work/sub" --prefix "$work/shared" >/dev/null
