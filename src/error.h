@@ -5,7 +5,9 @@
 
 #include "vitrt.h"
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__)
+#define VT_PRINTF(f, a) __attribute__((format(gnu_printf, f, a))) /* knows %zu */
+#elif defined(__GNUC__)
 #define VT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
 #define VT_PRINTF(f, a)
