@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU detection: CPUID says which instructions there are, XGETBV which registers the operating system saves. A bundle needs all bits
- * that its function below names.
+ * CPU detection. On x86, CPUID says which instructions there are and XGETBV which registers the operating system saves; a bundle needs
+ * all the bits that its function below names.
  */
 #include "cpu.h"
 
@@ -14,14 +14,14 @@ static const struct {
     unsigned mask;
 } bundles[] = {
     {"ref", 0},
-#if VT_X86_64
+#if VT_ISA_AVX2
     {"avx2", VT_CPU_AVX2},
 #endif
 };
 
 enum { BUNDLES = sizeof bundles / sizeof bundles[0] };
 
-#if VT_X86_64
+#if VT_ISA_AVX2
 #include <cpuid.h>
 
 struct cpuid {
@@ -94,9 +94,9 @@ const char *vt_cpu_bundle(unsigned mask)
 
 const char *vt_cpu_names(void)
 {
-#if VT_X86_64
-    return "ref, avx2";
-#else
-    return "ref";
+    return "ref"
+#if VT_ISA_AVX2
+           ", avx2"
 #endif
+        ;
 }
