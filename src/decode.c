@@ -7,7 +7,8 @@
  * that a decoder that gives up leaves nothing behind. The block that holds the pixels leaves the list and belongs to the image from then on; it knows
  * its allocator.
  *
- * Differences from Pillow's convert("RGB"): JPEG samples may differ by rounding; 16-bit grey is reduced to its high byte where Pillow clips it;
+ * Differences from Pillow's convert("RGB"): JPEG samples may differ by rounding (and in the last two columns by more where colours have half the
+ * width only); 16-bit grey is reduced to its high byte where Pillow clips it;
  * 16-bit BMP pixels are widened by repeating bits. CMYK JPEGs with Adobe's marker come out as Pillow has them, those without are refused.
  */
 #include "alloc.h"

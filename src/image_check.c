@@ -8,8 +8,8 @@
  *   PNG   palette indices beyond PLTE read an array that was never written: PLTE is padded. Chunk lengths beyond the file move a pointer beyond it,
  *         impossible combinations of colour type and depth, a name buffer shared by all threads for unknown critical chunks: refused here.
  *         Checksums are not compared: they are here.
- *   BMP   a palette of negative size, indices beyond it: computed and padded as above. A height of INT_MIN, pixels beyond the file's end: refused
- *         here.
+ *   BMP   a palette of negative size, indices beyond it: computed and padded as above. With the 12-byte header the last four colours are never read:
+ *         made up for by padding. A height of INT_MIN, pixels beyond the file's end: refused here.
  *
  * The other published holes of that version are in HDR, PNM, PIC, GIF, TGA and PSD (such as CVE-2021-42715, CVE-2021-42716, CVE-2023-43898, CVE-2023-45661
  * to 45667), which are not built, or in vertical flipping, which is not used. Each file must also be large enough for its pixels at the best compression its format
@@ -366,6 +366,9 @@ static vitrt_status check_png(const struct file *f, struct vt_image_facts *facts
 
 /* ---- BMP ---- */
 
+/* stb_image takes the shortest header for 24 bytes long when it counts the colours behind it. */
+enum { STB_CORE_ERROR = 12 };
+
 enum { BMP_FILE_HEADER = 14, BMP_CORE_HEADER = 12, BMP_INFO_HEADER = 40, BMP_RGB = 0, BMP_RLE8 = 1, BMP_RLE4 = 2, BMP_BITFIELDS = 3 };
 
 struct bmp {
@@ -374,7 +377,8 @@ struct bmp {
 
 static vitrt_status bmp_palette(const struct file *f, const struct bmp *b, struct vt_image_facts *facts)
 {
-    const size_t entry = b->header == BMP_CORE_HEADER ? 3 : 4;
+    const bool core = b->header == BMP_CORE_HEADER;
+    const size_t entry = core ? 3 : 4;
     const size_t begin = BMP_FILE_HEADER + b->header, wanted = (size_t)1 << b->depth;
 
     if (b->offset < begin + entry)
@@ -382,11 +386,9 @@ static vitrt_status bmp_palette(const struct file *f, const struct bmp *b, struc
     const size_t entries = (b->offset - begin) / entry;
     if (entries > 256)
         return unsupported(f, "there is a gap between palette and pixels");
-    if (entries < wanted) {
-        facts->length_at = 10;
-        facts->insert_at = begin + entries * entry;
-        facts->insert_bytes = (wanted - entries) * entry;
-    }
+    facts->length_at = 10;
+    facts->insert_at = begin + entries * entry;
+    facts->insert_bytes = (entries < wanted ? (wanted - entries) * entry : 0) + (core ? STB_CORE_ERROR : 0);
     return VITRT_OK;
 }
 

@@ -15,8 +15,8 @@ struct vt_image_facts {
     uint32_t width, height;  /* as stored, before any turning */
     unsigned orientation;    /* EXIF's number 1 .. 8; 1 where the file says nothing */
 
-    /* Repair of a palette with fewer entries than a pixel can name: insert this many zero bytes (black) there, and add their number to the 32-bit
-     * length field at length_at. insert_bytes 0: nothing to repair. */
+    /* Repair of a palette with fewer entries than a pixel can name or than the decoder would read: insert this many zero bytes (black) there, and
+     * add their number to the 32-bit field at length_at. insert_bytes 0: nothing to repair. */
     size_t insert_at, insert_bytes, length_at;
     int length_is_big_endian;
 };
