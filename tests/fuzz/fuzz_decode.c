@@ -35,6 +35,8 @@ static void counted_free(void *user, void *ptr, size_t size, size_t align)
     free(ptr);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct counter counter = { 0 };
