@@ -6,11 +6,6 @@
 #ifndef VT_CPU_H
 #define VT_CPU_H
 
-/* 1: the kernels of this bundle are built. The build says 0 where they are not wanted or the compiler cannot make them. */
-#ifndef VT_ISA_AVX2
-#define VT_ISA_AVX2 VT_X86_64
-#endif
-
 /* Bits of a feature mask. Each is set only when the CPU has every instruction of the bundle and the operating system saves its registers. */
 #define VT_CPU_AVX2 (1u << 0) /* AVX2, FMA, F16C */
 

@@ -150,6 +150,8 @@ void vt_parallel(struct vt_pool *p, size_t n, size_t grain, vt_task_fn *fn, void
 
 static vitrt_status start_workers(struct vt_pool *p, vitrt_error *err)
 {
+    if (VT_NO_THREADS)
+        return vt_err(err, VITRT_EUNSUPPORTED, "this build starts no threads (VITRT_THREADS is off): %u threads need parallel_for", p->size);
     p->workers = vt_calloc(&p->alloc, p->size - 1, sizeof *p->workers);
     if (!p->workers)
         return vt_err_memory(err, (p->size - 1) * sizeof *p->workers, "threads");

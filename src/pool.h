@@ -13,6 +13,11 @@
 
 #define VT_MAX_THREADS 256
 
+/* 1: built to start no threads; then the only ones are the caller's. */
+#ifndef VT_NO_THREADS
+#define VT_NO_THREADS 0
+#endif
+
 struct vt_pool;
 
 /* fn handles the items [begin, end); worker < vt_pool_size, no two at the same time with the same number. */

@@ -75,12 +75,17 @@ static vitrt_status choose_outputs(vitrt_session *s, const vitrt_session_options
     return VITRT_OK;
 }
 
+static unsigned default_threads(const vitrt_session_options *o)
+{
+    return VT_NO_THREADS && !o->parallel_for ? 1 : vt_processor_count();
+}
+
 static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
 {
     struct vt_plan_options plan = { .height = o->height ? o->height : s->model->default_size[0],
                                     .width = o->width ? o->width : s->model->default_size[1],
                                     .max_batch = o->max_batch ? o->max_batch : 1,
-                                    .threads = o->threads ? (unsigned)o->threads : vt_processor_count() };
+                                    .threads = o->threads ? (unsigned)o->threads : default_threads(o) };
     if (plan.threads > VT_MAX_THREADS)
         plan.threads = VT_MAX_THREADS;
     s->preprocess = s->model->preprocess;
