@@ -146,6 +146,11 @@ static _Thread_local struct pool *current_pool;
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 
+/* On damaged JPEG data the sums of DC differences overflow, and once a scan has run out of bits its zeros are shifted by more than 31. Both end in pixel
+ * values, never in an index; the sanitizer need not stop there. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((no_sanitize("signed-integer-overflow", "shift"))), apply_to = function)
+#endif
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wunused-function" /* of declarations without a definition; gcc reports them at the end of the file */
 #pragma GCC diagnostic push
@@ -161,6 +166,9 @@ static _Thread_local struct pool *current_pool;
 #include <stb_image.h>
 #if defined(__GNUC__)
 #pragma GCC diagnostic pop
+#endif
+#if defined(__clang__)
+#pragma clang attribute pop
 #endif
 
 /* ---- Decoding ---- */
