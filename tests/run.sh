@@ -47,14 +47,15 @@ suite() {
     local name=$1 build=$2 result
     shift 2
     "${with[@]}" ctest --test-dir "$builds/$build" --output-on-failure --no-tests=error -j "$jobs" "$@" >"$log" 2>&1 </dev/null
-    result=$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' "$log")
+    # "90% tests passed, 1 tests failed out of 10", or, in some versions, "100% tests passed out of 10"
+    result=$(sed -nE 's/^[0-9]+% tests passed(, ([0-9]+) tests? failed)? out of ([0-9]+).*/0\2 \3/p' "$log")
     if [ -z "$result" ]; then
         failed=$((failed + 1))
         echo "FAILED  $name: no tests ran"
         cat "$log"
         return
     fi
-    local bad=${result% *} all=${result#* }
+    local bad=$((10#${result% *})) all=${result#* }
     passed=$((passed + all - bad))
     failed=$((failed + bad))
     echo "$([ "$bad" = 0 ] && echo "ok     " || echo "FAILED ") $name: $((all - bad)) of $all"
