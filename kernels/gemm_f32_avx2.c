@@ -5,27 +5,21 @@
  */
 #include "kernels.h"
 #include "simd/avx2.h"
+#include "tmpl/gemm_f32.h"
 
-#define COLUMN_VECTORS 2
-#define ROWS 1
-#include "tmpl/gemm_f32_rows.h"
-#define ROWS 2
-#include "tmpl/gemm_f32_rows.h"
-#define ROWS 3
-#include "tmpl/gemm_f32_rows.h"
-#define ROWS 4
-#include "tmpl/gemm_f32_rows.h"
-#define ROWS 5
-#include "tmpl/gemm_f32_rows.h"
-#define ROWS 6
-#include "tmpl/gemm_f32_rows.h"
+enum { MR = 6 };
 
-enum { MR = 6, NR = 16 };
+VT_GEMM_ROWS(rows_1, ROWS_1)
+VT_GEMM_ROWS(rows_2, ROWS_2)
+VT_GEMM_ROWS(rows_3, ROWS_3)
+VT_GEMM_ROWS(rows_4, ROWS_4)
+VT_GEMM_ROWS(rows_5, ROWS_5)
+VT_GEMM_ROWS(rows_6, ROWS_6)
 
 void vt_gemm_f32_6x16_avx2(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, const float *bias,
                            const float *residual, size_t ldr, float *c, size_t ldc)
 {
-    static vt_gemm_f32_fn *const rows[MR] = {gemm_rows_1, gemm_rows_2, gemm_rows_3, gemm_rows_4, gemm_rows_5, gemm_rows_6};
+    static vt_gemm_f32_fn *const rows[MR] = {rows_1, rows_2, rows_3, rows_4, rows_5, rows_6};
     if (m > 0 && n > 0)
         rows[m - 1](m, n, k, a, lda, b, bias, residual, ldr, c, ldc);
 }

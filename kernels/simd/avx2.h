@@ -27,6 +27,9 @@ static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 
 /* Masked lanes are neither read nor written, and cannot fault. */
+/* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object, hence the integer. */
+static inline void vf_prefetch(const float *p, size_t bytes) { _mm_prefetch((const char *)((uintptr_t)p + bytes), _MM_HINT_T1); }
+
 static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vf_mask(n)); }
 static inline void vf_store_n(float *p, vf x, size_t n) { _mm256_maskstore_ps(p, vf_mask(n), x); }
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_mask(n))); }
