@@ -2,14 +2,15 @@
 /*
  * Files to pixels: the public calls around stb_image, which is compiled here and nowhere else.
  *
- * stb_image asks for memory through macros without a context. A thread-local pointer names the pool of the running call; the pool hands out zeroed
- * blocks (stb_image reads some memory that it has not written), counts them against the caller's limit, and keeps them in a list, so
- * that a decoder that gives up leaves nothing behind. The block that holds the pixels leaves the list and belongs to the image from then on; it knows
- * its allocator.
+ * stb_image asks for memory through macros without a context. A thread-local pointer names the pool of the running
+ * call; the pool hands out zeroed blocks (stb_image reads some memory that it has not written), counts them against
+ * the caller's limit, and keeps them in a list, so that a decoder that gives up leaves nothing behind. The block that
+ * holds the pixels leaves the list and belongs to the image from then on; it knows its allocator.
  *
- * Differences from Pillow's convert("RGB"): JPEG samples may differ by rounding (and in the last two columns by more where colours have half the
- * width only); 16-bit grey is reduced to its high byte where Pillow clips it;
- * 16-bit BMP pixels are widened by repeating bits. CMYK JPEGs with Adobe's marker come out as Pillow has them, those without are refused.
+ * Differences from Pillow's convert("RGB"): JPEG samples may differ by rounding (and in the last two columns by more
+ * where colours have half the width only); 16-bit grey is reduced to its high byte where Pillow clips it; 16-bit BMP
+ * pixels are widened by repeating bits. CMYK JPEGs with Adobe's marker come out as Pillow has them, those without are
+ * refused.
  */
 #include "alloc.h"
 #include "error.h"
@@ -20,7 +21,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#define DEFAULT_MAX_SIDE 16384u
+#define DEFAULT_MAX_SIDE  16384u
 #define DEFAULT_MAX_BYTES ((uint64_t)1 << 30)
 
 /* ---- Memory ---- */
@@ -37,7 +38,7 @@ struct pool {
     vitrt_allocator allocator;
     uint64_t used, limit;
     struct block *blocks;
-    size_t refused;    /* size of the first allocation that failed, 0: none did */
+    size_t refused; /* size of the first allocation that failed, 0: none did */
     int refused_by_limit;
 };
 
@@ -126,15 +127,17 @@ static void pool_free_all(struct pool *pool)
 static _Thread_local struct pool *current_pool;
 
 /*
- * The assertions say: 8 or 16 bits per channel, a conversion that exists (always to 3 channels here), alpha added only to 1 or 3 channels (a tRNS chunk,
- * which stb_image refuses elsewhere), code lengths up to 16, BMP masks of at most 8 bits shifted into a byte. These follow from the checks in
- * front of them for every input. One does not: that a Huffman code found the symbol it stands for. It fails harmlessly for the last of 256 symbols, where
- * the index is wrong but stays below 256, given tables of at most 256 symbols (image_check.c) and no uninitialised memory (pool_alloc).
+ * The assertions say: 8 or 16 bits per channel, a conversion that exists (always to 3 channels here), alpha added
+ * only to 1 or 3 channels (a tRNS chunk, which stb_image refuses elsewhere), code lengths up to 16, BMP masks of at
+ * most 8 bits shifted into a byte. These follow from the checks in front of them for every input. One does not: that
+ * a Huffman code found the symbol it stands for. It fails harmlessly for the last of 256 symbols, where the index is
+ * wrong but stays below 256, given tables of at most 256 symbols (image_check.c) and no uninitialised memory
+ * (pool_alloc).
  */
-#define STBI_ASSERT(x) ((void)0)
-#define STBI_MALLOC(size) pool_alloc(current_pool, size)
+#define STBI_ASSERT(x)        ((void)0)
+#define STBI_MALLOC(size)     pool_alloc(current_pool, size)
 #define STBI_REALLOC(p, size) pool_realloc(current_pool, p, size)
-#define STBI_FREE(p) pool_free(current_pool, p)
+#define STBI_FREE(p)          pool_free(current_pool, p)
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
@@ -142,17 +145,18 @@ static _Thread_local struct pool *current_pool;
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
 #define STBI_NO_FAILURE_STRINGS /* one of them is a buffer shared by all threads */
-#define STBI_MAX_DIMENSIONS (1 << 24)
+#define STBI_MAX_DIMENSIONS     (1 << 24)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 
-/* On damaged JPEG data the sums of DC differences overflow, and once a scan has run out of bits its zeros are shifted by more than 31. Both end in pixel
- * values, never in an index; the sanitizer need not stop there. */
+/* On damaged JPEG data the sums of DC differences overflow, and once a scan has run out of bits its zeros are shifted
+ * by more than 31. Both end in pixel values, never in an index; the sanitizer need not stop there. */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((no_sanitize("signed-integer-overflow", "shift"))), apply_to = function)
 #endif
 #if defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wunused-function" /* of declarations without a definition; gcc reports them at the end of the file */
+/* gcc reports declarations without a definition at the end of the file, where "pop" has long been. */
+#pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Wshadow"
@@ -250,17 +254,20 @@ static int apply_orientation(struct pool *pool, struct vt_image_facts *facts, ui
     return 1;
 }
 
-static vitrt_status check_limits(const struct pool *pool, const struct vt_image_facts *facts, uint32_t max_side, vitrt_error *err)
+static vitrt_status check_limits(const struct pool *pool, const struct vt_image_facts *facts, uint32_t max_side,
+                                 vitrt_error *err)
 {
     const uint64_t pixels = (uint64_t)facts->width * facts->height;
 
     if (pixels == 0)
-        return vt_err(err, VITRT_EFORMAT, "The image is %ux%u pixels wide and high, both must be at least 1.", facts->width, facts->height);
+        return vt_err(err, VITRT_EFORMAT, "The image is %ux%u pixels wide and high, both must be at least 1.",
+                      facts->width, facts->height);
     if (facts->width > max_side || facts->height > max_side)
-        return vt_err(err, VITRT_ELIMIT, "The image is %ux%u pixels wide and high, at most %u are allowed.", facts->width, facts->height, max_side);
+        return vt_err(err, VITRT_ELIMIT, "The image is %ux%u pixels wide and high, at most %u are allowed.",
+                      facts->width, facts->height, max_side);
     if (pixels > (pool->limit - pool->used) / 3)
-        return vt_err(err, VITRT_ELIMIT, "The image of %ux%u pixels does not fit into the %llu bytes allowed.", facts->width, facts->height,
-                      (unsigned long long)pool->limit);
+        return vt_err(err, VITRT_ELIMIT, "The image of %ux%u pixels does not fit into the %llu bytes allowed.",
+                      facts->width, facts->height, (unsigned long long)pool->limit);
     return VITRT_OK;
 }
 
@@ -271,11 +278,13 @@ static vitrt_status decode_error(const struct pool *pool, vitrt_error *err)
         return vt_err(err, VITRT_EFORMAT, "The image is damaged: its compressed data cannot be decoded.");
     if (!pool->refused_by_limit)
         return vt_err_memory(err, pool->refused, "decoding an image");
-    return vt_err(err, VITRT_ELIMIT, "Decoding the image needs %zu bytes more than the %llu allowed, of which %llu are in use.", pool->refused,
-                  (unsigned long long)pool->limit, (unsigned long long)pool->used);
+    return vt_err(err, VITRT_ELIMIT,
+                  "Decoding the image needs %zu bytes more than the %llu allowed, of which %llu are in use.",
+                  pool->refused, (unsigned long long)pool->limit, (unsigned long long)pool->used);
 }
 
-static vitrt_status decode(struct pool *pool, const uint8_t *bytes, size_t size, const vitrt_decode_options *o, vitrt_image *out, vitrt_error *err)
+static vitrt_status decode(struct pool *pool, const uint8_t *bytes, size_t size, const vitrt_decode_options *o,
+                           vitrt_image *out, vitrt_error *err)
 {
     struct vt_image_facts facts;
     uint8_t *pixels;
@@ -291,7 +300,8 @@ static vitrt_status decode(struct pool *pool, const uint8_t *bytes, size_t size,
     pixels = decode_pixels(pool, &facts, bytes, size);
     if (!pixels)
         return decode_error(pool, err);
-    if ((o->flags & VITRT_DECODE_EXIF_ORIENTATION) && facts.orientation > 1 && !apply_orientation(pool, &facts, &pixels))
+    if ((o->flags & VITRT_DECODE_EXIF_ORIENTATION) && facts.orientation > 1 &&
+        !apply_orientation(pool, &facts, &pixels))
         return decode_error(pool, err);
     out->data = pixels;
     out->width = facts.width;
@@ -308,17 +318,20 @@ static vitrt_status begin(const vitrt_decode_options *o, vitrt_image *out, struc
         return vt_err(err, VITRT_EINVAL, "The image to fill is NULL.");
     memset(out, 0, sizeof(*out));
     if (o->flags & ~VITRT_DECODE_EXIF_ORIENTATION)
-        return vt_err(err, VITRT_EINVAL, "The decode flags are 0x%x, known is only 0x%x.", o->flags, VITRT_DECODE_EXIF_ORIENTATION);
+        return vt_err(err, VITRT_EINVAL, "The decode flags are 0x%x, known is only 0x%x.", o->flags,
+                      VITRT_DECODE_EXIF_ORIENTATION);
     for (size_t i = 0; i < sizeof(o->reserved) / sizeof(o->reserved[0]); i++)
         if (o->reserved[i])
             return vt_err(err, VITRT_EINVAL, "A reserved member of the decode options is not zero.");
-    *pool = (struct pool){ .allocator = vt_allocator_or_default(o->allocator), .limit = o->max_bytes ? o->max_bytes : DEFAULT_MAX_BYTES };
+    *pool = (struct pool){ .allocator = vt_allocator_or_default(o->allocator),
+                           .limit = o->max_bytes ? o->max_bytes : DEFAULT_MAX_BYTES };
     return VITRT_OK;
 }
 
 static const vitrt_decode_options default_options = { 0 };
 
-vitrt_status vitrt_image_decode(const void *bytes, size_t size, const vitrt_decode_options *options, vitrt_image *out, vitrt_error *err)
+vitrt_status vitrt_image_decode(const void *bytes, size_t size, const vitrt_decode_options *options, vitrt_image *out,
+                                vitrt_error *err)
 {
     const vitrt_decode_options *o = options ? options : &default_options;
     struct pool pool;
@@ -354,8 +367,8 @@ static vitrt_status read_file(struct pool *pool, const char *path, uint8_t **byt
     if (!vt_file_open(path, &file, &file_size, &reason))
         return vt_err(err, VITRT_EIO, "The image cannot be opened: %s.", reason);
     if (file_size > pool->limit) {
-        status = vt_err(err, VITRT_ELIMIT, "The image file has %llu bytes, more than the %llu allowed.", (unsigned long long)file_size,
-                        (unsigned long long)pool->limit);
+        status = vt_err(err, VITRT_ELIMIT, "The image file has %llu bytes, more than the %llu allowed.",
+                        (unsigned long long)file_size, (unsigned long long)pool->limit);
     } else {
         *size = (size_t)file_size;
         *bytes = pool_alloc(pool, *size);

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structure checks of image files. What stb_image 2.27 leaves unchecked in the formats that we build it with, and what is done about it:
+ * Structure checks of image files. What stb_image 2.27 leaves unchecked in the formats that we build it with, and
+ * what is done about it:
+ *   JPEG  a DHT segment with more than 256 symbols overruns the Huffman tables (CVE-2022-28042): counted here. Tables
+ *         used before they are defined, blocks that no scan covers: all its memory is zeroed (decode.c). Scans
+ *         without end: limited here. Subsampling ratios that are no integers (CVE-2021-37789): refused by Debian's
+ *         version.
+ *   PNG   palette indices beyond PLTE read an array that was never written: PLTE is padded. Chunk lengths beyond the
+ *         file move a pointer beyond it, impossible combinations of colour type and depth, a name buffer shared by
+ *         all threads for unknown critical chunks: refused here. Checksums are not compared: they are here.
+ *   BMP   a palette of negative size, indices beyond it: computed and padded as above. With the 12-byte header the
+ *         last four colours are never read: made up for by padding. A height of INT_MIN, pixels beyond the file's
+ *         end: refused here.
  *
- *   JPEG  a DHT segment with more than 256 symbols overruns the Huffman tables (CVE-2022-28042): counted here. Tables used before they are defined,
- *         blocks that no scan covers: all its memory is zeroed (decode.c). Scans without end: limited here. Subsampling ratios that
- *         are no integers (CVE-2021-37789): refused by Debian's version.
- *   PNG   palette indices beyond PLTE read an array that was never written: PLTE is padded. Chunk lengths beyond the file move a pointer beyond it,
- *         impossible combinations of colour type and depth, a name buffer shared by all threads for unknown critical chunks: refused here.
- *         Checksums are not compared: they are here.
- *   BMP   a palette of negative size, indices beyond it: computed and padded as above. With the 12-byte header the last four colours are never read:
- *         made up for by padding. A height of INT_MIN, pixels beyond the file's end: refused here.
- *
- * The other published holes of that version are in HDR, PNM, PIC, GIF, TGA and PSD (such as CVE-2021-42715, CVE-2021-42716, CVE-2023-43898, CVE-2023-45661
- * to 45667), which are not built, or in vertical flipping, which is not used. Each file must also be large enough for its pixels at the best compression its format
- * allows, so that memory stays in proportion to the file.
+ * The other published holes of that version are in HDR, PNM, PIC, GIF, TGA and PSD (such as CVE-2021-42715,
+ * CVE-2021-42716, CVE-2023-43898, CVE-2023-45661 to 45667), which are not built, or in vertical flipping, which is
+ * not used. Each file must also be large enough for its pixels at the best compression its format allows, so that
+ * memory stays in proportion to the file.
  */
 #include "image_check.h"
 
@@ -30,7 +33,8 @@ struct file {
 
 static vitrt_status ends_early(const struct file *f)
 {
-    return vt_err(f->err, VITRT_EFORMAT, "The image data ends early: the %s file of %zu bytes is incomplete.", f->format, f->size);
+    return vt_err(f->err, VITRT_EFORMAT, "The image data ends early: the %s file of %zu bytes is incomplete.",
+                  f->format, f->size);
 }
 
 static vitrt_status damaged(const struct file *f, const char *what)
@@ -92,11 +96,23 @@ static unsigned tiff_orientation(const uint8_t *tiff, size_t n)
 /* ---- JPEG ---- */
 
 enum {
-    JPEG_SOF0 = 0xC0, JPEG_SOF2 = 0xC2, JPEG_DHT = 0xC4, JPEG_JPG = 0xC8, JPEG_DAC = 0xCC, JPEG_SOF15 = 0xCF,
-    JPEG_RST0 = 0xD0, JPEG_RST7 = 0xD7, JPEG_SOI = 0xD8, JPEG_EOI = 0xD9, JPEG_SOS = 0xDA, JPEG_APP1 = 0xE1, JPEG_APP14 = 0xEE
+    JPEG_SOF0 = 0xC0,
+    JPEG_SOF2 = 0xC2,
+    JPEG_DHT = 0xC4,
+    JPEG_JPG = 0xC8,
+    JPEG_DAC = 0xCC,
+    JPEG_SOF15 = 0xCF,
+    JPEG_RST0 = 0xD0,
+    JPEG_RST7 = 0xD7,
+    JPEG_SOI = 0xD8,
+    JPEG_EOI = 0xD9,
+    JPEG_SOS = 0xDA,
+    JPEG_APP1 = 0xE1,
+    JPEG_APP14 = 0xEE
 };
 
-#define JPEG_MAX_SCANS 100 /* libjpeg writes 10 for a progressive image; a decoder's work on a small file is otherwise without limit */
+/* libjpeg writes 10 for a progressive image; without a limit, a small file could keep the decoder busy for hours. */
+#define JPEG_MAX_SCANS 100
 
 struct jpeg {
     unsigned scans;
@@ -104,7 +120,8 @@ struct jpeg {
 };
 
 /* Every block of every component costs at least one bit. */
-static bool jpeg_can_hold(const struct file *f, const uint8_t *components, unsigned count, uint32_t width, uint32_t height)
+static bool jpeg_can_hold(const struct file *f, const uint8_t *components, unsigned count, uint32_t width,
+                          uint32_t height)
 {
     uint32_t h_max = 1, v_max = 1;
     uint64_t blocks = 0;
@@ -122,7 +139,8 @@ static bool jpeg_can_hold(const struct file *f, const uint8_t *components, unsig
     return blocks <= 8 * (uint64_t)f->size;
 }
 
-static vitrt_status jpeg_frame(const struct file *f, struct jpeg *j, unsigned marker, const uint8_t *data, size_t n, struct vt_image_facts *facts)
+static vitrt_status jpeg_frame(const struct file *f, struct jpeg *j, unsigned marker, const uint8_t *data, size_t n,
+                               struct vt_image_facts *facts)
 {
     if (marker > JPEG_SOF2)
         return unsupported(f, "its coding is neither baseline nor progressive Huffman");
@@ -178,7 +196,8 @@ static vitrt_status jpeg_segment(const struct file *f, struct jpeg *j, unsigned 
     return VITRT_OK;
 }
 
-/* Position of the 0xFF of the next marker from at on, or size. Stuffed zeros and restart markers belong to the data of a scan. */
+/* Position of the 0xFF of the next marker from at on, or size. Stuffed zeros and restart markers belong to the data
+ * of a scan. */
 static size_t jpeg_next_marker(const struct file *f, size_t at)
 {
     while (at + 1 < f->size) {
@@ -243,8 +262,9 @@ struct png {
 /* CRC-32 as PNG and zlib define it, four bits at a time. */
 static uint32_t crc32_of(const uint8_t *p, size_t n)
 {
-    static const uint32_t table[16] = { 0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
-                                        0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C };
+    static const uint32_t table[16] = { 0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
+                                        0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
+                                        0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C };
     uint32_t crc = 0xFFFFFFFF;
 
     for (size_t i = 0; i < n; i++) {
@@ -286,7 +306,8 @@ static bool png_depth_allowed(unsigned colour, unsigned depth)
     return (depth == 1 || depth == 2 || depth == 4) && (colour == PNG_GREY || colour == PNG_PALETTE);
 }
 
-static vitrt_status png_header(const struct file *f, struct png *p, const uint8_t *data, size_t n, struct vt_image_facts *facts)
+static vitrt_status png_header(const struct file *f, struct png *p, const uint8_t *data, size_t n,
+                               struct vt_image_facts *facts)
 {
     if (n != 13)
         return damaged(f, "the length of its header is wrong");
@@ -300,7 +321,8 @@ static vitrt_status png_header(const struct file *f, struct png *p, const uint8_
     return VITRT_OK;
 }
 
-static vitrt_status png_palette(const struct file *f, struct png *p, const uint8_t *data, size_t n, struct vt_image_facts *facts)
+static vitrt_status png_palette(const struct file *f, struct png *p, const uint8_t *data, size_t n,
+                                struct vt_image_facts *facts)
 {
     const size_t wanted = (size_t)3 << p->depth;
 
@@ -316,10 +338,12 @@ static vitrt_status png_palette(const struct file *f, struct png *p, const uint8
     return VITRT_OK;
 }
 
-static vitrt_status png_chunk(const struct file *f, struct png *p, uint32_t type, const uint8_t *data, size_t n, struct vt_image_facts *facts)
+static vitrt_status png_chunk(const struct file *f, struct png *p, uint32_t type, const uint8_t *data, size_t n,
+                              struct vt_image_facts *facts)
 {
     switch (type) {
-    case PNG_TYPE('I', 'H', 'D', 'R'): return p->channels ? damaged(f, "it has two headers") : png_header(f, p, data, n, facts);
+    case PNG_TYPE('I', 'H', 'D', 'R'):
+        return p->channels ? damaged(f, "it has two headers") : png_header(f, p, data, n, facts);
     case PNG_TYPE('P', 'L', 'T', 'E'): return png_palette(f, p, data, n, facts);
     case PNG_TYPE('I', 'D', 'A', 'T'):
         if (p->data_bytes == 0 && n == 0)
@@ -369,7 +393,15 @@ static vitrt_status check_png(const struct file *f, struct vt_image_facts *facts
 /* stb_image takes the shortest header for 24 bytes long when it counts the colours behind it. */
 enum { STB_CORE_ERROR = 12 };
 
-enum { BMP_FILE_HEADER = 14, BMP_CORE_HEADER = 12, BMP_INFO_HEADER = 40, BMP_RGB = 0, BMP_RLE8 = 1, BMP_RLE4 = 2, BMP_BITFIELDS = 3 };
+enum {
+    BMP_FILE_HEADER = 14,
+    BMP_CORE_HEADER = 12,
+    BMP_INFO_HEADER = 40,
+    BMP_RGB = 0,
+    BMP_RLE8 = 1,
+    BMP_RLE4 = 2,
+    BMP_BITFIELDS = 3
+};
 
 struct bmp {
     uint32_t header, offset, depth, compression;
@@ -419,7 +451,8 @@ static vitrt_status check_bmp(const struct file *f, struct vt_image_facts *facts
         return unsupported(f, "its compression is unknown");
     if (b.depth != 1 && b.depth != 4 && b.depth != 8 && b.depth != 16 && b.depth != 24 && b.depth != 32)
         return unsupported(f, "its pixels have neither 1, 4, 8, 16, 24 nor 32 bits");
-    /* Rows are padded to four bytes, the last one perhaps not. Two factors below 2^31 cannot overflow; the division keeps the third apart. */
+    /* Rows are padded to four bytes, the last one perhaps not. Two factors below 2^31 cannot overflow; the division
+     * keeps the third apart. */
     const uint64_t row = ((uint64_t)facts->width * b.depth + 7) / 8, padded = (row + 3) / 4 * 4;
     if (row && facts->height && (facts->height - 1) > (f->size - b.offset) / padded)
         return ends_early(f);
@@ -449,6 +482,7 @@ vitrt_status vt_image_check(const uint8_t *bytes, size_t size, struct vt_image_f
     }
     if (size < 8)
         return vt_err(err, VITRT_EFORMAT, "The image has only %zu bytes, too few for a JPEG, PNG or BMP file.", size);
-    return vt_err(err, VITRT_EUNSUPPORTED, "The image is not a JPEG, PNG or BMP file: it begins with the bytes %02x %02x %02x %02x.", bytes[0], bytes[1],
-                  bytes[2], bytes[3]);
+    return vt_err(err, VITRT_EUNSUPPORTED,
+                  "The image is not a JPEG, PNG or BMP file: it begins with the bytes %02x %02x %02x %02x.", bytes[0],
+                  bytes[1], bytes[2], bytes[3]);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The geometry of preprocessing (sizes after the resize, place of the crop) in the arithmetic of the framework that the config belongs to, and
- * the run itself. Reading a config is in preprocess_config.c, the resize in resample.c.
+ * The geometry of preprocessing (sizes after the resize, place of the crop) in the arithmetic of the framework that
+ * the config belongs to, and the run itself. Reading a config is in preprocess_config.c, the resize in resample.c.
  */
 #include "preprocess.h"
 
@@ -30,7 +30,8 @@ static uint32_t clamp_side(double side)
 
 static struct vt_resize_rule proportional(enum vt_resize_mode mode, uint32_t height, uint32_t width)
 {
-    const bool shortest = mode == VT_RESIZE_COVER && height == width; /* both frameworks round differently for a square */
+    const bool shortest =
+        mode == VT_RESIZE_COVER && height == width; /* both frameworks round differently for a square */
 
     return (struct vt_resize_rule){ shortest ? VT_RESIZE_SHORTEST : mode, height, width };
 }
@@ -54,7 +55,8 @@ static struct vt_resize_rule resize_of_transformers(const struct vt_preprocess *
     if (same || stated.mode == VT_RESIZE_NONE)
         return stated;
     return proportional(stated.mode == VT_RESIZE_EXACT ? VT_RESIZE_EXACT : VT_RESIZE_COVER,
-                        scale_side(stated.height, p->height, p->stated_height), scale_side(stated.width, p->width, p->stated_width));
+                        scale_side(stated.height, p->height, p->stated_height),
+                        scale_side(stated.width, p->width, p->stated_width));
 }
 
 /* ConvNeXT's processor: below this size it crops, from it on it squashes. */
@@ -68,7 +70,8 @@ static void set_size_convnext(struct vt_preprocess *p)
     if (p->crop)
         p->resize = resize_from_crop_pct(p, VT_RESIZE_COVER);
     else
-        p->resize = (struct vt_resize_rule){ p->stated_resize.mode == VT_RESIZE_NONE ? VT_RESIZE_NONE : VT_RESIZE_EXACT, p->height, p->width };
+        p->resize = (struct vt_resize_rule){ p->stated_resize.mode == VT_RESIZE_NONE ? VT_RESIZE_NONE : VT_RESIZE_EXACT,
+                                             p->height, p->width };
 }
 
 bool vt_preprocess_default_size(const struct vt_preprocess *p, uint32_t *height, uint32_t *width)
@@ -81,8 +84,8 @@ bool vt_preprocess_default_size(const struct vt_preprocess *p, uint32_t *height,
 vitrt_status vt_preprocess_set_size(struct vt_preprocess *p, uint32_t height, uint32_t width, vitrt_error *err)
 {
     if (height == 0 || width == 0 || height > VT_PREPROCESS_MAX_SIDE || width > VT_PREPROCESS_MAX_SIDE)
-        return vt_err(err, VITRT_EINVAL, "The input size %ux%u is outside 1x1 .. %ux%u.", height, width, VT_PREPROCESS_MAX_SIDE,
-                      VT_PREPROCESS_MAX_SIDE);
+        return vt_err(err, VITRT_EINVAL, "The input size %ux%u is outside 1x1 .. %ux%u.", height, width,
+                      VT_PREPROCESS_MAX_SIDE, VT_PREPROCESS_MAX_SIDE);
     p->height = height;
     p->width = width;
     switch (p->kind) {
@@ -125,7 +128,8 @@ static int64_t crop_origin(enum vt_preprocess_kind kind, uint32_t resized, uint3
     return difference >= 0 ? (int64_t)round_half_even((double)difference / 2.0) : -(-difference / 2);
 }
 
-/* The part of an axis of the input that image pixels fill: input pixels pad .. pad + count - 1 are resized pixels first .. */
+/* The part of an axis of the input that image pixels fill: input pixels pad .. pad + count - 1 are resized pixels
+ * first .. */
 struct span {
     uint32_t pad, first, count;
 };
@@ -147,9 +151,13 @@ size_t vt_preprocess_scratch_bytes(const struct vt_preprocess *p, uint32_t max_s
     /* Rounding to nearest turns 1.5 into 1 at worst, so no axis shrinks by more than twice the nominal ratio. */
     const uint32_t smallest = p->resize.mode == VT_RESIZE_NONE ? max_side : shorter > 1 ? shorter / 2 : 1;
 
-    return vt_resize_scratch_bytes(&(struct vt_resize){
-        .filter = p->filter, .in_height = max_side, .in_width = max_side, .out_height = smallest, .out_width = smallest,
-        .height = p->height, .width = p->width });
+    return vt_resize_scratch_bytes(&(struct vt_resize){ .filter = p->filter,
+                                                        .in_height = max_side,
+                                                        .in_width = max_side,
+                                                        .out_height = smallest,
+                                                        .out_width = smallest,
+                                                        .height = p->height,
+                                                        .width = p->width });
 }
 
 static vitrt_status check_image(const vitrt_image *image, uint32_t max_side, vitrt_error *err)
@@ -158,28 +166,32 @@ static vitrt_status check_image(const vitrt_image *image, uint32_t max_side, vit
     const size_t row = vt_size_mul(image->width, pixel);
 
     if (pixel == 0)
-        return vt_err(err, VITRT_EINVAL, "The image's format is %d, which is none of vitrt_format.", (int)image->format);
+        return vt_err(err, VITRT_EINVAL, "The image's format is %d, which is none of vitrt_format.",
+                      (int)image->format);
     if (image->width == 0 || image->height == 0)
-        return vt_err(err, VITRT_EINVAL, "The image is %ux%u pixels wide and high, both must be at least 1.", image->width, image->height);
+        return vt_err(err, VITRT_EINVAL, "The image is %ux%u pixels wide and high, both must be at least 1.",
+                      image->width, image->height);
     if (image->width > max_side || image->height > max_side)
-        return vt_err(err, VITRT_ELIMIT, "The image is %ux%u pixels wide and high, the session takes at most %u.", image->width,
-                      image->height, max_side);
+        return vt_err(err, VITRT_ELIMIT, "The image is %ux%u pixels wide and high, the session takes at most %u.",
+                      image->width, image->height, max_side);
     if (!image->data)
         return vt_err(err, VITRT_EINVAL, "The image of %ux%u pixels has no data (NULL).", image->width, image->height);
     if (image->stride && image->stride < row)
-        return vt_err(err, VITRT_EINVAL, "The image's stride is %zu bytes, a row of %u pixels takes %zu.", image->stride, image->width, row);
+        return vt_err(err, VITRT_EINVAL, "The image's stride is %zu bytes, a row of %u pixels takes %zu.",
+                      image->stride, image->width, row);
     if (vt_size_mul(image->stride ? image->stride : row, image->height) == SIZE_MAX)
-        return vt_err(err, VITRT_EINVAL, "The image's stride of %zu bytes times %u rows is more than an address space.", image->stride,
-                      image->height);
+        return vt_err(err, VITRT_EINVAL, "The image's stride of %zu bytes times %u rows is more than an address space.",
+                      image->stride, image->height);
     return VITRT_OK;
 }
 
-static vitrt_status check_size(const struct vt_preprocess *p, uint32_t width, uint32_t height, const char *why, vitrt_error *err)
+static vitrt_status check_size(const struct vt_preprocess *p, uint32_t width, uint32_t height, const char *why,
+                               vitrt_error *err)
 {
     if (width == p->width && height == p->height)
         return VITRT_OK;
-    return vt_err(err, VITRT_EINVAL, "The image is %ux%u pixels wide and high, expected exactly %ux%u: %s.", width, height, p->width, p->height,
-                  why);
+    return vt_err(err, VITRT_EINVAL, "The image is %ux%u pixels wide and high, expected exactly %ux%u: %s.", width,
+                  height, p->width, p->height, why);
 }
 
 static vitrt_status copy_floats(const struct vt_preprocess *p, const vitrt_image *image, float *out, vitrt_error *err)
@@ -191,7 +203,9 @@ static vitrt_status copy_floats(const struct vt_preprocess *p, const vitrt_image
         memcpy(out + y * row, (const char *)image->data + y * stride, row * sizeof(float));
         for (size_t i = 0; i < row; i++)
             if (!isfinite(out[y * row + i]))
-                return vt_err(err, VITRT_EINVAL, "The image's value at row %zu, column %zu, channel %zu is not a finite number.", y, i / 3, i % 3);
+                return vt_err(err, VITRT_EINVAL,
+                              "The image's value at row %zu, column %zu, channel %zu is not a finite number.", y, i / 3,
+                              i % 3);
     }
     return VITRT_OK;
 }
@@ -206,12 +220,13 @@ static void fill_padding(const struct vt_preprocess *p, float *out)
         out[i] = colour[i % 3];
 }
 
-vitrt_status vt_preprocess_run(const struct vt_preprocess *p, const vitrt_image *image, uint32_t max_side, void *scratch, float *out,
-                               vitrt_error *err)
+vitrt_status vt_preprocess_run(const struct vt_preprocess *p, const vitrt_image *image, uint32_t max_side,
+                               void *scratch, float *out, vitrt_error *err)
 {
     vitrt_status status = check_image(image, max_side, err);
     uint32_t height, width;
 
+    assert(p->height && p->width);
     if (status != VITRT_OK)
         return status;
     if (image->format == VITRT_FORMAT_F32) {
@@ -226,13 +241,20 @@ vitrt_status vt_preprocess_run(const struct vt_preprocess *p, const vitrt_image 
     }
 
     const struct span rows = span_of(p, height, p->height), columns = span_of(p, width, p->width);
-    const struct vt_resize resize = {
-        .filter = p->filter, .in_height = image->height, .in_width = image->width, .out_height = height, .out_width = width,
-        .top = rows.first, .left = columns.first, .height = rows.count, .width = columns.count };
+    const struct vt_resize resize = { .filter = p->filter,
+                                      .in_height = image->height,
+                                      .in_width = image->width,
+                                      .out_height = height,
+                                      .out_width = width,
+                                      .top = rows.first,
+                                      .left = columns.first,
+                                      .height = rows.count,
+                                      .width = columns.count };
 
     assert(vt_resize_scratch_bytes(&resize) <= vt_preprocess_scratch_bytes(p, max_side));
     if (rows.count < p->height || columns.count < p->width)
         fill_padding(p, out);
-    vt_resize_run(&resize, image, &p->table, scratch, out + ((size_t)rows.pad * p->width + columns.pad) * 3, (size_t)p->width * 3);
+    vt_resize_run(&resize, image, &p->table, scratch, out + ((size_t)rows.pad * p->width + columns.pad) * 3,
+                  (size_t)p->width * 3);
     return VITRT_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads preprocessing from the two places where checkpoints state it: pretrained_cfg in timm's config.json, and transformers'
- * preprocessor_config.json in its present and older forms. Keys that a file lacks have the framework's defaults; a null counts as lacking.
+ * Reads preprocessing from the two places where checkpoints state it: pretrained_cfg in timm's config.json, and
+ * transformers' preprocessor_config.json in its present and older forms. Keys that a file lacks have the framework's
+ * defaults; a null counts as lacking.
  */
 #include "preprocess.h"
 
@@ -33,7 +34,8 @@ static bool missing(vt_json v)
 #define MAX_QUOTED 60 /* characters of a value repeated in a message */
 
 /* "<where>: <file>: <key> is <value>, expected <expected>." */
-static vitrt_status bad_value(const struct reader *r, const char *key, vt_json v, vitrt_status status, const char *expected)
+static vitrt_status bad_value(const struct reader *r, const char *key, vt_json v, vitrt_status status,
+                              const char *expected)
 {
     const bool is_object = vt_json_type(v) == VT_JSON_OBJECT;
     size_t n = 0;
@@ -46,8 +48,8 @@ static vitrt_status bad_value(const struct reader *r, const char *key, vt_json v
         text = is_object ? "an object" : "an array";
         n = strlen(text);
     }
-    return vt_err(r->err, status, "%s: %s: %s is %.*s, expected %s.", r->where, r->file, key, (int)(n < MAX_QUOTED ? n : MAX_QUOTED), text,
-                  expected);
+    return vt_err(r->err, status, "%s: %s: %s is %.*s, expected %s.", r->where, r->file, key,
+                  (int)(n < MAX_QUOTED ? n : MAX_QUOTED), text, expected);
 }
 
 static vitrt_status read_flag(const struct reader *r, const char *key, bool *flag)
@@ -86,7 +88,8 @@ static vitrt_status read_triple(const struct reader *r, const char *key, double 
     return VITRT_OK;
 }
 
-static vitrt_status read_mean_std(const struct reader *r, const char *mean_key, const char *std_key, double mean[3], double std[3])
+static vitrt_status read_mean_std(const struct reader *r, const char *mean_key, const char *std_key, double mean[3],
+                                  double std[3])
 {
     vitrt_status status = read_triple(r, mean_key, mean);
 
@@ -94,8 +97,8 @@ static vitrt_status read_mean_std(const struct reader *r, const char *mean_key, 
         status = read_triple(r, std_key, std);
     for (size_t c = 0; c < 3 && status == VITRT_OK; c++)
         if (!((float)std[c] > 0.0f))
-            status = vt_err(r->err, VITRT_EFORMAT, "%s: %s: %s of channel %zu is zero or negative, expected above 0.", r->where, r->file,
-                            std_key, c);
+            status = vt_err(r->err, VITRT_EFORMAT, "%s: %s: %s of channel %zu is zero or negative, expected above 0.",
+                            r->where, r->file, std_key, c);
     return status;
 }
 
@@ -117,7 +120,7 @@ static vitrt_status read_crop_pct(const struct reader *r, double *crop_pct)
 
 struct pixel_math {
     bool rescale, normalise;
-    bool divide;    /* timm: by 255 in float; transformers: times a double factor */
+    bool divide; /* timm: by 255 in float; transformers: times a double factor */
     double factor;
     double mean[3], std[3];
 };
@@ -137,7 +140,8 @@ static vitrt_status fill_table(const struct reader *r, const struct pixel_math *
                 x /= std;
             }
             if (!isfinite(x))
-                return vt_err(r->err, VITRT_EFORMAT, "%s: %s: rescaling and normalising turn pixel value %d of channel %d into infinity.",
+                return vt_err(r->err, VITRT_EFORMAT,
+                              "%s: %s: rescaling and normalising turn pixel value %d of channel %d into infinity.",
                               r->where, r->file, level, c);
             table->value[c][level] = x;
         }
@@ -170,8 +174,8 @@ static vitrt_status timm_input_size(const struct reader *r, struct vt_preprocess
 }
 
 /* A string out of names, as its index; the value stays where the key is missing or empty. */
-static vitrt_status read_name(const struct reader *r, const char *key, const char *const *names, size_t count, size_t *index,
-                              const char *expected)
+static vitrt_status read_name(const struct reader *r, const char *key, const char *const *names, size_t count,
+                              size_t *index, const char *expected)
 {
     const vt_json v = member(r->object, key);
 
@@ -188,9 +192,11 @@ static vitrt_status read_name(const struct reader *r, const char *key, const cha
 
 static vitrt_status timm_filter(const struct reader *r, struct vt_preprocess *p)
 {
-    static const char *const names[] = { "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming" }; /* in enum vt_filter's order */
+    /* In enum vt_filter's order. */
+    static const char *const names[] = { "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming" };
     size_t i = VT_FILTER_BICUBIC;
-    const vitrt_status status = read_name(r, "interpolation", names, 6, &i, "nearest, lanczos, bilinear, bicubic, box or hamming");
+    const vitrt_status status =
+        read_name(r, "interpolation", names, 6, &i, "nearest, lanczos, bilinear, bicubic, box or hamming");
 
     p->filter = (enum vt_filter)i;
     return status;
@@ -217,7 +223,11 @@ static uint8_t border_level(double mean)
 
 static vitrt_status from_timm(const struct reader *r, struct vt_preprocess *p)
 {
-    struct pixel_math m = { .rescale = true, .normalise = true, .divide = true, .mean = { 0.485, 0.456, 0.406 }, .std = { 0.229, 0.224, 0.225 } };
+    struct pixel_math m = { .rescale = true,
+                            .normalise = true,
+                            .divide = true,
+                            .mean = { 0.485, 0.456, 0.406 },
+                            .std = { 0.229, 0.224, 0.225 } };
     vitrt_status status;
 
     p->kind = VT_PREPROCESS_TIMM;
@@ -245,12 +255,12 @@ static vitrt_status from_timm(const struct reader *r, struct vt_preprocess *p)
 
 /* What a processor class assumes for keys that its file lacks. */
 struct processor {
-    const char *name;             /* up to "ImageProcessor" or "FeatureExtractor" */
-    const char *model_types;      /* of config.json, for files that name no class; space-separated */
+    const char *name;        /* up to "ImageProcessor" or "FeatureExtractor" */
+    const char *model_types; /* of config.json, for files that name no class; space-separated */
     enum vt_filter filter;
-    uint32_t size, crop_size;     /* crop_size 0: no center crop */
-    bool shortest_edge;           /* size, and any plain integer in its place, is the shorter side */
-    bool clip_colours;            /* CLIP's mean and standard deviation, else 0.5 */
+    uint32_t size, crop_size; /* crop_size 0: no center crop */
+    bool shortest_edge;       /* size, and any plain integer in its place, is the shorter side */
+    bool clip_colours;        /* CLIP's mean and standard deviation, else 0.5 */
 };
 
 static const struct processor processors[] = {
@@ -309,7 +319,8 @@ static vitrt_status find_processor(const struct reader *r, vt_json config, const
 
     for (size_t i = 0; name && i < PROCESSOR_COUNT; i++) {
         const struct processor *p = &processors[i];
-        if (by_model ? has_word(p->model_types, name, n) : stem == strlen(p->name) && memcmp(name, p->name, stem) == 0) {
+        if (by_model ? has_word(p->model_types, name, n)
+                     : stem == strlen(p->name) && memcmp(name, p->name, stem) == 0) {
             *out = p;
             return VITRT_OK;
         }
@@ -319,9 +330,10 @@ static vitrt_status find_processor(const struct reader *r, vt_json config, const
                               : "ViT, DeiT, Bit, ConvNext, CLIP or SiglipImageProcessor");
 }
 
-/* size or crop_size: n, [height, width], {"height", "width"} or {"shortest_edge"}. *shortest says in which sense height is to be read; on entry, what
- * a plain integer means. */
-static vitrt_status read_size(const struct reader *r, const char *key, uint32_t *height, uint32_t *width, bool *shortest)
+/* size or crop_size: n, [height, width], {"height", "width"} or {"shortest_edge"}. *shortest says in which sense
+ * height is to be read; on entry, what a plain integer means. */
+static vitrt_status read_size(const struct reader *r, const char *key, uint32_t *height, uint32_t *width,
+                              bool *shortest)
 {
     const vt_json v = member(r->object, key);
     vt_json h = v, w = v;
@@ -363,7 +375,8 @@ static vitrt_status read_resample(const struct reader *r, enum vt_filter *filter
 
 static vitrt_status read_pixel_math(const struct reader *r, const struct processor *class, struct pixel_math *m)
 {
-    static const double clip_mean[3] = { 0.48145466, 0.4578275, 0.40821073 }, clip_std[3] = { 0.26862954, 0.26130258, 0.27577711 };
+    static const double clip_mean[3] = { 0.48145466, 0.4578275, 0.40821073 },
+                        clip_std[3] = { 0.26862954, 0.26130258, 0.27577711 };
     const vt_json factor = member(r->object, "rescale_factor");
     vitrt_status status;
 
@@ -400,10 +413,13 @@ static vitrt_status read_geometry(const struct reader *r, const struct processor
     if (status != VITRT_OK)
         return status;
     if (p->crop && (p->stated_height == 0 || crop_shortest))
-        return bad_value(r, "crop_size", member(r->object, "crop_size"), VITRT_EFORMAT, "height and width, since do_center_crop is true");
+        return bad_value(r, "crop_size", member(r->object, "crop_size"), VITRT_EFORMAT,
+                         "height and width, since do_center_crop is true");
     if (!p->crop && resize && shortest)
-        return vt_err(r->err, VITRT_EUNSUPPORTED, "%s: %s: size has a shortest_edge and there is no center crop, so that every image would have its "
-                      "own input size; expected height and width.", r->where, r->file);
+        return vt_err(r->err, VITRT_EUNSUPPORTED,
+                      "%s: %s: size has a shortest_edge and there is no center crop, so that every image would have "
+                      "its own input size; expected height and width.",
+                      r->where, r->file);
     if (!p->crop) {
         p->stated_height = resize ? height : 0;
         p->stated_width = resize ? width : 0;
@@ -414,7 +430,8 @@ static vitrt_status read_geometry(const struct reader *r, const struct processor
 }
 
 /* ConvNext: shortest_edge is the input size, and the crop follows from it. */
-static vitrt_status read_geometry_convnext(const struct reader *r, const struct processor *class, struct vt_preprocess *p)
+static vitrt_status read_geometry_convnext(const struct reader *r, const struct processor *class,
+                                           struct vt_preprocess *p)
 {
     uint32_t height = class->size, width = class->size;
     bool resize = true, crop = false, shortest = true;
@@ -432,9 +449,11 @@ static vitrt_status read_geometry_convnext(const struct reader *r, const struct 
     if (status != VITRT_OK)
         return status;
     if (crop)
-        return bad_value(r, "do_center_crop", member(r->object, "do_center_crop"), VITRT_EUNSUPPORTED, "false for a ConvNextImageProcessor");
+        return bad_value(r, "do_center_crop", member(r->object, "do_center_crop"), VITRT_EUNSUPPORTED,
+                         "false for a ConvNextImageProcessor");
     if (!shortest)
-        return bad_value(r, "size", member(r->object, "size"), VITRT_EUNSUPPORTED, "shortest_edge for a ConvNextImageProcessor");
+        return bad_value(r, "size", member(r->object, "size"), VITRT_EUNSUPPORTED,
+                         "shortest_edge for a ConvNextImageProcessor");
     p->stated_height = p->stated_width = resize ? height : 0;
     p->stated_resize.mode = resize ? VT_RESIZE_SHORTEST : VT_RESIZE_NONE;
     return VITRT_OK;
@@ -466,7 +485,8 @@ static vitrt_status from_transformers(const struct reader *r, vt_json config, st
 
 /* ---- Which of them ---- */
 
-vitrt_status vt_preprocess_from_config(vt_json config, vt_json processor, const char *where, struct vt_preprocess *out, vitrt_error *err)
+vitrt_status vt_preprocess_from_config(vt_json config, vt_json processor, const char *where, struct vt_preprocess *out,
+                                       vitrt_error *err)
 {
     const vt_json timm = member(config, "pretrained_cfg");
     struct reader r = { .object = timm, .where = where, .file = "pretrained_cfg of config.json", .err = err };

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pillow's resize for 8-bit images, bit for bit: two separable passes, each rounding to 8 bits. The window of an output pixel widens with the
- * scale when shrinking; its weights are computed in double, normalised, and rounded to 22 fraction bits. Which operations happen in which order
- * is fixed by that bit equality, so this file must be compiled without contraction of a * b + c (-ffp-contract=off). Lanczos and Hamming
- * take sin and cos from the C library as Pillow does; a library whose sin differs in the last place can only matter where a weight falls on a
+ * Pillow's resize for 8-bit images, bit for bit: two separable passes, each rounding to 8 bits. The window of an
+ * output pixel widens with the scale when shrinking; its weights are computed in double, normalised, and rounded to
+ * 22 fraction bits. Which operations happen in which order is fixed by that bit equality, so this file must be
+ * compiled without contraction of a * b + c (-ffp-contract=off). Lanczos and Hamming take sin and cos from the C
+ * library as Pillow does; a library whose sin differs in the last place can only matter where a weight falls on a
  * rounding edge.
  *
- * The order of the passes shows in the bits too. Up to Pillow 12 the horizontal one came first; Pillow 13 takes the vertical one first where it
- * removes many more rows than the other removes columns, and so does this file.
+ * The order of the passes shows in the bits too. Up to Pillow 12 the horizontal one came first; Pillow 13 takes the
+ * vertical one first where it removes many more rows than the other removes columns, and so does this file.
  */
 #include "resample.h"
 
@@ -27,7 +28,7 @@ enum {
     FRACTION_BITS = 32 - 8 - 2, /* of a weight: 8 bits of pixel, and 2 for sums beyond 1 and the sign */
     HALF = 1 << (FRACTION_BITS - 1),
     PAIR = 2 * sizeof(int16_t),
-    TAP_BLOCK = 4 /* horizontal windows are padded with zero weights to a multiple of this: one 16-byte vector of weight pairs */
+    TAP_BLOCK = 4 /* horizontal windows are padded with zero weights to a multiple of it: a vector of 16 bytes */
 };
 
 /* ---- Filters ---- */
@@ -137,8 +138,8 @@ static void set_identity(struct axis *a)
         set_single(a, i, a->first + i);
 }
 
-/* Pillow walks the axis by adding the step, and the sum's rounding errors are part of the result. (They cannot lead past the end before there are
- * 2^25 outputs; if they did, Pillow would leave a black pixel.) */
+/* Pillow walks the axis by adding the step, and the sum's rounding errors are part of the result. (They cannot lead
+ * past the end before there are 2^25 outputs; if they did, Pillow would leave a black pixel.) */
 static void set_nearest(struct axis *a)
 {
     const double step = (double)a->in / a->out;
@@ -211,15 +212,15 @@ static uint32_t sources_end(const struct axis *a)
 
 struct workspace {
     struct axis x, y;
-    double *weight;    /* [longest window] of one output pixel */
-    int16_t *weights;  /* [x.count][x.stride][2] the horizontal weights in two halves, see split_weights */
-    int32_t *bias;     /* [x.count] */
-    int16_t *levels;   /* [256][2] what a pixel of that value is multiplied as */
-    int16_t *source;   /* [3][plane][2] the needed pixels of one source row in that form */
-    uint8_t *row;      /* [x.count][3] one row after the horizontal pass */
-    int32_t *sums;     /* [in_width][4] one row of the vertical pass, when that comes first */
-    uint8_t *column;   /* [in_width][4] and its result */
-    size_t plane;      /* pixels from channel to channel of source */
+    double *weight;   /* [longest window] of one output pixel */
+    int16_t *weights; /* [x.count][x.stride][2] the horizontal weights in two halves, see split_weights */
+    int32_t *bias;    /* [x.count] */
+    int16_t *levels;  /* [256][2] what a pixel of that value is multiplied as */
+    int16_t *source;  /* [3][plane][2] the needed pixels of one source row in that form */
+    uint8_t *row;     /* [x.count][3] one row after the horizontal pass */
+    int32_t *sums;    /* [in_width][4] one row of the vertical pass, when that comes first */
+    uint8_t *column;  /* [in_width][4] and its result */
+    size_t plane;     /* pixels from channel to channel of source */
 };
 
 /* Hands out parts of a block; with base NULL it only measures. */
@@ -232,11 +233,13 @@ static void *take(struct carver *c, size_t count, size_t size)
 {
     const size_t at = c->used;
 
-    c->used = vt_size_add(c->used, vt_size_mul(vt_size_add(vt_size_mul(count, size), VT_ALIGN - 1) / VT_ALIGN, VT_ALIGN));
+    c->used =
+        vt_size_add(c->used, vt_size_mul(vt_size_add(vt_size_mul(count, size), VT_ALIGN - 1) / VT_ALIGN, VT_ALIGN));
     return c->base ? c->base + at : NULL;
 }
 
-static struct axis carve_axis(struct carver *c, enum vt_filter filter, uint32_t in, uint32_t out, uint32_t first, uint32_t count)
+static struct axis carve_axis(struct carver *c, enum vt_filter filter, uint32_t in, uint32_t out, uint32_t first,
+                              uint32_t count)
 {
     struct axis a = { .in = in, .out = out, .first = first, .count = count };
 
@@ -275,11 +278,14 @@ size_t vt_resize_scratch_bytes(const struct vt_resize *r)
 /* ---- Horizontal pass ---- */
 
 /*
- * The sum of weight * pixel is formed from 16-bit products, which every vector unit adds in pairs and which plain C loops get compiled to:
+ * The sum of weight * pixel is formed from 16-bit products, which every vector unit adds in pairs and which plain C
+ * loops get compiled to:
  *
- *     weight * pixel = weight * 128 + high * (256 * p) + low * p,   p = pixel - 128, high = floor(weight / 256), low = weight - 256 * high
+ *     weight * pixel = weight * 128 + high * (256 * p) + low * p,   p = pixel - 128, high = floor(weight / 256), low
+ *     = weight - 256 * high
  *
- * |256 * p| <= 32768 and |high| < 32768 for weights below 2 fit 16 bits. The first terms of a window are known in advance: bias.
+ * |256 * p| <= 32768 and |high| < 32768 for weights below 2 fit 16 bits. The first terms of a window are known in
+ * advance: bias.
  */
 static void split_weights(struct workspace *w)
 {
@@ -324,7 +330,8 @@ static uint8_t to_byte(int32_t fixed)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-static inline void expand(const struct workspace *w, const uint8_t *pixels, size_t bytes, size_t r, size_t g, size_t b, size_t n)
+static inline void expand(const struct workspace *w, const uint8_t *pixels, size_t bytes, size_t r, size_t g, size_t b,
+                          size_t n)
 {
     const int16_t *levels = w->levels;
     int16_t *restrict red = w->source, *restrict green = red + 2 * w->plane, *restrict blue = green + 2 * w->plane;
@@ -336,7 +343,8 @@ static inline void expand(const struct workspace *w, const uint8_t *pixels, size
     }
 }
 
-/* The needed pixels of one row in three planes. A loop for each format, since this is a third of the time of a resize. */
+/* The needed pixels of one row in three planes. A loop for each format, since this is a third of the time of a
+ * resize. */
 static void expand_row(const struct workspace *w, const uint8_t *pixels, vitrt_format format, size_t n)
 {
     switch (format) {
@@ -352,27 +360,28 @@ static void expand_row(const struct workspace *w, const uint8_t *pixels, vitrt_f
 /* row[i][c] from the needed pixels of one source row. */
 static void resize_row(const struct workspace *w, const uint8_t *pixels, vitrt_format format)
 {
-    const struct axis *x = &w->x;
-    const uint32_t origin = sources_begin(x);
+    const uint32_t count = w->x.count, stride = w->x.stride, origin = sources_begin(&w->x);
+    const uint32_t *restrict begin = w->x.begin, *restrict end = w->x.end;
+    const int32_t *restrict bias = w->bias;
+    const int16_t *restrict weight = w->weights;
+    const size_t plane = 2 * w->plane;
     uint8_t *restrict dst = w->row;
 
-    expand_row(w, pixels, format, sources_end(x) - origin);
-    for (uint32_t i = 0; i < x->count; i++) {
-        const size_t n = 2 * (size_t)round_up(x->end[i] - x->begin[i], TAP_BLOCK);
-        const int16_t *restrict weight = w->weights + (size_t)i * x->stride * 2;
-        const int16_t *restrict red = w->source + 2 * (size_t)(x->begin[i] - origin);
-        const int16_t *restrict green = red + 2 * w->plane;
-        const int16_t *restrict blue = green + 2 * w->plane;
-        int32_t sum_red = w->bias[i], sum_green = sum_red, sum_blue = sum_red;
+    expand_row(w, pixels, format, sources_end(&w->x) - origin);
+    for (uint32_t i = 0; i < count; i++, dst += 3, weight += 2 * (size_t)stride) {
+        const size_t n = 2 * (size_t)round_up(end[i] - begin[i], TAP_BLOCK);
+        const int16_t *restrict red = w->source + 2 * (size_t)(begin[i] - origin);
+        const int16_t *restrict green = red + plane, *restrict blue = green + plane;
+        int32_t sum_red = bias[i], sum_green = sum_red, sum_blue = sum_red;
 
         for (size_t k = 0; k < n; k++) {
             sum_red += weight[k] * red[k];
             sum_green += weight[k] * green[k];
             sum_blue += weight[k] * blue[k];
         }
-        dst[3 * i] = to_byte(sum_red);
-        dst[3 * i + 1] = to_byte(sum_green);
-        dst[3 * i + 2] = to_byte(sum_blue);
+        dst[0] = to_byte(sum_red);
+        dst[1] = to_byte(sum_green);
+        dst[2] = to_byte(sum_blue);
     }
 }
 
@@ -408,8 +417,8 @@ struct job {
     size_t out_stride;
 };
 
-/* Every source row is resized horizontally and added to the output rows whose windows hold it. Those are few when shrinking, and their sums live
- * where their values will be: in out. */
+/* Every source row is resized horizontally and added to the output rows whose windows hold it. Those are few when
+ * shrinking, and their sums live where their values will be: in out. */
 static void run_horizontal_first(const struct job *j)
 {
     const struct axis *y = &j->w.y;
@@ -460,8 +469,8 @@ static bool vertical_goes_first(const struct vt_resize *r)
            (int64_t)r->in_height - r->out_height > 2 * ((int64_t)r->in_width - r->out_width);
 }
 
-void vt_resize_run(const struct vt_resize *r, const vitrt_image *image, const struct vt_level_table *table, void *scratch, float *out,
-                   size_t out_stride)
+void vt_resize_run(const struct vt_resize *r, const vitrt_image *image, const struct vt_level_table *table,
+                   void *scratch, float *out, size_t out_stride)
 {
     const size_t bytes = vt_format_bytes(image->format);
     struct job j = { .format = image->format, .table = table, .out = out, .out_stride = out_stride };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests of image decoding: files of every kind against Pillow's pixels (data/decode, made by data/make_decode.py), damaged and lying files, EXIF, limits,
- * memory that runs out at every point.
+ * Tests of image decoding: files of every kind against Pillow's pixels (data/decode, made by data/make_decode.py),
+ * damaged and lying files, EXIF, limits, memory that runs out at every point.
  */
 #include "vitrt.h"
 
@@ -55,7 +55,8 @@ static const vitrt_decode_options turned = { .flags = VITRT_DECODE_EXIF_ORIENTAT
 
 /* ---- Good files ---- */
 
-static void check_image(const vitrt_image *image, const char *name, unsigned width, unsigned height, unsigned allowed, const uint8_t *want)
+static void check_image(const vitrt_image *image, const char *name, unsigned width, unsigned height, unsigned allowed,
+                        const uint8_t *want)
 {
     assert_int_equal(image->format, VITRT_FORMAT_RGB8);
     assert_int_equal(image->stride, 0);
@@ -137,7 +138,11 @@ static void check_bad(const char *name, vitrt_status status, const char *words)
 
 static void bad_files(void **state)
 {
-    static const struct { const char *name; vitrt_status status; const char *words; } files[] = {
+    static const struct {
+        const char *name;
+        vitrt_status status;
+        const char *words;
+    } files[] = {
         { "format_empty", VITRT_EFORMAT, "0 bytes" },
         { "format_jpeg_cut.jpg", VITRT_EFORMAT, "ends early" },
         { "format_jpeg_no_end.jpg", VITRT_EFORMAT, "ends early" },
@@ -170,7 +175,8 @@ static void bad_files(void **state)
 /* Cutting a file anywhere gives an error and nothing else. BMP rows may lack their last padding, which is no loss. */
 static void every_cut(void **state)
 {
-    static const char *const names[] = { "jpeg_420.jpg", "jpeg_progressive.jpg", "png_2_8_interlaced.png", "png_3_4.png", "bmp_24.bmp", "bmp_4.bmp" };
+    static const char *const names[] = { "jpeg_420.jpg", "jpeg_progressive.jpg", "png_2_8_interlaced.png",
+                                         "png_3_4.png",  "bmp_24.bmp",           "bmp_4.bmp" };
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         size_t size;
@@ -191,7 +197,8 @@ static void every_cut(void **state)
 /* Every single wrong byte gives pixels or an error, and leaks nothing. */
 static void every_wrong_byte(void **state)
 {
-    static const char *const names[] = { "jpeg_420.jpg", "jpeg_progressive.jpg", "png_3_8.png", "bmp_8_core.bmp", "bmp_16_565.bmp", "exif_6.jpg" };
+    static const char *const names[] = { "jpeg_420.jpg",   "jpeg_progressive.jpg", "png_3_8.png",
+                                         "bmp_8_core.bmp", "bmp_16_565.bmp",       "exif_6.jpg" };
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         size_t size;
@@ -240,7 +247,8 @@ static void limits(void **state)
 
 static void no_memory(void **state)
 {
-    static const char *const names[] = { "exif_6.jpg", "jpeg_progressive.jpg", "png_6_16_interlaced.png", "png_short_palette.png", "bmp_4_core.bmp" };
+    static const char *const names[] = { "exif_6.jpg", "jpeg_progressive.jpg", "png_6_16_interlaced.png",
+                                         "png_short_palette.png", "bmp_4_core.bmp" };
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         for (size_t n = 1;; n++) {
@@ -285,9 +293,10 @@ static void arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pillow_pixels), cmocka_unit_test(exif_is_ignored_by_default), cmocka_unit_test(bad_files),
-        cmocka_unit_test(every_cut),     cmocka_unit_test(every_wrong_byte),           cmocka_unit_test(limits),
-        cmocka_unit_test(no_memory),     cmocka_unit_test(arguments),
+        cmocka_unit_test(pillow_pixels),    cmocka_unit_test(exif_is_ignored_by_default),
+        cmocka_unit_test(bad_files),        cmocka_unit_test(every_cut),
+        cmocka_unit_test(every_wrong_byte), cmocka_unit_test(limits),
+        cmocka_unit_test(no_memory),        cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests of src/preprocess.h: what configs old and new mean, sizes and crops by each framework's rounding, other input sizes, wrong configs, wrong
- * images. The pixels themselves are compared with the frameworks' by test_golden; the resize with Pillow's by test_resample.
+ * Tests of src/preprocess.h: what configs old and new mean, sizes and crops by each framework's rounding, other input
+ * sizes, wrong configs, wrong images. The pixels themselves are compared with the frameworks' by test_golden; the
+ * resize with Pillow's by test_resample.
  */
 #include "preprocess.h"
 
@@ -42,7 +43,8 @@ static struct vt_preprocess timm(const char *pretrained_cfg)
     char text[600];
     struct vt_preprocess p;
     vitrt_error err;
-    assert_in_range(snprintf(text, sizeof(text), "{\"architecture\": \"a\", \"pretrained_cfg\": %s}", pretrained_cfg), 1, sizeof(text) - 1);
+    assert_in_range(snprintf(text, sizeof(text), "{\"architecture\": \"a\", \"pretrained_cfg\": %s}", pretrained_cfg),
+                    1, sizeof(text) - 1);
     assert_ok(read_config(text, NULL, &p, &err), &err);
     return p;
 }
@@ -110,7 +112,8 @@ static void free_picture(vitrt_image *image)
 
 static void timm_values(void **state)
 {
-    const struct vt_preprocess p = timm("{\"input_size\": [3, 64, 64], \"mean\": [0.5, 0.25, 0.1], \"std\": [0.5, 0.2, 0.3]}");
+    const struct vt_preprocess p =
+        timm("{\"input_size\": [3, 64, 64], \"mean\": [0.5, 0.25, 0.1], \"std\": [0.5, 0.2, 0.3]}");
     static const float mean[3] = { 0.5f, 0.25f, 0.1f }, std[3] = { 0.5f, 0.2f, 0.3f };
     (void)state;
     for (int c = 0; c < 3; c++) {
@@ -127,7 +130,9 @@ static void transformers_values(void **state)
     char text[300];
     (void)state;
     for (int k = 0; k < 4; k++) {
-        snprintf(text, sizeof(text), "{\"do_rescale\": %s, \"do_normalize\": %s, \"rescale_factor\": 0.0078125, \"image_mean\": 0.25, \"image_std\": [1, 2, 4]}",
+        snprintf(text, sizeof(text),
+                 "{\"do_rescale\": %s, \"do_normalize\": %s, \"rescale_factor\": 0.0078125, "
+                 "\"image_mean\": 0.25, \"image_std\": [1, 2, 4]}",
                  flags[k], flags[k * 2 % 4]);
         const struct vt_preprocess p = transformers(text);
         for (int c = 0; c < 3; c++) {
@@ -153,7 +158,8 @@ static void rescale_is_double(void **state)
 static void timm_defaults(void **state)
 {
     const struct vt_preprocess empty = timm("{}");
-    struct vt_preprocess p = timm("{\"input_size\": null, \"interpolation\": \"\", \"crop_pct\": 0, \"mean\": [], \"crop_mode\": null}");
+    struct vt_preprocess p =
+        timm("{\"input_size\": null, \"interpolation\": \"\", \"crop_pct\": 0, \"mean\": [], \"crop_mode\": null}");
     (void)state;
     assert_memory_equal(&p, &empty, sizeof(p));
     check_default_size(&p, 0, 0);
@@ -165,7 +171,8 @@ static void timm_defaults(void **state)
 
 static void timm_configs(void **state)
 {
-    struct vt_preprocess p = timm("{\"input_size\": [3, 224, 224], \"crop_pct\": 0.9, \"interpolation\": \"bilinear\", \"test_input_size\": [3, 288, 288], "
+    struct vt_preprocess p = timm("{\"input_size\": [3, 224, 224], \"crop_pct\": 0.9, \"interpolation\": \"bilinear\", "
+                                  "\"test_input_size\": [3, 288, 288], "
                                   "\"test_crop_pct\": 1.0}");
     (void)state;
     check_default_size(&p, 224, 224);
@@ -193,7 +200,8 @@ static void old_timm_and_nothing(void **state)
     struct vt_preprocess p;
     vitrt_error err;
     (void)state;
-    assert_ok(read_config("{\"architecture\": \"a\", \"input_size\": [3, 32, 48], \"crop_pct\": 1.0}", NULL, &p, &err), &err);
+    assert_ok(read_config("{\"architecture\": \"a\", \"input_size\": [3, 32, 48], \"crop_pct\": 1.0}", NULL, &p, &err),
+              &err);
     check_default_size(&p, 32, 48);
     check_rule(&p, VT_RESIZE_COVER, 32, 48);
     assert_ok(read_config(NULL, NULL, &p, &err), &err);
@@ -215,25 +223,31 @@ static void transformers_configs(void **state)
 {
     static const struct expected all[] = {
         { "{}", 224, 224, VT_RESIZE_EXACT, 224, 224, false, VT_FILTER_BILINEAR }, /* model_type says ViT */
-        { "{\"feature_extractor_type\": \"ViTFeatureExtractor\", \"size\": 384, \"resample\": 2}", 384, 384, VT_RESIZE_EXACT, 384, 384, false,
-          VT_FILTER_BILINEAR },
-        { "{\"image_processor_type\": \"ViTImageProcessorFast\", \"size\": {\"height\": 96, \"width\": 128}, \"resample\": 3}", 96, 128, VT_RESIZE_EXACT, 96,
-          128, false, VT_FILTER_BICUBIC },
-        { "{\"image_processor_type\": \"ViTImageProcessorPil\", \"size\": [96, 128], \"crop_size\": 64}", 96, 128, VT_RESIZE_EXACT, 96, 128, false,
-          VT_FILTER_BILINEAR },
-        { "{\"image_processor_type\": \"DeiTImageProcessor\"}", 224, 224, VT_RESIZE_EXACT, 256, 256, true, VT_FILTER_BICUBIC },
-        { "{\"feature_extractor_type\": \"DeiTFeatureExtractor\", \"size\": 438, \"crop_size\": 384}", 384, 384, VT_RESIZE_EXACT, 438, 438, true,
+        { "{\"feature_extractor_type\": \"ViTFeatureExtractor\", \"size\": 384, \"resample\": 2}", 384, 384,
+          VT_RESIZE_EXACT, 384, 384, false, VT_FILTER_BILINEAR },
+        { "{\"image_processor_type\": \"ViTImageProcessorFast\", \"resample\": 3, "
+          "\"size\": {\"height\": 96, \"width\": 128}}",
+          96, 128, VT_RESIZE_EXACT, 96, 128, false, VT_FILTER_BICUBIC },
+        { "{\"image_processor_type\": \"ViTImageProcessorPil\", \"size\": [96, 128], \"crop_size\": 64}", 96, 128,
+          VT_RESIZE_EXACT, 96, 128, false, VT_FILTER_BILINEAR },
+        { "{\"image_processor_type\": \"DeiTImageProcessor\"}", 224, 224, VT_RESIZE_EXACT, 256, 256, true,
           VT_FILTER_BICUBIC },
-        { "{\"image_processor_type\": \"BitImageProcessor\", \"size\": {\"shortest_edge\": 256}}", 224, 224, VT_RESIZE_SHORTEST, 256, 256, true,
-          VT_FILTER_BICUBIC },
-        { "{\"image_processor_type\": \"BitImageProcessor\", \"size\": 256, \"crop_size\": {\"height\": 98, \"width\": 112}, \"do_resize\": null}", 98, 112,
+        { "{\"feature_extractor_type\": \"DeiTFeatureExtractor\", \"size\": 438, \"crop_size\": 384}", 384, 384,
+          VT_RESIZE_EXACT, 438, 438, true, VT_FILTER_BICUBIC },
+        { "{\"image_processor_type\": \"BitImageProcessor\", \"size\": {\"shortest_edge\": 256}}", 224, 224,
           VT_RESIZE_SHORTEST, 256, 256, true, VT_FILTER_BICUBIC },
-        { "{\"image_processor_type\": \"CLIPImageProcessor\", \"size\": 224, \"crop_size\": 224, \"do_resize\": false}", 224, 224, VT_RESIZE_NONE, 224, 224,
-          true, VT_FILTER_BICUBIC },
-        { "{\"image_processor_type\": \"SiglipImageProcessor\"}", 224, 224, VT_RESIZE_EXACT, 224, 224, false, VT_FILTER_BICUBIC },
-        { "{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_pct\": 0.875}", 224, 224, VT_RESIZE_SHORTEST,
-          256, 256, true, VT_FILTER_BICUBIC },
-        { "{\"feature_extractor_type\": \"ConvNextFeatureExtractor\", \"size\": 384}", 384, 384, VT_RESIZE_EXACT, 384, 384, false, VT_FILTER_BICUBIC },
+        { "{\"image_processor_type\": \"BitImageProcessor\", \"size\": 256, \"do_resize\": null, "
+          "\"crop_size\": {\"height\": 98, \"width\": 112}}",
+          98, 112, VT_RESIZE_SHORTEST, 256, 256, true, VT_FILTER_BICUBIC },
+        { "{\"image_processor_type\": \"CLIPImageProcessor\", \"size\": 224, \"crop_size\": 224, \"do_resize\": false}",
+          224, 224, VT_RESIZE_NONE, 224, 224, true, VT_FILTER_BICUBIC },
+        { "{\"image_processor_type\": \"SiglipImageProcessor\"}", 224, 224, VT_RESIZE_EXACT, 224, 224, false,
+          VT_FILTER_BICUBIC },
+        { "{\"image_processor_type\": \"ConvNextImageProcessor\", \"crop_pct\": 0.875, "
+          "\"size\": {\"shortest_edge\": 224}}",
+          224, 224, VT_RESIZE_SHORTEST, 256, 256, true, VT_FILTER_BICUBIC },
+        { "{\"feature_extractor_type\": \"ConvNextFeatureExtractor\", \"size\": 384}", 384, 384, VT_RESIZE_EXACT, 384,
+          384, false, VT_FILTER_BICUBIC },
         { "{\"do_resize\": false}", 0, 0, VT_RESIZE_NONE, 224, 224, false, VT_FILTER_BILINEAR },
     };
     (void)state;
@@ -277,7 +291,10 @@ static void transformers_sizes(void **state)
 /* The class comes from config.json's model_type when the file names none. */
 static void class_by_model_type(void **state)
 {
-    static const struct { const char *type; uint32_t resize; } types[] = { { "deit", 256 }, { "dinov2", 224 }, { "swin", 224 }, { "cvt", 384 } };
+    static const struct {
+        const char *type;
+        uint32_t resize;
+    } types[] = { { "deit", 256 }, { "dinov2", 224 }, { "swin", 224 }, { "cvt", 384 } };
     (void)state;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         char config[64];
@@ -291,13 +308,18 @@ static void class_by_model_type(void **state)
 
 static void wrong_configs(void **state)
 {
-    static const struct { const char *config, *processor; vitrt_status status; const char *words; } all[] = {
+    static const struct {
+        const char *config, *processor;
+        vitrt_status status;
+        const char *words;
+    } all[] = {
         { "{\"pretrained_cfg\": 5}", NULL, VITRT_EFORMAT, "pretrained_cfg is 5" },
         { "{\"pretrained_cfg\": {\"input_size\": [3, 224]}}", NULL, VITRT_EFORMAT, "input_size is an array" },
         { "{\"pretrained_cfg\": {\"input_size\": [3, 0, 224]}}", NULL, VITRT_EFORMAT, "input_size[1] is 0" },
         { "{\"pretrained_cfg\": {\"input_size\": [3, 224, 1e9]}}", NULL, VITRT_EFORMAT, "input_size[2] is 1e9" },
         { "{\"pretrained_cfg\": {\"input_size\": [1, 28, 28]}}", NULL, VITRT_EUNSUPPORTED, "input_size[0] is 1" },
-        { "{\"pretrained_cfg\": {\"interpolation\": \"random\"}}", NULL, VITRT_EUNSUPPORTED, "interpolation is random" },
+        { "{\"pretrained_cfg\": {\"interpolation\": \"random\"}}", NULL, VITRT_EUNSUPPORTED,
+          "interpolation is random" },
         { "{\"pretrained_cfg\": {\"crop_mode\": \"corner\"}}", NULL, VITRT_EUNSUPPORTED, "crop_mode is corner" },
         { "{\"pretrained_cfg\": {\"crop_pct\": -0.9}}", NULL, VITRT_EFORMAT, "crop_pct is -0.9" },
         { "{\"pretrained_cfg\": {\"crop_pct\": 1e-9}}", NULL, VITRT_EFORMAT, "crop_pct is 1e-9" },
@@ -317,10 +339,12 @@ static void wrong_configs(void **state)
         { "{}", "{" VIT ", \"size\": -224}", VITRT_EFORMAT, "size is -224" },
         { "{}", "{" VIT ", \"size\": \"224\"}", VITRT_EFORMAT, "size is 224" },
         { "{}", "{" VIT ", \"size\": {\"height\": 224}}", VITRT_EUNSUPPORTED, "size is an object" },
-        { "{}", "{" VIT ", \"size\": {\"shortest_edge\": 224, \"longest_edge\": 300}}", VITRT_EUNSUPPORTED, "size is an object" },
+        { "{}", "{" VIT ", \"size\": {\"shortest_edge\": 224, \"longest_edge\": 300}}", VITRT_EUNSUPPORTED,
+          "size is an object" },
         { "{}", "{" VIT ", \"size\": {\"shortest_edge\": 224}}", VITRT_EUNSUPPORTED, "no center crop" },
         { "{}", "{" VIT ", \"do_center_crop\": true}", VITRT_EFORMAT, "crop_size is missing" },
-        { "{}", "{" VIT ", \"do_center_crop\": true, \"crop_size\": {\"shortest_edge\": 8}}", VITRT_EFORMAT, "crop_size is an object" },
+        { "{}", "{" VIT ", \"do_center_crop\": true, \"crop_size\": {\"shortest_edge\": 8}}", VITRT_EFORMAT,
+          "crop_size is an object" },
         { "{}", "{" VIT ", \"do_resize\": 1}", VITRT_EFORMAT, "do_resize is 1" },
         { "{}", "{" VIT ", \"do_pad\": true}", VITRT_EUNSUPPORTED, "do_pad is true" },
         { "{}", "{" VIT ", \"resample\": 6}", VITRT_EFORMAT, "resample is 6" },
@@ -329,17 +353,19 @@ static void wrong_configs(void **state)
         { "{}", "{" VIT ", \"image_mean\": [\"a\", 0, 0]}", VITRT_EFORMAT, "image_mean is an array" },
         { "{}", "{" VIT ", \"rescale_factor\": \"1/255\"}", VITRT_EFORMAT, "rescale_factor is 1/255" },
         { "{}", "{" VIT ", \"rescale_factor\": 1e300}", VITRT_EFORMAT, "infinity" },
-        { "{}", "{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": {\"height\": 8, \"width\": 8}}", VITRT_EUNSUPPORTED, "shortest_edge" },
-        { "{}", "{\"image_processor_type\": \"ConvNextImageProcessor\", \"do_center_crop\": true}", VITRT_EUNSUPPORTED, "do_center_crop is true" },
+        { "{}", "{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": {\"height\": 8, \"width\": 8}}",
+          VITRT_EUNSUPPORTED, "shortest_edge" },
+        { "{}", "{\"image_processor_type\": \"ConvNextImageProcessor\", \"do_center_crop\": true}", VITRT_EUNSUPPORTED,
+          "do_center_crop is true" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct vt_preprocess p;
         vitrt_error err = { .status = VITRT_OK };
-        if (read_config(all[i].config, all[i].processor, &p, &err) != all[i].status || !strstr(err.message, all[i].words) ||
-            strncmp(err.message, "model: ", 7) != 0)
-            fail_msg("case %zu: %s \"%s\", expected %s \"%s\"", i, vitrt_status_name(err.status), err.message, vitrt_status_name(all[i].status),
-                     all[i].words);
+        if (read_config(all[i].config, all[i].processor, &p, &err) != all[i].status ||
+            !strstr(err.message, all[i].words) || strncmp(err.message, "model: ", 7) != 0)
+            fail_msg("case %zu: %s \"%s\", expected %s \"%s\"", i, vitrt_status_name(err.status), err.message,
+                     vitrt_status_name(all[i].status), all[i].words);
     }
 }
 
@@ -355,18 +381,24 @@ static void wrong_sizes(void **state)
 
 /* ---- Crop ---- */
 
-/* Top left pixel of the crop of an image one to five pixels larger or smaller than the crop, in the frameworks' rounding; negative: padding. */
+/* Top left pixel of the crop of an image one to five pixels larger or smaller than the crop, in the frameworks'
+ * rounding; negative: padding. */
 static void crop_placement(void **state)
 {
-    static const struct { int difference, timm, transformers; } all[] = {
-        { 0, 0, 0 }, { 1, 0, 0 }, { 2, 1, 1 }, { 3, 2, 1 }, { 4, 2, 2 }, { 5, 2, 2 }, { 7, 4, 3 }, { -1, 0, -1 }, { -2, -1, -1 }, { -3, -1, -2 }, { -5, -2, -3 },
+    static const struct {
+        int difference, timm, transformers;
+    } all[] = {
+        { 0, 0, 0 }, { 1, 0, 0 },   { 2, 1, 1 },    { 3, 2, 1 },    { 4, 2, 2 },    { 5, 2, 2 },
+        { 7, 4, 3 }, { -1, 0, -1 }, { -2, -1, -1 }, { -3, -1, -2 }, { -5, -2, -3 },
     };
     (void)state;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         for (int hf = 0; hf < 2; hf++) {
-            struct vt_preprocess p = hf ? transformers("{\"image_processor_type\": \"BitImageProcessor\", \"do_resize\": false, \"do_rescale\": false, "
-                                                       "\"do_normalize\": false, \"crop_size\": 20}")
-                                        : timm("{\"input_size\": [3, 20, 20], \"crop_pct\": 1, \"mean\": [0, 0, 0], \"std\": [1, 1, 1]}");
+            struct vt_preprocess p =
+                hf ? transformers("{\"image_processor_type\": \"BitImageProcessor\", \"do_resize\": false, "
+                                  "\"do_rescale\": false, "
+                                  "\"do_normalize\": false, \"crop_size\": 20}")
+                   : timm("{\"input_size\": [3, 20, 20], \"crop_pct\": 1, \"mean\": [0, 0, 0], \"std\": [1, 1, 1]}");
             p.resize.mode = VT_RESIZE_NONE;
             const int want = hf ? all[i].transformers : all[i].timm;
             vitrt_image image = picture((uint32_t)(20 + all[i].difference), 20);
@@ -387,7 +419,8 @@ static void crop_placement(void **state)
 
 static void border_is_filled_with_the_mean(void **state)
 {
-    const struct vt_preprocess p = timm("{\"input_size\": [3, 16, 16], \"crop_pct\": 1, \"crop_mode\": \"border\", \"mean\": [0.2, 0.4, 0.6]}");
+    const struct vt_preprocess p =
+        timm("{\"input_size\": [3, 16, 16], \"crop_pct\": 1, \"crop_mode\": \"border\", \"mean\": [0.2, 0.4, 0.6]}");
     vitrt_image image = picture(4, 8); /* becomes 8 x 16 in the middle */
     float *out = run(&p, &image);
     (void)state;
@@ -406,7 +439,9 @@ static void float_images(void **state)
 {
     const struct vt_preprocess p = timm("{\"input_size\": [3, 2, 2]}");
     float pixels[2][8] = { { 1, -2, 3, 4, 5, 6, NAN, NAN }, { 7, 8, 9, 10, 11, 12, 0, 0 } };
-    vitrt_image image = { .data = pixels, .width = 2, .height = 2, .stride = sizeof(pixels[0]), .format = VITRT_FORMAT_F32 };
+    vitrt_image image = {
+        .data = pixels, .width = 2, .height = 2, .stride = sizeof(pixels[0]), .format = VITRT_FORMAT_F32
+    };
     float *out = run(&p, &image);
     vitrt_error err;
     (void)state;
@@ -442,7 +477,8 @@ static void wrong_images(void **state)
     bad[7].width = MAX_SIDE + 1;
     bad[8].height = MAX_SIDE + 1;
     for (size_t i = 0; i < 9; i++) {
-        assert_int_equal(vt_preprocess_run(&p, &bad[i], MAX_SIDE, NULL, NULL, &err), i < 7 ? VITRT_EINVAL : VITRT_ELIMIT);
+        assert_int_equal(vt_preprocess_run(&p, &bad[i], MAX_SIDE, NULL, NULL, &err),
+                         i < 7 ? VITRT_EINVAL : VITRT_ELIMIT);
         assert_true(err.message[0] == 'T' && strlen(err.message) > 20);
     }
     set_size(&fixed, 8, 8);
@@ -454,9 +490,13 @@ static void wrong_images(void **state)
 static void scratch_is_enough(void **state)
 {
     static const char *const configs[] = {
-        "{\"input_size\": [3, 8, 8]}", "{\"input_size\": [3, 8, 17]}", "{\"input_size\": [3, 9, 2], \"crop_mode\": \"squash\"}",
-        "{\"input_size\": [3, 5, 7], \"crop_mode\": \"border\"}", "{\"input_size\": [3, 1, 1], \"crop_mode\": \"border\"}",
-        "{\"input_size\": [3, 30, 3], \"crop_mode\": \"border\", \"interpolation\": \"lanczos\"}", "{\"input_size\": [3, 40, 40], \"crop_pct\": 10}",
+        "{\"input_size\": [3, 8, 8]}",
+        "{\"input_size\": [3, 8, 17]}",
+        "{\"input_size\": [3, 9, 2], \"crop_mode\": \"squash\"}",
+        "{\"input_size\": [3, 5, 7], \"crop_mode\": \"border\"}",
+        "{\"input_size\": [3, 1, 1], \"crop_mode\": \"border\"}",
+        "{\"input_size\": [3, 30, 3], \"crop_mode\": \"border\", \"interpolation\": \"lanczos\"}",
+        "{\"input_size\": [3, 40, 40], \"crop_pct\": 10}",
         "{\"input_size\": [3, 40, 40], \"crop_pct\": 0.1, \"interpolation\": \"nearest\"}",
     };
     static const uint32_t sides[] = { 1, 2, 3, 7, 8, 9, 16, 31, 100, 257 };
@@ -482,14 +522,22 @@ static void scratch_is_enough(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(timm_values),          cmocka_unit_test(transformers_values),
-        cmocka_unit_test(rescale_is_double),    cmocka_unit_test(timm_defaults),
-        cmocka_unit_test(timm_configs),         cmocka_unit_test(old_timm_and_nothing),
-        cmocka_unit_test(transformers_configs), cmocka_unit_test(transformers_sizes),
-        cmocka_unit_test(class_by_model_type),  cmocka_unit_test(wrong_configs),
-        cmocka_unit_test(wrong_sizes),          cmocka_unit_test(crop_placement),
-        cmocka_unit_test(border_is_filled_with_the_mean), cmocka_unit_test(float_images),
-        cmocka_unit_test(wrong_images),         cmocka_unit_test(scratch_is_enough),
+        cmocka_unit_test(timm_values),
+        cmocka_unit_test(transformers_values),
+        cmocka_unit_test(rescale_is_double),
+        cmocka_unit_test(timm_defaults),
+        cmocka_unit_test(timm_configs),
+        cmocka_unit_test(old_timm_and_nothing),
+        cmocka_unit_test(transformers_configs),
+        cmocka_unit_test(transformers_sizes),
+        cmocka_unit_test(class_by_model_type),
+        cmocka_unit_test(wrong_configs),
+        cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(crop_placement),
+        cmocka_unit_test(border_is_filled_with_the_mean),
+        cmocka_unit_test(float_images),
+        cmocka_unit_test(wrong_images),
+        cmocka_unit_test(scratch_is_enough),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

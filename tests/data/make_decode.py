@@ -5,7 +5,8 @@
     make_decode.py            (needs Pillow and numpy; run it in its own folder)
 
 decode/*               image files, good and bad
-decode/expected.txt    one line for each good file: name, width, height, largest difference allowed from what Pillow's convert("RGB") made of it
+decode/expected.txt    one line for each good file: name, width, height, and the largest difference allowed from what
+                       Pillow's convert("RGB") made of it
 decode/expected.bin    these pixels, one file after the other
 ../fuzz/corpus_decode  the good files once more, and damaged ones
 """
@@ -47,7 +48,8 @@ def png(width, height, depth, colour, rows, interlace=0, extra=()):
     """rows: the packed bytes of each row, or for interlaced files the whole filtered data."""
     data = rows if isinstance(rows, bytes) else b"".join(b"\0" + row for row in rows)
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
-    return SIGNATURE + chunk(b"IHDR", header) + b"".join(extra) + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
+    chunks = [chunk(b"IHDR", header), *extra, chunk(b"IDAT", zlib.compress(data, 9)), chunk(b"IEND", b"")]
+    return SIGNATURE + b"".join(chunks)
 
 
 def pack(values, depth):
@@ -64,7 +66,8 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 def samples(colour, depth, width=WIDTH, height=HEIGHT):
     n = CHANNELS[colour]
-    return [[[(x * 7 + y * 13 + c * 29) * 257 % (1 << depth) for c in range(n)] for x in range(width)] for y in range(height)]
+    return [[[(x * 7 + y * 13 + c * 29) * 257 % (1 << depth) for c in range(n)] for x in range(width)]
+            for y in range(height)]
 
 
 def packed_rows(grid, depth):
@@ -74,15 +77,19 @@ def packed_rows(grid, depth):
 def interlaced(grid, depth):
     """Adam7, each row with filter 0."""
     out = b""
-    for x0, y0, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)):
+    passes = (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+    for x0, y0, dx, dy in passes:
         for row in grid[y0::dy]:
             if row[x0::dx]:
                 out += b"\0" + pack([v for pixel in row[x0::dx] for v in pixel], depth)
     return out
 
 
+STEPS = (37, 5), (91, 60), (53, 200)
+
+
 def palette(count):
-    return chunk(b"PLTE", bytes((i * step + start) % 256 for i in range(count) for step, start in ((37, 5), (91, 60), (53, 200))))
+    return chunk(b"PLTE", bytes((i * step + start) % 256 for i in range(count) for step, start in STEPS))
 
 
 def png_files():
@@ -93,12 +100,15 @@ def png_files():
             extra = [palette(1 << depth)] if colour == 3 else []
             yield f"png_{colour}_{depth}.png", png(WIDTH, HEIGHT, depth, colour, packed_rows(grid, depth), 0, extra)
             if depth in (2, 8, 16):
-                yield f"png_{colour}_{depth}_interlaced.png", png(WIDTH, HEIGHT, depth, colour, interlaced(grid, depth), 1, extra)
-    rgb = packed_rows(samples(2, 8), 8)
-    yield "png_trns_grey.png", png(WIDTH, HEIGHT, 8, 0, packed_rows(samples(0, 8), 8), 0, [chunk(b"tRNS", struct.pack(">H", 13))])
-    yield "png_trns_rgb.png", png(WIDTH, HEIGHT, 8, 2, rgb, 0, [chunk(b"tRNS", struct.pack(">HHH", 0, 29, 58))])
-    yield "png_trns_palette.png", png(WIDTH, HEIGHT, 4, 3, packed_rows(samples(3, 4), 4), 0, [palette(16), chunk(b"tRNS", bytes(range(0, 256, 16)))])
-    yield "png_short_palette.png", png(WIDTH, HEIGHT, 8, 3, packed_rows(samples(3, 8), 8), 0, [palette(7)])
+                data = interlaced(grid, depth)
+                yield f"png_{colour}_{depth}_interlaced.png", png(WIDTH, HEIGHT, depth, colour, data, 1, extra)
+    for name, colour, depth, extra in (
+            ("trns_grey", 0, 8, [chunk(b"tRNS", struct.pack(">H", 13))]),
+            ("trns_rgb", 2, 8, [chunk(b"tRNS", struct.pack(">HHH", 0, 29, 58))]),
+            ("trns_palette", 3, 4, [palette(16), chunk(b"tRNS", bytes(range(0, 256, 16)))]),
+            ("short_palette", 3, 8, [palette(7)])):
+        rows = packed_rows(samples(colour, depth), depth)
+        yield f"png_{name}.png", png(WIDTH, HEIGHT, depth, colour, rows, 0, extra)
     yield "png_filters.png", encoded(picture(40, 9), "PNG")
     yield "png_1x1.png", png(1, 1, 1, 0, [b"\x80"])
 
@@ -122,13 +132,14 @@ def bmp(header, depth, rows, colours=b"", compression=0, masks=b"", top_down=Fal
     if header == 12:
         info = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, depth)
     else:
-        info = struct.pack("<IiiHHIIiiII", 40, WIDTH, -HEIGHT if top_down else HEIGHT, 1, depth, compression, len(pixels), 0, 0, 0, 0)
+        height = -HEIGHT if top_down else HEIGHT
+        info = struct.pack("<IiiHHIIiiII", 40, WIDTH, height, 1, depth, compression, len(pixels), 0, 0, 0, 0)
     offset = 14 + len(info) + len(masks) + len(colours)
     return b"BM" + struct.pack("<IHHI", offset + len(pixels), 0, 0, offset) + info + masks + colours + pixels
 
 
 def bmp_files():
-    colours = bytes((i * step + start) % 256 for i in range(256) for step, start in ((37, 5), (91, 60), (53, 200), (0, 0)))
+    colours = bytes((i * step + start) % 256 for i in range(256) for step, start in (*STEPS, (0, 0)))
     core = bytes(b for i in range(256) for b in colours[4 * i:4 * i + 3])
     for depth in (1, 4, 8):
         rows = packed_rows(samples(3, depth), depth)
@@ -154,8 +165,9 @@ def bad_files(good):
     yield "format_jpeg_cut.jpg", jpeg[:len(jpeg) // 2]
     yield "format_jpeg_no_end.jpg", jpeg[:-2]
     yield "format_jpeg_header.jpg", jpeg[:jpeg.index(b"\xff\xda") + 4]
-    yield "format_jpeg_huffman_overrun.jpg", jpeg[:tables] + b"\xff\xc4\x02\xa1\x00" + bytes([0, 0, 3] + [0] * 8 + [99] * 4 + [255]) + bytes(654) + jpeg[tables:]
-    yield "format_jpeg_lying_size.jpg", jpeg.replace(b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 33, 45), b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 9000, 9000))
+    overrun = b"\xff\xc4\x02\xa1\x00" + bytes([0, 0, 3] + [0] * 8 + [99] * 4 + [255]) + bytes(654)
+    yield "format_jpeg_huffman_overrun.jpg", jpeg[:tables] + overrun + jpeg[tables:]
+    yield "format_jpeg_lying_size.jpg", jpeg.replace(struct.pack(">HH", 33, 45), struct.pack(">HH", 9000, 9000))
     yield "unsupported_jpeg_arithmetic.jpg", jpeg.replace(b"\xff\xc0", b"\xff\xc9")
     yield "unsupported_jpeg_12_bit.jpg", jpeg.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c")
     yield "format_png_cut.png", image[:len(image) // 2]

@@ -4,8 +4,9 @@
 
     make_resample.py          (needs Pillow and numpy; run it in its own folder)
 
-Each line: filter (Pillow's number), width and height before and after, CRC-32 of the RGB bytes after; for results of at most 24 pixels the bytes follow in
-hexadecimal, so that a failure can be read. Byte i of the image before is the top byte of a hash of i, see source_image; test_resample makes the same.
+Each line: filter (Pillow's number), width and height before and after, CRC-32 of the RGB bytes after; for results of
+at most 24 pixels the bytes follow in hexadecimal, so that a failure can be read. Byte i of the image before is the top
+byte of a hash of i, see source_image; test_resample makes the same.
 """
 import zlib
 from pathlib import Path
@@ -23,7 +24,8 @@ SIZES = [  # width and height before, width and height after
     (640, 480, 298, 224), (500, 333, 96, 64), (333, 500, 64, 96), (1000, 10, 224, 224), (10, 1000, 224, 224),
     (2000, 3, 40, 40), (3, 2000, 40, 40), (1500, 1, 30, 1), (1, 1500, 1, 30), (1, 90, 224, 30), (90, 1, 30, 224),
     (257, 129, 85, 43), (129, 257, 43, 85), (300, 300, 1, 1), (300, 300, 299, 301), (300, 300, 301, 299),
-    (51, 200, 30, 158), (51, 200, 30, 157), (51, 200, 30, 159), (60, 40, 90, 39), (60, 40, 61, 39), (60, 40, 59, 38), (60, 40, 59, 37),
+    (51, 200, 30, 158), (51, 200, 30, 157), (51, 200, 30, 159),  # around the border between the two orders of passes
+    (60, 40, 90, 39), (60, 40, 61, 39), (60, 40, 59, 38), (60, 40, 59, 37),
     (1024, 683, 384, 256), (1280, 720, 70, 70), (720, 1280, 70, 70),
 ]
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libFuzzer target for vitrt_image_decode: any bytes give an image or a status, without leaks, within the memory limit, and the pixels can be
- * read. Build with clang -fsanitize=fuzzer,address,undefined and -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION (libFuzzer's own name: PNG checksums are
- * then not compared); the folder corpus_decode holds one small file of each kind.
+ * libFuzzer target for vitrt_image_decode: any bytes give an image or a status, without leaks, within the memory
+ * limit, and the pixels can be read. Build with clang -fsanitize=fuzzer,address,undefined and
+ * -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION (libFuzzer's own name: PNG checksums are then not compared); the folder
+ * corpus_decode holds one small file of each kind.
  */
 #include "vitrt.h"
 
@@ -41,7 +42,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct counter counter = { 0 };
     const vitrt_allocator allocator = { counted_alloc, counted_free, &counter };
-    const vitrt_decode_options options = { .max_side = 4096, .max_bytes = MAX_BYTES, .flags = VITRT_DECODE_EXIF_ORIENTATION, .allocator = &allocator };
+    const vitrt_decode_options options = {
+        .max_side = 4096, .max_bytes = MAX_BYTES, .flags = VITRT_DECODE_EXIF_ORIENTATION, .allocator = &allocator
+    };
     vitrt_error err = { .status = VITRT_OK };
     vitrt_image image;
     const vitrt_status status = vitrt_image_decode(data, size, &options, &image, &err);
