@@ -26,12 +26,33 @@ static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 
-/* Masked lanes are neither read nor written, and cannot fault. */
 /* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object, hence the integer. */
 static inline void vf_prefetch(const float *p, size_t bytes) { _mm_prefetch((const char *)((uintptr_t)p + bytes), _MM_HINT_T1); }
 
+/* Masked lanes are not read and cannot fault. */
 static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vf_mask(n)); }
-static inline void vf_store_n(float *p, vf x, size_t n) { _mm256_maskstore_ps(p, vf_mask(n), x); }
+
+/* In parts of 4, 2 and 1: a masked store is microcode on AMD (10 ns on Zen 3), these branches always go the same way in a loop. */
+static inline void vf_store_n(float *p, vf x, size_t n)
+{
+    if (n >= 8) {
+        vf_store(p, x);
+        return;
+    }
+    __m128 rest = _mm256_castps256_ps128(x);
+    if (n & 4) {
+        _mm_storeu_ps(p, rest);
+        rest = _mm256_extractf128_ps(x, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)p, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(p, rest);
+}
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_mask(n))); }
 
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }

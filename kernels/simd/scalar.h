@@ -22,7 +22,7 @@ static inline vf vf_zero(void) { return 0.0f; }
 static inline vf vf_load(const float *p) { return *p; }
 static inline void vf_store(float *p, vf x) { *p = x; }
 
-/* The first n < VL lanes; the other ones are 0. No other element is touched. */
+/* The first n <= VL lanes; the other ones are 0. No other element is touched. */
 static inline vf vf_load_n(const float *p, size_t n) { return n ? *p : 0.0f; }
 static inline void vf_store_n(float *p, vf x, size_t n)
 {
