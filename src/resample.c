@@ -232,9 +232,9 @@ struct carver {
 static void *take(struct carver *c, size_t count, size_t size)
 {
     const size_t at = c->used;
+    const size_t blocks = vt_size_add(vt_size_mul(count, size), VT_ALIGN - 1) / VT_ALIGN;
 
-    c->used =
-        vt_size_add(c->used, vt_size_mul(vt_size_add(vt_size_mul(count, size), VT_ALIGN - 1) / VT_ALIGN, VT_ALIGN));
+    c->used = vt_size_add(c->used, vt_size_mul(blocks, VT_ALIGN));
     return c->base ? c->base + at : NULL;
 }
 
@@ -281,11 +281,11 @@ size_t vt_resize_scratch_bytes(const struct vt_resize *r)
  * The sum of weight * pixel is formed from 16-bit products, which every vector unit adds in pairs and which plain C
  * loops get compiled to:
  *
- *     weight * pixel = weight * 128 + high * (256 * p) + low * p,   p = pixel - 128, high = floor(weight / 256), low
- *     = weight - 256 * high
+ *     weight * pixel = weight * 128 + high * (256 * p) + low * p
+ *     p = pixel - 128,  high = floor(weight / 256),  low = weight - 256 * high
  *
- * |256 * p| <= 32768 and |high| < 32768 for weights below 2 fit 16 bits. The first terms of a window are known in
- * advance: bias.
+ * |256 * p| <= 32768 fits 16 bits, and so does high while the weight is below 2: the largest is 1.29, of Lanczos at
+ * the border of two pixels. The first terms of a window are known in advance: bias.
  */
 static void split_weights(struct workspace *w)
 {
