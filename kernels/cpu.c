@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU detection. On x86, CPUID says which instructions there are and XGETBV which registers the operating system saves; a bundle needs
- * all the bits that its function below names.
+ * CPU detection. On x86, CPUID says which instructions there are and XGETBV which registers the operating system saves;
+ * a bundle needs all the bits that its function below names.
  */
 #include "cpu.h"
 
@@ -13,9 +13,9 @@ static const struct {
     const char *name;
     unsigned mask;
 } bundles[] = {
-    {"ref", 0},
+    { "ref", 0 },
 #if VT_ISA_AVX2
-    {"avx2", VT_CPU_AVX2},
+    { "avx2", VT_CPU_AVX2 },
 #endif
 };
 
@@ -31,7 +31,7 @@ struct cpuid {
 /* All zero where the CPU has no such leaf. */
 static struct cpuid cpuid(unsigned leaf)
 {
-    struct cpuid r = {0};
+    struct cpuid r = { 0 };
     __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
     return r;
 }
@@ -52,8 +52,8 @@ static int all(unsigned value, unsigned bits)
 static int has_avx2(struct cpuid leaf1, struct cpuid leaf7)
 {
     const unsigned fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29; /* leaf 1, ECX */
-    const unsigned avx2 = 1u << 5;                                                       /* leaf 7, EBX */
-    const unsigned xmm = 1u << 1, ymm = 1u << 2;                                         /* XCR0 */
+    const unsigned avx2 = 1u << 5;                                                      /* leaf 7, EBX */
+    const unsigned xmm = 1u << 1, ymm = 1u << 2;                                        /* XCR0 */
     return all(leaf1.ecx, fma | osxsave | avx | f16c) && all(leaf7.ebx, avx2) && all(xcr0(), xmm | ymm);
 }
 

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU bundles: sets of instruction-set extensions that kernels are written for. A build knows "ref" and the bundles whose files it
- * compiles: it defines VT_ISA_<BUNDLE> as 1 for each of them, such as VT_ISA_AVX2.
+ * CPU bundles: sets of instruction-set extensions that kernels are written for. A build knows "ref" and the bundles
+ * whose files it compiles: it defines VT_ISA_<BUNDLE> as 1 for each of them, such as VT_ISA_AVX2.
  */
 #ifndef VT_CPU_H
 #define VT_CPU_H
 
-/* Bits of a feature mask. Each is set only when the CPU has every instruction of the bundle and the operating system saves its registers. */
+/* Bits of a feature mask. Each is set only when the CPU has every instruction of the bundle and the operating system
+ * saves its registers. */
 #define VT_CPU_AVX2 (1u << 0) /* AVX2, FMA, F16C */
 
-/* What this CPU has of the bundles of this build. Needs no initialisation; the same answer each time; 0 means "ref" only. */
+/* What this CPU has of the bundles of this build. Needs no initialisation; the same answer each time; 0 means "ref"
+ * only. */
 unsigned vt_cpu_detect(void);
 
-/* The mask that a bundle's name stands for: itself and its parents ("ref": 0). Returns 0 when this build has no such bundle. */
+/* The mask that a bundle's name stands for: itself and its parents ("ref": 0). Returns 0 when this build has no such
+ * bundle. */
 int vt_cpu_from_name(const char *name, unsigned *mask);
 
 /* The name of the best bundle that is wholly in the mask. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Matrix product for AVX2 + FMA: a tile of 6 x 16 holds 12 accumulators, 2 vectors of b and 1 of a in the 16 registers. 12 chains of
- * fused multiply-adds hide their latency (4 or 5 cycles, 2 per cycle: 8 to 10 needed).
+ * Matrix product for AVX2 + FMA: a tile of 6 x 16 holds 12 accumulators, 2 vectors of b and 1 of a in the 16 registers.
+ * 12 chains of fused multiply-adds hide their latency (4 or 5 cycles, 2 per cycle: 8 to 10 needed).
  */
 #include "kernels.h"
 #include "simd/avx2.h"
@@ -19,7 +19,7 @@ VT_GEMM_ROWS(rows_6, ROWS_6)
 void vt_gemm_f32_6x16_avx2(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, const float *bias,
                            const float *residual, size_t ldr, float *c, size_t ldc)
 {
-    static vt_gemm_f32_fn *const rows[MR] = {rows_1, rows_2, rows_3, rows_4, rows_5, rows_6};
+    static vt_gemm_f32_fn *const rows[MR] = { rows_1, rows_2, rows_3, rows_4, rows_5, rows_6 };
     if (m > 0 && n > 0)
         rows[m - 1](m, n, k, a, lda, b, bias, residual, ldr, c, ldc);
 }

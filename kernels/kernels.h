@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernels: one function type per kernel, which is its contract; every implementation and every test declares from it.
+ * The kernels: one function type per kernel, which is its contract; every implementation and every test declares from
+ * it.
  *
- * Common rules. No allocation, no threads, no libm (but fmaf and sqrtf in "ref"). Nothing outside the stated ranges is read or written, no
- * alignment is needed unless stated. n = 0 (or m = 0) does nothing. Rounding is to nearest and denormals are kept: the caller sets the
- * floating-point environment.
+ * Common rules. No allocation, no threads, no libm (but fmaf and sqrtf in "ref"). Nothing outside the stated ranges is
+ * read or written, no alignment is needed unless stated. n = 0 (or m = 0) does nothing. Rounding is to nearest and
+ * denormals are kept: the caller sets the floating-point environment.
  *
- * Results do not depend on alignment or position, and all implementations give the same bits, apart from the sign and payload of NaN: products are
- * accumulated by one chain of fused multiply-adds in ascending k that starts at 0, reductions over a row use 16 lanes (lane i takes the elements
- * whose index is i modulo 16, in ascending order) that are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence of
- * operations everywhere.
+ * Results do not depend on alignment or position, and all implementations give the same bits, apart from the sign and
+ * payload of NaN: products are accumulated by one chain of fused multiply-adds in ascending k that starts at 0,
+ * reductions over a row use 16 lanes (lane i takes the elements whose index is i modulo 16, in ascending order) that
+ * are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence of operations everywhere.
  */
 #ifndef VT_KERNELS_H
 #define VT_KERNELS_H
@@ -23,26 +24,31 @@
 /* ---- Matrix product of one register tile over packed weights ---- */
 
 /* c[i, j] = sum over k of a[i, k] * b[k, j]  (+ bias[j]) (+ residual[i, j]),  i < m <= mr, j < n <= nr.
- * a: rows of length k, lda elements apart. b: one packed panel [k][nr], padded with zeros behind column n, 64-byte aligned.
- * bias: [nr], padded (all nr are read), or NULL. residual: rows ldr apart, only n columns are read, or NULL; it may be c itself.
- * c: rows ldc apart, only n columns are written. k = 0 yields bias + residual. The sum is rounded once per step of k; then bias is added, then
- * residual. NaN and infinities go the way of the arithmetic.
+ * a: rows of length k, lda elements apart.
+ * b: one packed panel [k][nr], padded with zeros behind column n, 64-byte aligned.
+ * bias: [nr], padded (all nr are read), or NULL.
+ * residual: rows ldr apart, only n columns are read, or NULL; it may be c itself.
+ * c: rows ldc apart, only n columns are written. k = 0 yields bias + residual.
+ * The sum is rounded once per step of k; then bias is added, then residual. NaN and infinities go the way of the
+ * arithmetic.
  *
- * How to call it fast: all rows through one panel, then the next panel, panels one behind the other in memory (a tile prefetches the panel
- * behind its own); about 192 rows in such a pass, in tiles of equal height (row m * t / tiles on, tiles = ceil(m / mr)). */
+ * How to call it fast: all rows through one panel, then through the next one, with panels one behind the other in
+ * memory (a tile prefetches the panel behind its own); about 192 rows in such a pass, in tiles of equal height: with
+ * tiles = ceil(m / mr), tile t starts at row m * t / tiles. */
 typedef void vt_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, const float *bias,
                             const float *residual, size_t ldr, float *c, size_t ldc);
 
-/* Packs rows of a weight matrix: panel[kk * nr + j] = w[j * ldw + kk] for j < n <= nr, kk < k; zeros for j >= n. This is also how keys are packed for
- * the scores of attention. */
+/* Packs rows of a weight matrix: panel[kk * nr + j] = w[j * ldw + kk] for j < n <= nr, kk < k; zeros for j >= n.
+ * This is also how keys are packed for the scores of attention. */
 typedef void vt_pack_rows_f32_fn(size_t n, size_t k, const float *w, size_t ldw, float *panel);
 
-/* Packs columns: panel[kk * nr + j] = v[kk * ldv + j] for j < n <= nr, kk < k; zeros for j >= n. How values are packed in attention. */
+/* Packs columns: panel[kk * nr + j] = v[kk * ldv + j] for j < n <= nr, kk < k; zeros for j >= n. How values are
+ * packed in attention. */
 typedef void vt_pack_columns_f32_fn(size_t n, size_t k, const float *v, size_t ldv, float *panel);
 
 /* Bounds on every tile's geometry, for callers' local arrays. */
 #define VT_MAX_TILE_ROWS 16
-#define VT_MAX_TILE 1024 /* mr * nr */
+#define VT_MAX_TILE      1024 /* mr * nr */
 
 struct vt_gemm_f32 {
     vt_gemm_f32_fn *tile;
@@ -55,12 +61,22 @@ struct vt_gemm_f32 {
 /* ---- Element-wise ---- */
 
 /* y[i] = act(x[i]). x == y allowed, other overlap not. NaN in, NaN out; relu keeps -0.
- * gelu (erf form), gelu_tanh, quick_gelu (x * sigmoid(1.702 x)), silu, relu, tanh: |error| <= 2e-7 * max(1, |x|) for finite x. At infinity: x or 1,
- * and for -inf the limit or NaN. */
-enum vt_activation { VT_ACT_NONE, VT_ACT_GELU, VT_ACT_GELU_TANH, VT_ACT_QUICK_GELU, VT_ACT_SILU, VT_ACT_RELU, VT_ACT_TANH, VT_ACT_COUNT };
+ * gelu (erf form), gelu_tanh, quick_gelu (x * sigmoid(1.702 x)), silu, relu, tanh: |error| <= 2e-7 * max(1, |x|) for
+ * finite x. At infinity: x or 1, and for -inf the limit or NaN. */
+enum vt_activation {
+    VT_ACT_NONE,
+    VT_ACT_GELU,
+    VT_ACT_GELU_TANH,
+    VT_ACT_QUICK_GELU,
+    VT_ACT_SILU,
+    VT_ACT_RELU,
+    VT_ACT_TANH,
+    VT_ACT_COUNT
+};
 typedef void vt_activation_f32_fn(size_t n, const float *x, float *y);
 
-/* y[i] = x[i] * scale[i] + residual[i], product and sum rounded once; residual NULL: x[i] * scale[i]. y may be x or residual. */
+/* y[i] = x[i] * scale[i] + residual[i], product and sum rounded once; residual NULL: x[i] * scale[i]. y may be x or
+ * residual. */
 typedef void vt_scale_add_f32_fn(size_t n, const float *x, const float *scale, const float *residual, float *y);
 
 /* y[i] = a[i] + b[i] ; y[i] = a[i] * b[i]. y may be a or b. */
@@ -71,13 +87,15 @@ typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
 
 /* ---- Rows ---- */
 
-/* y = (x - mean) / sqrt(var + eps) * gamma + beta over a row of n; mean and biased variance in two passes. x == y allowed. gamma, beta: [n].
- * inverse = 1 / sqrt(var + eps) is rounded after the root and after the division; y = fma((x - mean) * inverse, gamma, beta). */
+/* y = (x - mean) / sqrt(var + eps) * gamma + beta over a row of n; mean and biased variance in two passes. x == y
+ * allowed. gamma, beta: [n]. The inverse of the root is rounded after the root and after the division; then
+ * y = fma((x - mean) * inverse, gamma, beta). */
 typedef void vt_layer_norm_f32_fn(size_t n, const float *x, const float *gamma, const float *beta, float eps, float *y);
 
 /* y[i] = exp(scale * (x[i] - max x)), returns the sum of y. scale > 0. x == y allowed. n = 0 returns 0.
- * exp is within 2 ulp for its argument, which is rounded after the difference and after the product, and 0 for an argument below -87.3359375
- * (a result that would be denormal). -inf gives 0; a NaN, +inf, or a row of -inf only gives NaN, there and in the sum. */
+ * exp is within 2 ulp for its argument, which is rounded after the difference and after the product, and 0 for an
+ * argument below -87.3359375 (a result that would be denormal). -inf gives 0; a NaN, +inf, or a row of -inf only gives
+ * NaN, there and in the sum. */
 typedef float vt_softmax_f32_fn(size_t n, float scale, const float *x, float *y);
 
 /* ---- Conversions of stored weights (exact; NaN stays NaN). x and y do not overlap. ---- */
@@ -102,9 +120,9 @@ void vt_kernels_init(struct vt_kernels *k, unsigned cpu);
 
 /* The declarations of all kernels of this architecture. Calling one directly is for checks and benchmarks. */
 #define VT_KERNEL(entry, type, function, needs) type function;
-#define VT_GEMM_F32(tile, pack_rows, pack_columns, mr, nr, needs) \
-    vt_gemm_f32_fn tile;                                          \
-    vt_pack_rows_f32_fn pack_rows;                                \
+#define VT_GEMM_F32(tile, pack_rows, pack_columns, mr, nr, needs)                                                      \
+    vt_gemm_f32_fn tile;                                                                                               \
+    vt_pack_rows_f32_fn pack_rows;                                                                                     \
     vt_pack_columns_f32_fn pack_columns;
 #include "kernels.inc"
 

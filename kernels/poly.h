@@ -6,36 +6,38 @@
 #ifndef VT_POLY_H
 #define VT_POLY_H
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts, exp(r) = 1 + r + E2 r^2 + ... + E6 r^6.
- * The fit's relative error is 4e-9. Below EXP_LOWEST the result would be denormal, and 0 is taken instead. */
-#define EXP_LOWEST (-0x1.5d58p+6f) /* -87.3359375; the least normal number is exp(-87.33655) */
-#define EXP_LOG2_E 0x1.715476p+0f
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts, exp(r) = 1 + r + E2 r^2 + ... +
+ * E6 r^6. The fit's relative error is 4e-9. Below EXP_LOWEST the result would be denormal, and 0 is taken instead. */
+#define EXP_LOWEST   (-0x1.5d58p+6f) /* -87.3359375; the least normal number is exp(-87.33655) */
+#define EXP_LOG2_E   0x1.715476p+0f
 #define EXP_LN2_HIGH 0x1.62e430p-1f
-#define EXP_LN2_LOW (-0x1.05c610p-29f)
-#define EXP_E2 0x1.fffffcp-2f
-#define EXP_E3 0x1.555492p-3f
-#define EXP_E4 0x1.5558f2p-5f
-#define EXP_E5 0x1.1239d6p-7f
-#define EXP_E6 0x1.6a244ap-10f
+#define EXP_LN2_LOW  (-0x1.05c610p-29f)
+#define EXP_E2       0x1.fffffcp-2f
+#define EXP_E3       0x1.555492p-3f
+#define EXP_E4       0x1.5558f2p-5f
+#define EXP_E5       0x1.1239d6p-7f
+#define EXP_E6       0x1.6a244ap-10f
 
 /* Adding it to |x| < 2^22 rounds x to an integer, which then stands in the low bits of the sum. */
 #define ROUND_BIAS 12582912.0f /* 1.5 * 2^23 */
 
-/* Phi(-a) = T(a)^8 / 2 for a >= 0, Phi the normal distribution; T(a) = 1 + G1 a + ... + G8 a^8, which reaches 0 just before a = GELU_END.
- * The power lets a short polynomial follow the decay of Phi. The fit's error of a Phi(-a) is 4e-9 * max(1, a). */
+/* Phi(-a) = T(a)^8 / 2 for a >= 0, Phi the normal distribution; T(a) = 1 + G1 a + ... + G8 a^8, which reaches 0 just
+ * before a = GELU_END. The power lets a short polynomial follow the decay of Phi. The fit's error of a Phi(-a) is
+ * 4e-9 * max(1, a). */
 #define GELU_END 8.0f
-#define GELU_G1 (-0x1.988426p-4f)
-#define GELU_G2 (-0x1.1d377cp-5f)
-#define GELU_G3 (-0x1.814af6p-11f)
-#define GELU_G4 0x1.ae829cp-10f
-#define GELU_G5 0x1.3370bap-15f
-#define GELU_G6 (-0x1.12fd1cp-14f)
-#define GELU_G7 0x1.1172e6p-17f
-#define GELU_G8 (-0x1.5b74fcp-22f)
+#define GELU_G1  (-0x1.988426p-4f)
+#define GELU_G2  (-0x1.1d377cp-5f)
+#define GELU_G3  (-0x1.814af6p-11f)
+#define GELU_G4  0x1.ae829cp-10f
+#define GELU_G5  0x1.3370bap-15f
+#define GELU_G6  (-0x1.12fd1cp-14f)
+#define GELU_G7  0x1.1172e6p-17f
+#define GELU_G8  (-0x1.5b74fcp-22f)
 
-/* gelu_tanh(x) = x sigmoid(x (LINEAR + CUBIC x^2)), since (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). */
+/* gelu_tanh(x) = x sigmoid(x (LINEAR + CUBIC x^2)), since (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x +
+ * 0.044715 x^3). */
 #define GELU_TANH_LINEAR 1.5957691216057308f
-#define GELU_TANH_CUBIC 0.07135481627260025f
+#define GELU_TANH_CUBIC  0.07135481627260025f
 #define QUICK_GELU_SLOPE 1.702f
 
 #endif

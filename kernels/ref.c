@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bundle "ref": plain C for every CPU. The matrix product is written out as its contract says it; everything else is the templates
- * with one lane. Compile with -ffp-contract=off.
+ * The bundle "ref": plain C for every CPU. The matrix product is written out as its contract says it; everything else
+ * is the templates with one lane. Compile with -ffp-contract=off.
  *
  * It rounds as the vector bundles do and gives the same bits; the checks compare both with double precision as well.
  */
@@ -18,7 +18,7 @@ void vt_gemm_f32_4x8_ref(size_t m, size_t n, size_t k, const float *a, size_t ld
                          const float *residual, size_t ldr, float *c, size_t ldc)
 {
     for (size_t i = 0; i < m; i++) {
-        float sum[NR] = {0};
+        float sum[NR] = { 0 };
         for (size_t kk = 0; kk < k; kk++)
             for (size_t j = 0; j < NR; j++)
                 sum[j] = fmaf(a[i * lda + kk], b[kk * NR + j], sum[j]);

@@ -2,8 +2,8 @@
 /*
  * What the checks of kernels share: memory between guard pages, fills, the bundles to go through, comparisons.
  *
- * A check program runs every function of kernels.inc that this CPU can run. Options: --only=PATTERN (tests by name, * and ? as in a
- * shell), --exhaustive (sweeps over single floats visit all 2^32).
+ * A check program runs every function of kernels.inc that this CPU can run. Options: --only=PATTERN (tests by name, *
+ * and ? as in a shell), --exhaustive (sweeps over single floats visit all 2^32).
  */
 #ifndef VT_CHECK_H
 #define VT_CHECK_H
@@ -121,9 +121,9 @@ enum { CANARY = 0xA5 };
 enum place { AT_START, AT_END, PLACES };
 
 struct guarded {
-    unsigned char *map;   /* guard page, pages, guard page */
-    size_t pages_bytes;   /* between the guards */
-    unsigned char *data;  /* touches the guard before or behind it */
+    unsigned char *map;  /* guard page, pages, guard page */
+    size_t pages_bytes;  /* between the guards */
+    unsigned char *data; /* touches the guard before or behind it */
     size_t data_bytes;
 };
 
@@ -132,7 +132,8 @@ static inline size_t page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Memory whose first (AT_START) or last (AT_END) byte touches a page that cannot be accessed; what is left of the page is canaries. */
+/* Memory whose first (AT_START) or last (AT_END) byte touches a page that cannot be accessed; what is left of the
+ * page is canaries. */
 static inline void *guarded_new(struct guarded *g, size_t bytes, enum place place)
 {
     const size_t page = page_bytes();
@@ -181,7 +182,8 @@ static inline bool untouched(const float *x)
 /* ---- Reports ---- */
 
 /* Prints what is needed to run the case again, and fails the test. */
-static inline void require(bool ok, const char *what, const char *family, const char *function, size_t m, size_t n, size_t k, uint64_t seed)
+static inline void require(bool ok, const char *what, const char *family, const char *function, size_t m, size_t n,
+                           size_t k, uint64_t seed)
 {
     if (!ok)
         fail_msg("%s %s m=%zu n=%zu k=%zu seed=%llu: %s", family, function, m, n, k, (unsigned long long)seed, what);
@@ -189,7 +191,8 @@ static inline void require(bool ok, const char *what, const char *family, const 
 
 static bool check_exhaustive;
 
-/* Distance between the bit patterns of a sweep over all floats: a prime, so that no field of the format is always the same. */
+/* Distance between the bit patterns of a sweep over all floats: a prime, so that no field of the format is always
+ * the same. */
 static inline uint64_t sweep_step(void)
 {
     return check_exhaustive ? 1 : 7919;

@@ -1,19 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The activations of every bundle: against libm in double with the bound of the contract, against "ref" bit by bit, at every tail. */
+/* The activations of every bundle: against libm in double with the bound of the contract, against "ref" bit by bit,
+ * at every tail. */
 #include "check.h"
 
-static double gelu(double x) { return 0.5 * x * erfc(-x * sqrt(0.5)); }
-static double gelu_tanh(double x) { return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x))); }
-static double quick_gelu(double x) { return x / (1 + exp(-1.702 * x)); }
-static double silu(double x) { return x / (1 + exp(-x)); }
-static double relu(double x) { return x > 0 ? x : 0; }
+static double gelu(double x)
+{
+    return 0.5 * x * erfc(-x * sqrt(0.5));
+}
+static double gelu_tanh(double x)
+{
+    return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+}
+static double quick_gelu(double x)
+{
+    return x / (1 + exp(-1.702 * x));
+}
+static double silu(double x)
+{
+    return x / (1 + exp(-x));
+}
+static double relu(double x)
+{
+    return x > 0 ? x : 0;
+}
 
 static const struct {
     const char *name;
     double (*exact)(double);
 } activations[VT_ACT_COUNT] = {
-    [VT_ACT_GELU] = {"gelu_f32", gelu}, [VT_ACT_GELU_TANH] = {"gelu_tanh_f32", gelu_tanh}, [VT_ACT_QUICK_GELU] = {"quick_gelu_f32", quick_gelu},
-    [VT_ACT_SILU] = {"silu_f32", silu}, [VT_ACT_RELU] = {"relu_f32", relu},                [VT_ACT_TANH] = {"tanh_f32", tanh},
+    [VT_ACT_GELU] = { "gelu_f32", gelu },
+    [VT_ACT_GELU_TANH] = { "gelu_tanh_f32", gelu_tanh },
+    [VT_ACT_QUICK_GELU] = { "quick_gelu_f32", quick_gelu },
+    [VT_ACT_SILU] = { "silu_f32", silu },
+    [VT_ACT_RELU] = { "relu_f32", relu },
+    [VT_ACT_TANH] = { "tanh_f32", tanh },
 };
 
 enum { BLOCK = 4096 };
@@ -50,7 +70,8 @@ static void sweep_of_bundle(const struct vt_kernels *kernels)
             kernels->activation_f32[act](BLOCK, x, y);
             check_values(kernels, act, x, y);
             ref.activation_f32[act](BLOCK, x, want);
-            require(same_bits(BLOCK, y, want), "other bits than ref", activations[act].name, kernels->bundle, 0, BLOCK, 0, bits);
+            require(same_bits(BLOCK, y, want), "other bits than ref", activations[act].name, kernels->bundle, 0, BLOCK,
+                    0, bits);
         }
     }
 }
@@ -83,7 +104,8 @@ static void test_usual_range(void **state)
 }
 
 /* A row of any length, in place or not, equals its elements computed alone by "ref", and nothing else is written. */
-static void check_tail(const struct vt_kernels *kernels, enum vt_activation act, size_t n, enum place place, bool in_place)
+static void check_tail(const struct vt_kernels *kernels, enum vt_activation act, size_t n, enum place place,
+                       bool in_place)
 {
     const struct vt_kernels ref = reference_bundle();
     struct guarded x_memory, y_memory;
@@ -93,7 +115,8 @@ static void check_tail(const struct vt_kernels *kernels, enum vt_activation act,
         ref.activation_f32[act](1, x + i, want + i);
     kernels->activation_f32[act](n, x, y);
     require(same_bits(n, y, want), "depends on the position", activations[act].name, kernels->bundle, 0, n, 0, n);
-    require(guarded_intact(in_place ? &x_memory : &y_memory), "wrote outside", activations[act].name, kernels->bundle, 0, n, 0, n);
+    require(guarded_intact(in_place ? &x_memory : &y_memory), "wrote outside", activations[act].name, kernels->bundle,
+            0, n, 0, n);
     guarded_free(&x_memory);
     if (!in_place)
         guarded_free(&y_memory);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sums, products and conversions of every bundle, which are exact or rounded once: equal to the same in double or by fmaf, bit by bit.
- * Also the table itself: every entry of every bundle is there.
+ * Sums, products and conversions of every bundle, which are exact or rounded once: equal to the same in double or by
+ * fmaf, bit by bit. Also the table itself: every entry of every bundle is there.
  */
 #include "check.h"
 
@@ -16,7 +16,7 @@ struct operands {
 static struct operands operands_new(size_t n, enum fill fill, enum place place)
 {
     struct operands o;
-    float **x[4] = {&o.a, &o.b, &o.c, &o.y};
+    float **x[4] = { &o.a, &o.b, &o.c, &o.y };
     for (size_t i = 0; i < 4; i++) {
         *x[i] = guarded_floats(&o.memory[i], n, place);
         if (i < 3)
@@ -25,7 +25,8 @@ static struct operands operands_new(size_t n, enum fill fill, enum place place)
     return o;
 }
 
-static void operands_check(struct operands *o, const char *function, const struct vt_kernels *k, size_t n, const float *y, const float *want)
+static void operands_check(struct operands *o, const char *function, const struct vt_kernels *k, size_t n,
+                           const float *y, const float *want)
 {
     require(same_bits(n, y, want), "wrong result", function, k->bundle, 0, n, 0, n);
     for (size_t i = 0; i < 4; i++) {
@@ -37,7 +38,7 @@ static void operands_check(struct operands *o, const char *function, const struc
 /* Where the result goes: one of the operands (0: a, 1: b, 2: c) or its own memory (3). */
 static float *target(const struct operands *o, unsigned which)
 {
-    float *const all[4] = {o->a, o->b, o->c, o->y};
+    float *const all[4] = { o->a, o->b, o->c, o->y };
     return all[which];
 }
 
@@ -122,8 +123,8 @@ static double value_of_bf16(unsigned bits)
     return sign * (exponent ? ldexp(128 + fraction, exponent - 134) : ldexp(fraction, -133));
 }
 
-static void check_conversion(const struct vt_kernels *k, const char *name, vt_f16_to_f32_fn *convert, double (*value)(unsigned), size_t first,
-                             size_t n, enum place place)
+static void check_conversion(const struct vt_kernels *k, const char *name, vt_f16_to_f32_fn *convert,
+                             double (*value)(unsigned), size_t first, size_t n, enum place place)
 {
     struct guarded x_memory, y_memory;
     uint16_t *x = guarded_new(&x_memory, n * sizeof *x, place);
@@ -146,7 +147,7 @@ static void conversions_of_bundle(const struct vt_kernels *k)
         const char *name;
         vt_f16_to_f32_fn *convert;
         double (*value)(unsigned);
-    } types[] = {{"f16_to_f32", k->f16_to_f32, value_of_f16}, {"bf16_to_f32", k->bf16_to_f32, value_of_bf16}};
+    } types[] = { { "f16_to_f32", k->f16_to_f32, value_of_f16 }, { "bf16_to_f32", k->bf16_to_f32, value_of_bf16 } };
     for (size_t t = 0; t < 2; t++) {
         check_conversion(k, types[t].name, types[t].convert, types[t].value, 0, 65536, AT_END);
         for (size_t n = 0; n <= 40; n++)

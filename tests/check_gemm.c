@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The matrix product of every bundle: against double precision with the bound of a chain of roundings, against "ref" bit by bit, against
- * OpenBLAS (with VT_WITH_BLAS), rows alone against rows in a tile, and the packing against its definition.
+ * The matrix product of every bundle: against double precision with the bound of a chain of roundings, against "ref"
+ * bit by bit, against OpenBLAS (with VT_WITH_BLAS), rows alone against rows in a tile, and the packing against its
+ * definition.
  */
 #include "check.h"
 
@@ -51,9 +52,10 @@ static void fill_panel(const struct tile_case *t, size_t nr, float *panel)
         fill_floats(t->fill, t->n, panel + kk * nr, t->seed + 1000 + kk);
 }
 
-/* |got - exact| <= gamma(k + 2) sum of magnitudes: k products, bias and residual; each rounding may also lose half a denormal. */
-static bool tile_close(const struct tile_case *t, const float *a, const float *b, size_t nr, const float *bias, const float *residual,
-                       const float *c)
+/* |got - exact| <= gamma(k + 2) sum of magnitudes: k products, bias and residual; each rounding may also lose half a
+ * denormal. */
+static bool tile_close(const struct tile_case *t, const float *a, const float *b, size_t nr, const float *bias,
+                       const float *residual, const float *c)
 {
     for (size_t i = 0; i < t->m; i++) {
         for (size_t j = 0; j < t->n; j++) {
@@ -63,7 +65,7 @@ static bool tile_close(const struct tile_case *t, const float *a, const float *b
                 sum += p;
                 magnitude += fabs(p);
             }
-            const double addend[2] = {bias ? bias[j] : 0, residual ? residual[i * (t->n + t->gap) + j] : 0};
+            const double addend[2] = { bias ? bias[j] : 0, residual ? residual[i * (t->n + t->gap) + j] : 0 };
             sum += addend[0] + addend[1];
             magnitude += fabs(addend[0]) + fabs(addend[1]);
             const double bound = gamma_of(t->k + 2) * magnitude + (double)(t->k + 2) * FLT_TRUE_MIN;
@@ -98,7 +100,11 @@ static void check_tile(const struct vt_gemm_f32 *gemm, struct tile_case t)
         for (size_t i = 0; i < t.m; i++)
             memcpy(c + i * ldc, residual + i * ldc, t.n * sizeof *c);
 
-    gemm->tile(t.m, t.n, t.k, a, t.k + t.gap, b, t.bias ? bias : NULL, !t.residual ? NULL : t.in_place ? c : residual, ldc, c, ldc);
+    gemm->tile(t.m, t.n, t.k, a, t.k + t.gap, b, t.bias ? bias : NULL,
+               !t.residual  ? NULL
+               : t.in_place ? c
+                            : residual,
+               ldc, c, ldc);
 
     const bool close = tile_close(&t, a, b, gemm->nr, t.bias ? bias : NULL, t.residual ? residual : NULL, c);
     require(close, "outside the error bound", "gemm_f32", gemm->name, t.m, t.n, t.k, t.seed);
@@ -114,7 +120,7 @@ static void check_tile(const struct vt_gemm_f32 *gemm, struct tile_case t)
 /* Every m and n of the tile with short k, its corners with the lengths of real models. */
 static void tile_of_bundle(const struct vt_kernels *kernels)
 {
-    static const size_t lengths[] = {0, 1, 2, 3, 5, 8, 17, 32, 64, 197, 768, 3072};
+    static const size_t lengths[] = { 0, 1, 2, 3, 5, 8, 17, 32, 64, 197, 768, 3072 };
     const struct vt_gemm_f32 *gemm = &kernels->gemm_f32;
     uint64_t seed = 1;
     for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
@@ -123,9 +129,16 @@ static void tile_of_bundle(const struct vt_kernels *kernels)
                 if (lengths[l] > 17 && m > 1 && m < gemm->mr && n > 1 && n < gemm->nr)
                     continue;
                 const unsigned choice = (unsigned)random_bits(&seed);
-                check_tile(gemm, (struct tile_case){.m = m, .n = n, .k = lengths[l], .gap = choice & 1 ? 3 : 0,
-                                                    .bias = choice & 2, .residual = choice & 4, .in_place = choice & 8,
-                                                    .fill = (choice >> 8) % FILL_COUNT, .place = choice >> 4 & 1, .seed = seed});
+                check_tile(gemm, (struct tile_case){ .m = m,
+                                                     .n = n,
+                                                     .k = lengths[l],
+                                                     .gap = choice & 1 ? 3 : 0,
+                                                     .bias = choice & 2,
+                                                     .residual = choice & 4,
+                                                     .in_place = choice & 8,
+                                                     .fill = (choice >> 8) % FILL_COUNT,
+                                                     .place = choice >> 4 & 1,
+                                                     .seed = seed });
             }
         }
     }
@@ -149,8 +162,8 @@ static void check_packing(const struct vt_gemm_f32 *gemm, bool rows, size_t n, s
     for (size_t kk = 0; kk < k; kk++) {
         for (size_t j = 0; j < gemm->nr; j++) {
             const float want = j >= n ? 0.0f : rows ? w[j * ld + kk] : w[kk * ld + j];
-            require(same_bits(1, &want, panel + kk * gemm->nr + j), "wrong element", rows ? "pack_rows" : "pack_columns", gemm->name, 0, n,
-                    k, n + k);
+            require(same_bits(1, &want, panel + kk * gemm->nr + j), "wrong element",
+                    rows ? "pack_rows" : "pack_columns", gemm->name, 0, n, k, n + k);
         }
     }
     require(guarded_intact(&panel_memory), "wrote outside the panel", "pack", gemm->name, 0, n, k, n + k);
@@ -160,11 +173,12 @@ static void check_packing(const struct vt_gemm_f32 *gemm, bool rows, size_t n, s
 
 static void packing_of_bundle(const struct vt_kernels *kernels)
 {
-    static const size_t lengths[] = {0, 1, 3, 7, 8, 9, 16, 31, 49, 64, 197};
+    static const size_t lengths[] = { 0, 1, 3, 7, 8, 9, 16, 31, 49, 64, 197 };
     for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++)
         for (size_t n = 0; n <= kernels->gemm_f32.nr; n++)
             for (unsigned choice = 0; choice < 8; choice++)
-                check_packing(&kernels->gemm_f32, choice & 1, n, lengths[l], choice & 2 ? 5 : 0, choice & 4 ? AT_END : AT_START);
+                check_packing(&kernels->gemm_f32, choice & 1, n, lengths[l], choice & 2 ? 5 : 0,
+                              choice & 4 ? AT_END : AT_START);
 }
 
 static void test_packing(void **state)
@@ -175,15 +189,16 @@ static void test_packing(void **state)
 
 /* ---- Whole products made of tiles ---- */
 
-static const size_t product_shapes[][3] = {{1, 1, 1}, {5, 15, 7}, {6, 16, 8}, {7, 17, 9}, {13, 31, 37}, {49, 96, 32}, {197, 100, 64}, {50, 192, 193}};
+static const size_t product_shapes[][3] = { { 1, 1, 1 },    { 5, 15, 7 },   { 6, 16, 8 },     { 7, 17, 9 },
+                                            { 13, 31, 37 }, { 49, 96, 32 }, { 197, 100, 64 }, { 50, 192, 193 } };
 enum { PRODUCT_SHAPES = sizeof product_shapes / sizeof product_shapes[0] };
 
 /* c = a w^T + bias + residual, a [m, k], w [n, k], c and residual [m, n]; rows_at_once <= mr of them per call. */
-static void multiply(const struct vt_gemm_f32 *gemm, size_t rows_at_once, size_t m, size_t n, size_t k, const float *a, const float *w,
-                     const float *bias, const float *residual, float *c)
+static void multiply(const struct vt_gemm_f32 *gemm, size_t rows_at_once, size_t m, size_t n, size_t k, const float *a,
+                     const float *w, const float *bias, const float *residual, float *c)
 {
     struct guarded panel_memory;
-    float *panel = guarded_floats(&panel_memory, k * gemm->nr, AT_START), padded[64] = {0};
+    float *panel = guarded_floats(&panel_memory, k * gemm->nr, AT_START), padded[64] = { 0 };
     assert_true(gemm->nr <= 64);
     for (size_t j = 0; j < n; j += gemm->nr) {
         const size_t columns = n - j < gemm->nr ? n - j : gemm->nr;
@@ -212,7 +227,7 @@ static float *filled(size_t n, enum fill fill, uint64_t seed)
 
 static struct product product_new(const size_t shape[3], enum fill fill)
 {
-    struct product p = {.m = shape[0], .n = shape[1], .k = shape[2]};
+    struct product p = { .m = shape[0], .n = shape[1], .k = shape[2] };
     p.a = filled(p.m * p.k, fill, 1);
     p.w = filled(p.n * p.k, fill, 2);
     p.bias = filled(p.n, fill, 3);
@@ -241,8 +256,8 @@ static void bits_of_bundle(const struct vt_kernels *kernels)
             multiply(&ref.gemm_f32, 1, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, want);
             for (size_t rows = 1; rows <= kernels->gemm_f32.mr; rows++) {
                 multiply(&kernels->gemm_f32, rows, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, p.c);
-                require(same_bits(p.m * p.n, p.c, want), "other bits than ref row by row", "gemm_f32", kernels->gemm_f32.name, p.m, p.n, p.k,
-                        fill);
+                require(same_bits(p.m * p.n, p.c, want), "other bits than ref row by row", "gemm_f32",
+                        kernels->gemm_f32.name, p.m, p.n, p.k, fill);
             }
             free(want);
             product_free(&p);
@@ -265,8 +280,8 @@ static void blas_of_bundle(const struct vt_kernels *kernels)
         float *want = filled(p.m * p.n, FILL_UNIFORM, 4);
         for (size_t i = 0; i < p.m * p.n; i++)
             want[i] += p.bias[i % p.n];
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p.m, (int)p.n, (int)p.k, 1.0f, p.a, (int)p.k, p.w, (int)p.k, 1.0f, want,
-                    (int)p.n);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p.m, (int)p.n, (int)p.k, 1.0f, p.a, (int)p.k, p.w,
+                    (int)p.k, 1.0f, want, (int)p.n);
         multiply(&kernels->gemm_f32, kernels->gemm_f32.mr, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, p.c);
         for (size_t i = 0; i < p.m * p.n; i++) {
             double magnitude = fabs(p.bias[i % p.n]) + fabs(p.residual[i]);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layer norm of every bundle: against double precision with a derived bound, against "ref" bit by bit, in place, tails. */
+/* Layer norm of every bundle: against double precision with a derived bound, against "ref" bit by bit, in place,
+ * tails. */
 #include "check.h"
 
-static const size_t lengths[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 96, 127, 192, 197, 384, 768, 1024, 3072};
+static const size_t lengths[] = { 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 96, 127, 192, 197, 384, 768, 1024, 3072 };
 enum { LENGTHS = sizeof lengths / sizeof lengths[0], LONGEST = 3072 };
 
 struct statistics {
@@ -11,7 +12,7 @@ struct statistics {
 
 static struct statistics statistics_of(size_t n, const float *x)
 {
-    struct statistics s = {0};
+    struct statistics s = { 0 };
     for (size_t i = 0; i < n; i++) {
         s.mean += (double)x[i] / (double)n;
         s.magnitude += fabs((double)x[i]) / (double)n;
@@ -22,10 +23,10 @@ static struct statistics statistics_of(size_t n, const float *x)
 }
 
 /*
- * A sum in 16 lanes rounds n / 16 + 4 times, the mean once more by its division: mean_error. A difference d = x - mean is then off by
- * mean_error + u |d|. In the variance the common shift enters as its square, for the exact differences add up to 0; the rest is 2 roundings of
- * d, one of the square, those of the sum, of the division and of adding eps. The root halves its relative error; root and division round once
- * each, and so do the product with d and the last fma.
+ * A sum in 16 lanes rounds n / 16 + 4 times, the mean once more by its division: mean_error. A difference d = x - mean
+ * is then off by mean_error + u |d|. In the variance the common shift enters as its square, for the exact differences
+ * add up to 0; the rest is 2 roundings of d, one of the square, those of the sum, of the division and of adding eps.
+ * The root halves its relative error; root and division round once each, and so do the product with d and the last fma.
  */
 static bool row_close(size_t n, const float *x, const float *gamma, const float *beta, float eps, const float *y)
 {
@@ -39,7 +40,8 @@ static bool row_close(size_t n, const float *x, const float *gamma, const float 
         const double d = (double)x[i] - s.mean, scaled = fabs((double)gamma[i]) / root;
         const double exact = d / root * (double)gamma[i] + (double)beta[i];
         const double d_error = mean_error + u * fabs(d);
-        double bound = scaled * (d_error + (fabs(d) + d_error) * (root_error + u)) * (1 + 8 * u) + FLT_TRUE_MIN * (2 + fabs((double)gamma[i]));
+        double bound = scaled * (d_error + (fabs(d) + d_error) * (root_error + u)) * (1 + 8 * u) +
+                       FLT_TRUE_MIN * (2 + fabs((double)gamma[i]));
         bound += u * (fabs(exact) + bound);
         if (!(fabs(y[i] - exact) <= bound))
             return false;
@@ -47,7 +49,8 @@ static bool row_close(size_t n, const float *x, const float *gamma, const float 
     return true;
 }
 
-static void check_row(const struct vt_kernels *kernels, size_t n, float eps, float shift, enum fill fill, enum place place, bool in_place)
+static void check_row(const struct vt_kernels *kernels, size_t n, float eps, float shift, enum fill fill,
+                      enum place place, bool in_place)
 {
     const struct vt_kernels ref = reference_bundle();
     const uint64_t seed = n * 10 + (uint64_t)fill;
@@ -63,7 +66,8 @@ static void check_row(const struct vt_kernels *kernels, size_t n, float eps, flo
         memcpy(y, x, n * sizeof *x);
     kernels->layer_norm_f32(n, in_place ? y : x, gamma, beta, eps, y);
     ref.layer_norm_f32(n, x, gamma, beta, eps, want);
-    require(row_close(n, x, gamma, beta, eps, y), "outside the error bound", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
+    require(row_close(n, x, gamma, beta, eps, y), "outside the error bound", "layer_norm_f32", kernels->bundle, 0, n, 0,
+            seed);
     require(same_bits(n, y, want), "other bits than ref", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
     require(guarded_intact(&memory[3]), "wrote outside", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
     for (size_t i = 0; i < 4; i++)
@@ -72,11 +76,12 @@ static void check_row(const struct vt_kernels *kernels, size_t n, float eps, flo
 
 static void rows_of_bundle(const struct vt_kernels *kernels)
 {
-    static const float eps[] = {1e-5f, 1e-6f, 1e-12f}, shifts[] = {0, 3, -100};
+    static const float eps[] = { 1e-5f, 1e-6f, 1e-12f }, shifts[] = { 0, 3, -100 };
     for (size_t l = 0; l < LENGTHS; l++)
         for (enum fill fill = 0; fill < FILL_COUNT; fill++)
             for (unsigned choice = 0; choice < 12; choice++)
-                check_row(kernels, lengths[l], eps[choice / 4], shifts[(choice + fill) % 3], fill, choice & 1 ? AT_END : AT_START, choice & 2);
+                check_row(kernels, lengths[l], eps[choice / 4], shifts[(choice + fill) % 3], fill,
+                          choice & 1 ? AT_END : AT_START, choice & 2);
 }
 
 static void test_rows(void **state)

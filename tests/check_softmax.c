@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Softmax of every bundle: its exp in ulp over the whole range, rows against double precision with a derived bound, masks (-inf), NaN,
- * "ref" bit by bit, tails.
+ * Softmax of every bundle: its exp in ulp over the whole range, rows against double precision with a derived bound,
+ * masks (-inf), NaN, "ref" bit by bit, tails.
  */
 #include "check.h"
 
-static const size_t lengths[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 49, 50, 197, 257, 577, 785};
+static const size_t lengths[] = { 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 49, 50, 197, 257, 577, 785 };
 enum { LENGTHS = sizeof lengths / sizeof lengths[0], LONGEST = 785 };
 
 /* Below it exp is 0 by contract: the result would be denormal, or nearly. */
@@ -16,14 +16,15 @@ static void exp_of_bundle(const struct vt_kernels *kernels)
 {
     const uint32_t step = (uint32_t)(check_exhaustive ? 1 : 997);
     for (uint64_t bits = 0x80000000; bits <= 0xFF800000; bits += step) {
-        const float row[2] = {0, float_of_bits((uint32_t)bits)};
+        const float row[2] = { 0, float_of_bits((uint32_t)bits) };
         float y[2];
         const float sum = kernels->softmax_f32(2, 1, row, y);
         const double exact = exp((double)row[1]);
         const double ulp = ldexp(1, ilogb(exact) - 23);
         const bool ok = row[1] < lowest_argument ? y[1] == 0 : fabs(y[1] - exact) <= 2 * ulp;
         if (!ok || y[0] != 1 || sum != y[0] + y[1])
-            fail_msg("softmax_f32 %s: exp(%a) = %a, sum %a", kernels->bundle, (double)row[1], (double)y[1], (double)sum);
+            fail_msg("softmax_f32 %s: exp(%a) = %a, sum %a", kernels->bundle, (double)row[1], (double)y[1],
+                     (double)sum);
     }
 }
 
@@ -33,7 +34,8 @@ static void test_exp(void **state)
     for_each_bundle(exp_of_bundle);
 }
 
-/* u = scale (x - max) is rounded twice, so exp(u) is off by 2 |u| roundings relatively, and by 2 ulp <= 4 roundings of its own. */
+/* u = scale (x - max) is rounded twice, so exp(u) is off by 2 |u| roundings relatively, and by 2 ulp <= 4 roundings
+ * of its own. */
 static bool row_close(size_t n, float scale, const float *x, const float *y, float sum)
 {
     float max = x[0];
@@ -50,18 +52,22 @@ static bool row_close(size_t n, float scale, const float *x, const float *y, flo
     return fabs(sum - total) <= gamma_of(n / 16 + 5) * total; /* 16 lanes, then four additions of lanes */
 }
 
-static void check_row(const struct vt_kernels *kernels, size_t n, float scale, enum fill fill, enum place place, bool in_place)
+static void check_row(const struct vt_kernels *kernels, size_t n, float scale, enum fill fill, enum place place,
+                      bool in_place)
 {
     const struct vt_kernels ref = reference_bundle();
     const uint64_t seed = n + (uint64_t)fill;
     struct guarded x_memory, y_memory;
-    float *x = guarded_floats(&x_memory, n, place), *y = guarded_floats(&y_memory, n, place), original[LONGEST], want[LONGEST];
+    float *x = guarded_floats(&x_memory, n, place), *y = guarded_floats(&y_memory, n, place), original[LONGEST],
+          want[LONGEST];
     fill_floats(fill, n, x, seed);
     memcpy(original, x, n * sizeof *x);
     if (in_place)
         memcpy(y, x, n * sizeof *x);
-    const float sum = kernels->softmax_f32(n, scale, in_place ? y : x, y), want_sum = ref.softmax_f32(n, scale, x, want);
-    require(row_close(n, scale, original, y, sum), "outside the error bound", "softmax_f32", kernels->bundle, 0, n, 0, seed);
+    const float sum = kernels->softmax_f32(n, scale, in_place ? y : x, y),
+                want_sum = ref.softmax_f32(n, scale, x, want);
+    require(row_close(n, scale, original, y, sum), "outside the error bound", "softmax_f32", kernels->bundle, 0, n, 0,
+            seed);
     const bool same = same_bits(n, y, want) && same_bits(1, &sum, &want_sum);
     require(same, "other bits than ref", "softmax_f32", kernels->bundle, 0, n, 0, seed);
     require(guarded_intact(&y_memory), "wrote outside", "softmax_f32", kernels->bundle, 0, n, 0, seed);
@@ -71,7 +77,7 @@ static void check_row(const struct vt_kernels *kernels, size_t n, float scale, e
 
 static void rows_of_bundle(const struct vt_kernels *kernels)
 {
-    static const float scales[] = {0.125f, 1.0f, 30.0f};
+    static const float scales[] = { 0.125f, 1.0f, 30.0f };
     for (size_t l = 0; l < LENGTHS; l++)
         for (size_t s = 0; s < 3; s++)
             for (enum fill fill = 0; fill < FILL_COUNT; fill++)

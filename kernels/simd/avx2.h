@@ -2,7 +2,8 @@
 /*
  * The vector type of the templates for AVX2 + FMA + F16C: 8 floats. simd/scalar.h says what each function means.
  *
- * Only for files compiled for that bundle. Everything is static, so that no such code can be chosen by the linker for another file.
+ * Only for files compiled for that bundle. Everything is static, so that no such code can be chosen by the linker for
+ * another file.
  */
 #ifndef VT_SIMD_H
 #define VT_SIMD_H
@@ -12,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off */
+
 #define VT_FN(name) name##_avx2
 #define VL 8
 
@@ -19,20 +22,28 @@ typedef __m256 vf;
 
 /* All ones in the first n lanes, 0 <= n <= 8: the table read from its element 8 - n on. */
 static const int32_t vt_mask_table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-static inline __m256i vf_mask(size_t n) { return _mm256_loadu_si256((const __m256i *)(const void *)(vt_mask_table + 8 - n)); }
+static inline __m256i vf_mask(size_t n)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)(vt_mask_table + 8 - n));
+}
 
 static inline vf vf_set1(float x) { return _mm256_set1_ps(x); }
 static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 
-/* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object, hence the integer. */
-static inline void vf_prefetch(const float *p, size_t bytes) { _mm_prefetch((const char *)((uintptr_t)p + bytes), _MM_HINT_T1); }
+/* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object,
+ * hence the integer. */
+static inline void vf_prefetch(const float *p, size_t bytes)
+{
+    _mm_prefetch((const char *)((uintptr_t)p + bytes), _MM_HINT_T1);
+}
 
 /* Masked lanes are not read and cannot fault. */
 static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vf_mask(n)); }
 
-/* In parts of 4, 2 and 1: a masked store is microcode on AMD (10 ns on Zen 3), these branches always go the same way in a loop. */
+/* In parts of 4, 2 and 1: a masked store is microcode on AMD (10 ns on Zen 3), these branches always go the same way
+ * in a loop. */
 static inline void vf_store_n(float *p, vf x, size_t n)
 {
     if (n >= 8) {
@@ -53,7 +64,10 @@ static inline void vf_store_n(float *p, vf x, size_t n)
     if (n & 1)
         _mm_store_ss(p, rest);
 }
-static inline vf vf_keep_n(vf x, vf other, size_t n) { return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_mask(n))); }
+static inline vf vf_keep_n(vf x, vf other, size_t n)
+{
+    return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_mask(n)));
+}
 
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
@@ -70,7 +84,10 @@ static inline vf vf_copysign(vf magnitude, vf sign)
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 
-static inline vf vf_zero_below(vf x, vf key, vf limit) { return _mm256_and_ps(x, _mm256_cmp_ps(key, limit, _CMP_NLT_UQ)); }
+static inline vf vf_zero_below(vf x, vf key, vf limit)
+{
+    return _mm256_and_ps(x, _mm256_cmp_ps(key, limit, _CMP_NLT_UQ));
+}
 static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise)
 {
     return _mm256_blendv_ps(otherwise, if_negative, _mm256_cmp_ps(key, vf_zero(), _CMP_LT_OQ));
@@ -102,7 +119,10 @@ static inline vf vf_load_bf16(const uint16_t *p)
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
-static inline vf vf_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+static inline vf vf_load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
 
 /* No masked load has elements of two bytes: through a buffer. */
 static inline void copy_n(uint16_t *to, const uint16_t *from, size_t n)

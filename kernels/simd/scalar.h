@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vector type of the templates with one lane, in plain C: the bundle "ref". simd/avx2.h has the same functions in the same order.
+ * The vector type of the templates with one lane, in plain C: the bundle "ref". simd/avx2.h has the same functions in
+ * the same order.
  *
  * fmaf is one rounding by the C standard. Compile with -ffp-contract=off, so that nothing else is fused.
  */
@@ -11,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+/* clang-format off */
 
 #define VT_FN(name) name##_ref
 #define VL 1
@@ -29,6 +32,8 @@ static inline void vf_store_n(float *p, vf x, size_t n)
     if (n)
         *p = x;
 }
+
+/* The first n lanes of x, then lanes of other. */
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return n ? x : other; }
 
 static inline vf vf_add(vf a, vf b) { return a + b; }
@@ -46,7 +51,10 @@ static inline vf vf_min(vf a, vf b) { return a < b ? a : b; }
 
 /* x where key is not below limit (also where key is NaN), else 0. */
 static inline vf vf_zero_below(vf x, vf key, vf limit) { return key < limit ? 0.0f : x; }
-static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise) { return key < 0.0f ? if_negative : otherwise; }
+static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise)
+{
+    return key < 0.0f ? if_negative : otherwise;
+}
 
 /* x * 2^n, where biased = n + ROUND_BIAS and -127 < n < 128. */
 static inline vf vf_scale_by_power(vf x, vf biased)

@@ -9,7 +9,7 @@ static inline vf sigmoid(vf x)
     return vf_div(vf_select_negative(x, e, vf_set1(1.0f)), vf_add(e, vf_set1(1.0f)));
 }
 
-/* x Phi(x) = max(x, 0) - a Phi(-a), a = |x|. The order of the operands of min and max lets NaN pass. */
+/* x Phi(x) = max(x, 0) - a Phi(-a), a = |x|. NaN passes: max yields its second operand then. */
 static inline vf gelu(vf x)
 {
     const vf a = vf_min(vf_set1(GELU_END), vf_abs(x));
@@ -34,11 +34,20 @@ static inline vf gelu_tanh(vf x)
     return vf_mul(x, sigmoid(u));
 }
 
-static inline vf quick_gelu(vf x) { return vf_mul(x, sigmoid(vf_mul(x, vf_set1(QUICK_GELU_SLOPE)))); }
+static inline vf quick_gelu(vf x)
+{
+    return vf_mul(x, sigmoid(vf_mul(x, vf_set1(QUICK_GELU_SLOPE))));
+}
 
-static inline vf silu(vf x) { return vf_mul(x, sigmoid(x)); }
+static inline vf silu(vf x)
+{
+    return vf_mul(x, sigmoid(x));
+}
 
-static inline vf relu(vf x) { return vf_max(vf_zero(), x); }
+static inline vf relu(vf x)
+{
+    return vf_max(vf_zero(), x);
+}
 
 static inline vf hyperbolic_tangent(vf x)
 {
@@ -46,14 +55,14 @@ static inline vf hyperbolic_tangent(vf x)
     return vf_copysign(vf_div(vf_sub(vf_set1(1.0f), e), vf_add(vf_set1(1.0f), e)), x);
 }
 
-#define VT_DEFINE_ACTIVATION(kernel, function)                      \
-    void VT_FN(kernel)(size_t n, const float *x, float *y)          \
-    {                                                               \
-        size_t i = 0;                                               \
-        for (; i + VL <= n; i += VL)                                \
-            vf_store(y + i, function(vf_load(x + i)));              \
-        if (i < n)                                                  \
-            vf_store_n(y + i, function(vf_load_n(x + i, n - i)), n - i); \
+#define VT_DEFINE_ACTIVATION(kernel, function)                                                                         \
+    void VT_FN(kernel)(size_t n, const float *x, float *y)                                                             \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; i + VL <= n; i += VL)                                                                                   \
+            vf_store(y + i, function(vf_load(x + i)));                                                                 \
+        if (i < n)                                                                                                     \
+            vf_store_n(y + i, function(vf_load_n(x + i, n - i)), n - i);                                               \
     }
 
 VT_DEFINE_ACTIVATION(vt_gelu_f32, gelu)

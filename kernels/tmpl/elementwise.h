@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums, products and conversions of single elements, written once. Include a simd/<isa>.h before; contracts in kernels.h. */
+/* Sums, products and conversions of single elements, written once. Include a simd/<isa>.h before; contracts in
+ * kernels.h. */
 
 void VT_FN(vt_scale_add_f32)(size_t n, const float *x, const float *scale, const float *residual, float *y)
 {
@@ -12,18 +13,19 @@ void VT_FN(vt_scale_add_f32)(size_t n, const float *x, const float *scale, const
         vf_store(y + i, vf_fma(vf_load(x + i), vf_load(scale + i), vf_load(residual + i)));
     if (i < n) {
         const size_t rest = n - i;
-        vf_store_n(y + i, vf_fma(vf_load_n(x + i, rest), vf_load_n(scale + i, rest), vf_load_n(residual + i, rest)), rest);
+        vf_store_n(y + i, vf_fma(vf_load_n(x + i, rest), vf_load_n(scale + i, rest), vf_load_n(residual + i, rest)),
+                   rest);
     }
 }
 
-#define VT_DEFINE_BINARY(kernel, function)                                                           \
-    void VT_FN(kernel)(size_t n, const float *a, const float *b, float *y)                           \
-    {                                                                                                \
-        size_t i = 0;                                                                                \
-        for (; i + VL <= n; i += VL)                                                                 \
-            vf_store(y + i, function(vf_load(a + i), vf_load(b + i)));                               \
-        if (i < n)                                                                                   \
-            vf_store_n(y + i, function(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i)), n - i);    \
+#define VT_DEFINE_BINARY(kernel, function)                                                                             \
+    void VT_FN(kernel)(size_t n, const float *a, const float *b, float *y)                                             \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; i + VL <= n; i += VL)                                                                                   \
+            vf_store(y + i, function(vf_load(a + i), vf_load(b + i)));                                                 \
+        if (i < n)                                                                                                     \
+            vf_store_n(y + i, function(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i)), n - i);                      \
     }
 
 VT_DEFINE_BINARY(vt_add_f32, vf_add)
@@ -39,14 +41,14 @@ void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
         vf_store_n(y + i, vf_fma(va, vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
 }
 
-#define VT_DEFINE_CONVERSION(kernel, load)                             \
-    void VT_FN(kernel)(size_t n, const uint16_t *x, float *y)          \
-    {                                                                  \
-        size_t i = 0;                                                  \
-        for (; i + VL <= n; i += VL)                                   \
-            vf_store(y + i, load(x + i));                              \
-        if (i < n)                                                     \
-            vf_store_n(y + i, load##_n(x + i, n - i), n - i);          \
+#define VT_DEFINE_CONVERSION(kernel, load)                                                                             \
+    void VT_FN(kernel)(size_t n, const uint16_t *x, float *y)                                                          \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; i + VL <= n; i += VL)                                                                                   \
+            vf_store(y + i, load(x + i));                                                                              \
+        if (i < n)                                                                                                     \
+            vf_store_n(y + i, load##_n(x + i, n - i), n - i);                                                          \
     }
 
 VT_DEFINE_CONVERSION(vt_f16_to_f32, vf_load_f16)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exp for arguments that are not positive, which is all that softmax and the sigmoid need. Include a simd/<isa>.h before. */
+/* exp for arguments that are not positive, which is all that softmax and the sigmoid need. Include a simd/<isa>.h
+ * before. */
 #ifndef VT_TMPL_EXP_H
 #define VT_TMPL_EXP_H
 

@@ -76,9 +76,9 @@ def fit_exp(degree=6):
 def fit_gelu(degree=8, power=8, root=8.0):
     """Phi(-a) = T(a)^power / 2 for a >= 0, so that gelu(x) = max(x, 0) - a T(a)^power / 2 with a = |x|.
 
-    The power makes a short polynomial follow the fast decay of Phi. T(0) = 1 and T(root) just below 0 are exact: past the root T is
-    clamped to 0, and so is what gelu adds to max(x, 0). Hence T(a) = (1 - a / r) (1 + a S(a)), fitted for S and expanded.
-    The error is that of gelu over max(1, a).
+    The power makes a short polynomial follow the fast decay of Phi. T(0) = 1 and T(r) = 0, r just before root, are
+    imposed: at a = root, where gelu clamps a, T is below 0 and taken as 0. Hence T(a) = (1 - a / r) (1 + a S(a)), fitted
+    for S and expanded. The error is that of gelu over max(1, a).
     """
     r = root * (1 - 1e-6)
     a = (1 - np.cos(np.linspace(0, np.pi, 3002)[1:-1])) / 2 * r
