@@ -71,15 +71,15 @@ fast() {
 # Tests labelled "once" do not depend on how the library was compiled or on the CPU.
 slow() {
     check "packages for the slow part" tests/install_packages.sh slow || return
-    slow_tests
+    slow_kernels
     slow_cpus
     slow_sanitizers
     slow_fuzz
 }
 
-slow_tests() {
+# The fast tests again, with each set of kernels.
+slow_kernels() {
     build default || return
-    suite "slow tests" default -L slow
     VITRT_CPU=ref suite "kernels: ref" default -L fast -LE once
     ! grep -qw avx2 /proc/cpuinfo || VITRT_CPU=avx2 suite "kernels: avx2" default -L fast -LE once
 }
