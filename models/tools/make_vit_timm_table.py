@@ -6,6 +6,7 @@
 
 Each entry point is built without storage (on torch's meta device) and looked at. The name is asked only where timm itself asks it.
 """
+
 import pathlib
 import sys
 
@@ -25,10 +26,10 @@ MODELS = (vision_transformer.VisionTransformer, deit.VisionTransformerDistilled)
 HEAD = """/* SPDX-License-Identifier: Apache-2.0 */
 /* timm's plain ViT architectures: what the shapes of a checkpoint do not tell. Include it with VT_TIMM_VIT defined:
  *
- *     VT_TIMM_VIT(name without tag, heads, activation of the MLP, epsilon of every norm, pooling before the head)
+ *     VT_TIMM_VIT(name without tag, blocks, width, heads, activation of the MLP, epsilon of every norm, pooling before the head,
+ *                 parts that it does not have: see vit.h)
  *
- * Sorted by name (strcmp). VT_POOL_TOKEN: class token; VT_POOL_AVG: mean of the patches; VT_POOL_AVG_PREFIX: mean of all tokens; VT_POOL_NONE:
- * none. The model_args of a checkpoint's config may override them. Where the MLP is gated the activation is that of the gate.
+ * Sorted by name (strcmp). VT_POOL_TOKEN: class token; VT_POOL_AVG: mean of the patches; VT_POOL_NONE: none. The model_args of a checkpoint's config may override them. Where the MLP is gated the activation is that of the gate.
  * Made by tools/make_vit_timm_table.py from timm %s. */
 """
 
@@ -53,8 +54,14 @@ def activation_of(mlp):
     act = mlp.act
     if isinstance(act, nn.GELU):
         return "VT_ACT_GELU_TANH" if act.approximate == "tanh" else "VT_ACT_GELU"
-    table = {activations.GELU: "VT_ACT_GELU", activations.GELUTanh: "VT_ACT_GELU_TANH", activations.QuickGELU: "VT_ACT_QUICK_GELU",
-             nn.SiLU: "VT_ACT_SILU", activations.Swish: "VT_ACT_SILU", nn.ReLU: "VT_ACT_RELU"}
+    table = {
+        activations.GELU: "VT_ACT_GELU",
+        activations.GELUTanh: "VT_ACT_GELU_TANH",
+        activations.QuickGELU: "VT_ACT_QUICK_GELU",
+        nn.SiLU: "VT_ACT_SILU",
+        activations.Swish: "VT_ACT_SILU",
+        nn.ReLU: "VT_ACT_RELU",
+    }
     require(type(act) in table, f"activation {type(act).__name__}")
     return table[type(act)]
 
@@ -63,8 +70,7 @@ def pool_of(model):
     pools = {"token": "VT_POOL_TOKEN", "avg": "VT_POOL_AVG", "": "VT_POOL_NONE"}
     require(model.attn_pool is None, "attention pooling")
     require(model.global_pool in pools, f"pooling '{model.global_pool}'")
-    if model.global_pool == "avg" and model.pool_include_prefix:
-        return "VT_POOL_AVG_PREFIX"
+    require(model.global_pool != "avg" or not model.pool_include_prefix, "prefix tokens in the mean")
     return pools[model.global_pool]
 
 
@@ -75,10 +81,28 @@ def check_embedding(model):
     require(model.pos_embed is not None, "no learned positions")
 
 
+def lacks_of(model):
+    """The parts that every block, or the model, has in other architectures and not in this one."""
+    blocks = model.blocks
+    lacks = []
+    if one((b.attn.qkv.bias is None for b in blocks), "qkv bias"):
+        lacks.append("VIT_MAY_LACK_QKV_BIAS")
+    if model.patch_embed.proj.bias is None or any(l.bias is None for b in blocks for l in (b.attn.proj, b.mlp.fc1, b.mlp.fc2)):
+        lacks.append("VIT_MAY_LACK_BIAS")
+    if one((isinstance(b.ls1, nn.Identity) for b in blocks), "LayerScale"):
+        lacks.append("VIT_MAY_LACK_SCALE")
+    if isinstance(model.norm, nn.Identity):
+        lacks.append("VIT_MAY_LACK_NORM")
+    return " | ".join(lacks) or "0"
+
+
 def check_block(block):
     require(type(block) is vision_transformer.Block, f"block {type(block).__name__}")
     require(type(block.attn) is vision_transformer.Attention, f"attention {type(block.attn).__name__}")
-    require(isinstance(block.attn.norm, nn.Identity) and isinstance(block.mlp.norm, nn.Identity), "norm inside attention or MLP")
+    require(
+        isinstance(block.attn.norm, nn.Identity) and isinstance(block.mlp.norm, nn.Identity),
+        "norm inside attention or MLP",
+    )
     require(block.attn.gate is None, "gated attention")
     require(block.attn.attn_dim == block.attn.proj.out_features, "heads that do not add up to the width")
     require(type(block.mlp) in (Mlp, GluMlp), f"MLP {type(block.mlp).__name__}")
@@ -86,7 +110,7 @@ def check_block(block):
 
 
 def describe(name):
-    """(heads, activation, eps, pool) of an entry point; Unsupported if there is more to it."""
+    """The columns of an entry point; Unsupported if there is more to it."""
     require("flexi" not in name and "radio" not in name, "positions are resized by another filter than bicubic")
     with torch.device("meta"):
         model = timm.create_model(name, pretrained=False)
@@ -95,11 +119,14 @@ def describe(name):
     for block in model.blocks:
         check_block(block)
     norms = [m for m in model.modules() if "norm" in type(m).__name__.lower()]
-    require(all(isinstance(m, nn.LayerNorm) for m in norms), f"norm {one((type(m).__name__ for m in norms), 'kind of norm')}")
+    require(
+        all(isinstance(m, nn.LayerNorm) for m in norms),
+        f"norm {one((type(m).__name__ for m in norms), 'kind of norm')}",
+    )
     heads = one((b.attn.num_heads for b in model.blocks), "heads")
     activation = one((activation_of(b.mlp) for b in model.blocks), "activation")
     eps = one((m.eps for m in norms), "epsilon")
-    return heads, activation, eps, pool_of(model)
+    return len(model.blocks), model.embed_dim, heads, activation, float_literal(eps), pool_of(model), lacks_of(model)
 
 
 def float_literal(x):
@@ -113,8 +140,7 @@ def main():
     lines, left_out = [], {}
     for name in sorted({n for module in MODULES for n in timm.list_models(module=module)}):
         try:
-            heads, activation, eps, pool = describe(name)
-            lines.append(f'VT_TIMM_VIT("{name}", {heads}, {activation}, {float_literal(eps)}, {pool})\n')
+            lines.append(f'VT_TIMM_VIT("{name}", {", ".join(map(str, describe(name)))})\n')
         except Unsupported as e:
             left_out.setdefault(str(e), []).append(name)
     pathlib.Path(sys.argv[1]).write_text(HEAD % timm.__version__ + "\n" + "".join(lines))

@@ -4,9 +4,10 @@
     pip install torch numpy pillow safetensors transformers
     python evaluate.py IMAGE_FOLDER MODEL_FOLDER...
 
-IMAGE_FOLDER holds one folder of images per class; sorted by name they are classes 0, 1, ... Weights stored as I8 with a "_scale" are
-multiplied out first. With several models the report also compares each with the first, image by image.
+IMAGE_FOLDER holds one folder of images per class; sorted by name they are classes 0, 1, ... Weights stored as I8 with a
+"_scale" are multiplied out first. With several models the report also compares each with the first, image by image.
 """
+
 import json
 import pathlib
 import sys
@@ -43,7 +44,7 @@ def batches(images, processor):
     classes = sorted(d.name for d in images.iterdir() if d.is_dir())
     files = [(path, index) for index, name in enumerate(classes) for path in sorted((images / name).iterdir())]
     for start in range(0, len(files), BATCH):
-        part = files[start:start + BATCH]
+        part = files[start : start + BATCH]
         pixels = processor([Image.open(path).convert("RGB") for path, _ in part], return_tensors="pt")["pixel_values"]
         yield pixels.float(), torch.tensor([index for _, index in part])
 
@@ -63,8 +64,10 @@ def main():
     labels = torch.cat(labels)
     answers = [torch.cat(a) for a in answers]
     for folder, mine in zip(folders, answers):
-        print(f"{folder}: top-1 {100 * (mine == labels).float().mean():.2f} % of {len(labels)}, "
-              f"same answer as the first model on {100 * (mine == answers[0]).float().mean():.2f} %")
+        print(
+            f"{folder}: top-1 {100 * (mine == labels).float().mean():.2f} % of {len(labels)}, "
+            f"same answer as the first model on {100 * (mine == answers[0]).float().mean():.2f} %"
+        )
 
 
 if __name__ == "__main__":

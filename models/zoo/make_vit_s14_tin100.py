@@ -4,10 +4,12 @@
     pip install torch numpy safetensors
     python make_vit_s14_tin100.py SOURCE_FOLDER OUTPUT_FOLDER
 
-Every two-dimensional weight of a block becomes I8 [out, in] beside a tensor of its name + "_scale", F32 [out]: w = q * scale, symmetric,
--127..127. Each row's scale is the one of least squared error among clipped ranges. All other tensors keep their BF16 bits.
+Every two-dimensional weight of a block becomes I8 [out, in] beside a tensor of its name + "_scale", F32 [out]:
+w = q * scale, symmetric, -127..127. Each row's scale is the one of least squared error among clipped ranges. All other tensors
+keep their BF16 bits.
 The file is laid out so that the data section and every tensor in it start at a multiple of 64 bytes.
 """
+
 import json
 import pathlib
 import shutil
@@ -19,7 +21,7 @@ import torch
 from safetensors import safe_open
 
 ALIGNMENT = 64
-CLIPPING = np.linspace(0.5, 1.0, 101)      # share of a row's largest magnitude that becomes 127
+CLIPPING = np.linspace(0.5, 1.0, 101)  # share of a row's largest magnitude that becomes 127
 
 
 def quantize_rows(w):
@@ -61,7 +63,7 @@ def converted_tensors(source):
 
 
 def write_safetensors(path, tensors):
-    """Tensors whose size is a multiple of ALIGNMENT first: the format allows no gap between tensors, so these all start aligned."""
+    """Tensors whose size is a multiple of ALIGNMENT first: as the format allows no gaps, these all start aligned."""
     order = sorted(tensors, key=lambda name: len(tensors[name][2]) % ALIGNMENT != 0)
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for name in order:

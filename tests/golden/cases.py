@@ -4,7 +4,8 @@
 Keys of a case (make_golden.py reads them):
     case        name of its folder
     source      "timm" or "hf"
-    name        timm's architecture or the class of transformers; args: its arguments (hf: those of the config class `config`)
+    name        timm's architecture or the class of transformers
+    args        its arguments; hf: those of the config class `config`
     pretrained_cfg                      timm: overrides, among them the preprocessing
     processor, processor_args           hf: the preprocessor's class and arguments
     processor_file                      hf: contents of preprocessor_config.json instead of what the class would save
@@ -16,9 +17,17 @@ Keys of a case (make_golden.py reads them):
     embed_scale factor on everything the embedding adds, so small that the epsilon of the next norm shows
     seed        of weights and images; without it the case's name gives one
 """
+
 _VIT = dict(img_size=64, patch_size=8, embed_dim=48, depth=3, num_heads=3, num_classes=10)
-_HF_VIT = dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=3, intermediate_size=192, image_size=64, patch_size=8,
-               num_labels=10)
+_HF_VIT = dict(
+    hidden_size=48,
+    num_hidden_layers=3,
+    num_attention_heads=3,
+    intermediate_size=192,
+    image_size=64,
+    patch_size=8,
+    num_labels=10,
+)
 _CFG64 = dict(input_size=(3, 64, 64), crop_pct=0.9, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _PROC64 = dict(size={"height": 64, "width": 64}, resample=2, image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5])
 _PROC80_70 = dict(size={"shortest_edge": 80}, crop_size={"height": 70, "width": 70}, resample=3)
@@ -28,42 +37,106 @@ _HF_BLOCKS = "m.base_model.layers if hasattr(m.base_model, 'layers') else m.base
 
 
 def _timm(case, name, args, pretrained_cfg, **more):
-    return dict(case=case, source="timm", name=name, args=args, pretrained_cfg=pretrained_cfg, blocks=_TIMM_BLOCKS, **more)
+    return dict(
+        case=case, source="timm", name=name, args=args, pretrained_cfg=pretrained_cfg, blocks=_TIMM_BLOCKS, **more
+    )
 
 
 def _hf(case, name, config, args, processor, processor_args, **more):
-    return dict(case=case, source="hf", name=name, config=config, args=args, processor=processor, processor_args=processor_args,
-                blocks=_HF_BLOCKS, **more)
+    return dict(
+        case=case,
+        source="hf",
+        name=name,
+        config=config,
+        args=args,
+        processor=processor,
+        processor_args=processor_args,
+        blocks=_HF_BLOCKS,
+        **more,
+    )
 
 
 # ---- the architectures, each with three images of different kinds
 _ARCHITECTURES = [
     _timm("timm_vit", "vit_tiny_patch16_224", _VIT, _CFG64, seed=20),
-    _timm("timm_vit_avg_nocls", "vit_tiny_patch16_224", dict(_VIT, class_token=False, global_pool="avg", qkv_bias=False),
-          dict(_CFG64, crop_pct=1.0), seed=120),
-    _timm("timm_deit_distilled", "deit_tiny_distilled_patch16_224", _VIT,
-          dict(_CFG64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)), seed=220),
+    _timm(
+        "timm_vit_avg_nocls",
+        "vit_tiny_patch16_224",
+        dict(_VIT, class_token=False, global_pool="avg", qkv_bias=False),
+        dict(_CFG64, crop_pct=1.0),
+        seed=120,
+    ),
+    _timm(
+        "timm_deit_distilled",
+        "deit_tiny_distilled_patch16_224",
+        _VIT,
+        dict(_CFG64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        seed=220,
+    ),
     _timm("timm_deit3", "deit3_small_patch16_224", _VIT, _CFG64, seed=320),
-    _timm("timm_dinov2_reg", "vit_small_patch14_reg4_dinov2", dict(_VIT, patch_size=7, img_size=70),
-          dict(_CFG64, input_size=(3, 70, 70)), seed=420),
+    _timm(
+        "timm_dinov2_reg",
+        "vit_small_patch14_reg4_dinov2",
+        dict(_VIT, patch_size=7, img_size=70),
+        dict(_CFG64, input_size=(3, 70, 70)),
+        seed=420,
+    ),
     _hf("hf_vit", "ViTForImageClassification", "ViTConfig", _HF_VIT, "ViTImageProcessorPil", _PROC64, seed=520),
-    _hf("hf_deit_distilled", "DeiTForImageClassificationWithTeacher", "DeiTConfig", _HF_VIT, "DeiTImageProcessorPil",
-        dict(size={"height": 72, "width": 72}, crop_size={"height": 64, "width": 64}, resample=3), seed=620),
-    _hf("hf_dinov2", "Dinov2ForImageClassification", "Dinov2Config",
+    _hf(
+        "hf_deit_distilled",
+        "DeiTForImageClassificationWithTeacher",
+        "DeiTConfig",
+        _HF_VIT,
+        "DeiTImageProcessorPil",
+        dict(size={"height": 72, "width": 72}, crop_size={"height": 64, "width": 64}, resample=3),
+        seed=620,
+    ),
+    _hf(
+        "hf_dinov2",
+        "Dinov2ForImageClassification",
+        "Dinov2Config",
         dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=3, image_size=112, patch_size=14, num_labels=10),
-        "BitImageProcessorPil", _PROC80_70, seed=720),
-    _hf("hf_dinov2_registers", "Dinov2WithRegistersModel", "Dinov2WithRegistersConfig",
-        dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=3, image_size=56, patch_size=14, use_swiglu_ffn=True),
-        "BitImageProcessorPil", _PROC80_70, seed=820),
+        "BitImageProcessorPil",
+        _PROC80_70,
+        seed=720,
+    ),
+    _hf(
+        "hf_dinov2_registers",
+        "Dinov2WithRegistersModel",
+        "Dinov2WithRegistersConfig",
+        dict(
+            hidden_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            image_size=56,
+            patch_size=14,
+            use_swiglu_ffn=True,
+        ),
+        "BitImageProcessorPil",
+        _PROC80_70,
+        seed=820,
+    ),
 ]
 
 # ---- variations of the architectures: two blocks, one or two small images
 _PHOTO = [("rgb", 53, 41)]
 _TWO = [("rgb", 53, 41), ("grey", 24, 31)]
 _SMALL = dict(img_size=32, patch_size=4, embed_dim=24, depth=2, num_heads=2, mlp_ratio=2, num_classes=7)
-_CFG = dict(input_size=(3, 32, 32), crop_pct=0.9, interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-_HF = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=56, image_size=32, patch_size=4, num_labels=7)
-_HF_DINO = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=42, patch_size=7, num_labels=7)
+_CFG = dict(
+    input_size=(3, 32, 32), crop_pct=0.9, interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+_HF = dict(
+    hidden_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    intermediate_size=56,
+    image_size=32,
+    patch_size=4,
+    num_labels=7,
+)
+_HF_DINO = dict(
+    hidden_size=24, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=42, patch_size=7, num_labels=7
+)
 _PROC = dict(size={"height": 32, "width": 32}, resample=2)
 
 
@@ -72,47 +145,139 @@ def _size(height, width):
 
 
 def _hf_vit(case, processor_args=_PROC, config=None, **more):
-    return _hf(case, "ViTForImageClassification", "ViTConfig", dict(_HF, **(config or {})), "ViTImageProcessorPil", processor_args,
-               **{"images": _PHOTO, **more})
+    return _hf(
+        case,
+        "ViTForImageClassification",
+        "ViTConfig",
+        dict(_HF, **(config or {})),
+        "ViTImageProcessorPil",
+        processor_args,
+        **{"images": _PHOTO, **more},
+    )
 
 
 _VARIATIONS = [
     # sizes no other case has, and grids that are not square
-    _timm("timm_odd_sizes", "vit_tiny_patch16_224", dict(_SMALL, img_size=(60, 45), patch_size=5, embed_dim=40, num_heads=5),
-          dict(_CFG, input_size=(3, 60, 45)), images=_PHOTO),
+    _timm(
+        "timm_odd_sizes",
+        "vit_tiny_patch16_224",
+        dict(_SMALL, img_size=(60, 45), patch_size=5, embed_dim=40, num_heads=5),
+        dict(_CFG, input_size=(3, 60, 45)),
+        images=_PHOTO,
+    ),
     _timm("timm_resized_up", "vit_tiny_patch16_224", _SMALL, _CFG, run_size=(44, 44), images=_PHOTO),
     _timm("timm_resized_rectangle", "vit_small_patch16_224", _SMALL, _CFG, run_size=(20, 44), images=_TWO),
-    _timm("timm_resized_from_rectangle", "vit_base_patch16_224", dict(_SMALL, img_size=(24, 36)), dict(_CFG, input_size=(3, 24, 36)),
-          run_size=(28, 28), images=_PHOTO),
-    _timm("timm_deit_distilled_resized", "deit_small_distilled_patch16_224", _SMALL, _CFG, run_size=(40, 28), images=_PHOTO),
+    _timm(
+        "timm_resized_from_rectangle",
+        "vit_base_patch16_224",
+        dict(_SMALL, img_size=(24, 36)),
+        dict(_CFG, input_size=(3, 24, 36)),
+        run_size=(28, 28),
+        images=_PHOTO,
+    ),
+    _timm(
+        "timm_deit_distilled_resized",
+        "deit_small_distilled_patch16_224",
+        _SMALL,
+        _CFG,
+        run_size=(40, 28),
+        images=_PHOTO,
+    ),
     _timm("timm_deit3_resized", "deit3_base_patch16_224", _SMALL, _CFG, run_size=(24, 24), images=_PHOTO),
-    _timm("timm_dinov2_reg_resized", "vit_base_patch14_reg4_dinov2", dict(_SMALL, img_size=42, patch_size=7),
-          dict(_CFG, input_size=(3, 42, 42), crop_pct=1.0), run_size=(35, 56), images=_PHOTO),
+    _timm(
+        "timm_dinov2_reg_resized",
+        "vit_base_patch14_reg4_dinov2",
+        dict(_SMALL, img_size=42, patch_size=7),
+        dict(_CFG, input_size=(3, 42, 42), crop_pct=1.0),
+        run_size=(35, 56),
+        images=_PHOTO,
+    ),
     _hf_vit("hf_vit_rectangle", dict(_PROC, size={"height": 24, "width": 40}), dict(image_size=[24, 40])),
     _hf_vit("hf_vit_interpolated", run_size=(44, 44)),
     _hf_vit("hf_vit_interpolated_rectangle", run_size=(20, 48), images=_TWO),
-    _hf("hf_deit_interpolated", "DeiTForImageClassificationWithTeacher", "DeiTConfig", _HF, "DeiTImageProcessorPil",
-        dict(size={"height": 36, "width": 36}, crop_size={"height": 32, "width": 32}, resample=3), run_size=(48, 40), images=_PHOTO),
-    _hf("hf_dinov2_same_count", "Dinov2ForImageClassification", "Dinov2Config", _HF_DINO, "BitImageProcessorPil", _size(28, 63), images=_PHOTO),
-    _hf("hf_dinov2_remainder", "Dinov2ForImageClassification", "Dinov2Config", _HF_DINO, "BitImageProcessorPil", _size(45, 34), images=_PHOTO),
-    _hf("hf_dinov2_run_size", "Dinov2ForImageClassification", "Dinov2Config", _HF_DINO, "BitImageProcessorPil",
-        dict(size={"shortest_edge": 40}, crop_size={"height": 35, "width": 35}, resample=3), run_size=(49, 49), images=_PHOTO),
-    _hf("hf_dinov2_registers_up", "Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", _HF_DINO, "BitImageProcessorPil",
-        _size(63, 49), images=_PHOTO),
+    _hf(
+        "hf_deit_interpolated",
+        "DeiTForImageClassificationWithTeacher",
+        "DeiTConfig",
+        _HF,
+        "DeiTImageProcessorPil",
+        dict(size={"height": 36, "width": 36}, crop_size={"height": 32, "width": 32}, resample=3),
+        run_size=(48, 40),
+        images=_PHOTO,
+    ),
+    _hf(
+        "hf_dinov2_same_count",
+        "Dinov2ForImageClassification",
+        "Dinov2Config",
+        _HF_DINO,
+        "BitImageProcessorPil",
+        _size(28, 63),
+        images=_PHOTO,
+    ),
+    _hf(
+        "hf_dinov2_remainder",
+        "Dinov2ForImageClassification",
+        "Dinov2Config",
+        _HF_DINO,
+        "BitImageProcessorPil",
+        _size(45, 34),
+        images=_PHOTO,
+    ),
+    _hf(
+        "hf_dinov2_run_size",
+        "Dinov2ForImageClassification",
+        "Dinov2Config",
+        _HF_DINO,
+        "BitImageProcessorPil",
+        dict(size={"shortest_edge": 40}, crop_size={"height": 35, "width": 35}, resample=3),
+        run_size=(49, 49),
+        images=_PHOTO,
+    ),
+    _hf(
+        "hf_dinov2_registers_up",
+        "Dinov2WithRegistersForImageClassification",
+        "Dinov2WithRegistersConfig",
+        _HF_DINO,
+        "BitImageProcessorPil",
+        _size(63, 49),
+        images=_PHOTO,
+    ),
     # pooling, heads and models without a head
     _timm("timm_avg_with_class_token", "vit_tiny_patch16_224", dict(_SMALL, global_pool="avg"), _CFG, images=_PHOTO),
     _timm("timm_avg_no_fc_norm", "vit_base_patch16_gap_224", _SMALL, _CFG, images=_PHOTO),
     _timm("timm_no_pool", "vit_tiny_patch16_224", dict(_SMALL, global_pool="", num_classes=0), _CFG, images=_PHOTO),
     _timm("timm_no_head", "vit_small_patch14_dinov2", dict(_SMALL, num_classes=0), _CFG, images=_PHOTO),
-    _timm("timm_no_head_avg", "vit_tiny_patch16_224", dict(_SMALL, global_pool="avg", num_classes=0), _CFG, images=_PHOTO),
+    _timm(
+        "timm_no_head_avg", "vit_tiny_patch16_224", dict(_SMALL, global_pool="avg", num_classes=0), _CFG, images=_PHOTO
+    ),
     _hf("hf_vit_model", "ViTModel", "ViTConfig", _HF, "ViTImageProcessorPil", _PROC, images=_PHOTO),
     _hf("hf_deit_model", "DeiTModel", "DeiTConfig", _HF, "DeiTImageProcessorPil", _size(32, 32), images=_PHOTO),
-    _hf("hf_dinov2_model", "Dinov2Model", "Dinov2Config", dict(_HF_DINO, use_swiglu_ffn=True), "BitImageProcessorPil", _size(42, 42),
-        images=_PHOTO),
-    _hf("hf_deit", "DeiTForImageClassification", "DeiTConfig", _HF, "DeiTImageProcessorPil", _size(32, 32), images=_PHOTO),
+    _hf(
+        "hf_dinov2_model",
+        "Dinov2Model",
+        "Dinov2Config",
+        dict(_HF_DINO, use_swiglu_ffn=True),
+        "BitImageProcessorPil",
+        _size(42, 42),
+        images=_PHOTO,
+    ),
+    _hf(
+        "hf_deit",
+        "DeiTForImageClassification",
+        "DeiTConfig",
+        _HF,
+        "DeiTImageProcessorPil",
+        _size(32, 32),
+        images=_PHOTO,
+    ),
     # inside the blocks
-    _timm("timm_swiglu", "vit_giant_patch14_dinov2", dict(_SMALL, img_size=28, patch_size=7, mlp_ratio=3), dict(_CFG, input_size=(3, 28, 28)),
-          images=_PHOTO),
+    _timm(
+        "timm_swiglu",
+        "vit_giant_patch14_dinov2",
+        dict(_SMALL, img_size=28, patch_size=7, mlp_ratio=3),
+        dict(_CFG, input_size=(3, 28, 28)),
+        images=_PHOTO,
+    ),
     _timm("timm_qk_norm", "vit_tiny_patch16_224", dict(_SMALL, qk_norm=True), _CFG, images=_PHOTO),
     _timm("timm_clip", "vit_base_patch16_clip_224", _SMALL, _CFG, embed_scale=0.003, images=_PHOTO),
     _timm("timm_clip_quickgelu", "vit_base_patch32_clip_quickgelu_224", _SMALL, _CFG, images=_PHOTO),
@@ -126,8 +291,16 @@ _VARIATIONS = [
     _hf_vit("hf_vit_silu", config=dict(hidden_act="silu")),
     # how the weights are stored
     _hf_vit("hf_vit_f16", dtype="float16"),
-    _hf("hf_dinov2_bf16", "Dinov2ForImageClassification", "Dinov2Config", _HF_DINO, "BitImageProcessorPil", _size(49, 49), dtype="bfloat16",
-        images=_PHOTO),
+    _hf(
+        "hf_dinov2_bf16",
+        "Dinov2ForImageClassification",
+        "Dinov2Config",
+        _HF_DINO,
+        "BitImageProcessorPil",
+        _size(49, 49),
+        dtype="bfloat16",
+        images=_PHOTO,
+    ),
     _timm("timm_vit_f16", "vit_tiny_patch16_224", _SMALL, _CFG, dtype="float16", images=_PHOTO),
     _timm("timm_vit_bf16", "vit_tiny_patch16_224", _SMALL, _CFG, dtype="bfloat16", images=_PHOTO),
     _hf_vit("hf_vit_sharded", shard_size=30_000),
@@ -136,20 +309,42 @@ _VARIATIONS = [
 # ---- preprocessing: the smallest of models; images above and below the target, with odd differences
 _IMAGES = [("rgb", 47, 38), ("grey", 17, 29), ("rgba", 64, 21)]
 _TINY = dict(img_size=24, patch_size=8, embed_dim=8, depth=1, num_heads=2, mlp_ratio=2, num_classes=5)
-_HF_TINY = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=24, patch_size=8, num_labels=5)
+_HF_TINY = dict(
+    hidden_size=8,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=16,
+    image_size=24,
+    patch_size=8,
+    num_labels=5,
+)
 _MEAN = dict(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
 _HALF = dict(image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5])
 
 
 def _timm_pre(case, size=24, images=_IMAGES, **cfg):
     height, width = size if isinstance(size, tuple) else (size, size)
-    return _timm(case, "vit_tiny_patch16_224", dict(_TINY, img_size=size),
-                 dict(_MEAN, **{"input_size": (3, height, width), "interpolation": "bicubic", **cfg}), images=images)
+    return _timm(
+        case,
+        "vit_tiny_patch16_224",
+        dict(_TINY, img_size=size),
+        dict(_MEAN, **{"input_size": (3, height, width), "interpolation": "bicubic", **cfg}),
+        images=images,
+    )
 
 
 def _hf_pre(case, processor, images=_IMAGES, processor_file=None, **args):
     more = dict(processor_file=processor_file) if processor_file else {}
-    return _hf(case, "ViTForImageClassification", "ViTConfig", _HF_TINY, processor + "ImageProcessorPil", args, images=images, **more)
+    return _hf(
+        case,
+        "ViTForImageClassification",
+        "ViTConfig",
+        _HF_TINY,
+        processor + "ImageProcessorPil",
+        args,
+        images=images,
+        **more,
+    )
 
 
 def _hw(height, width):
@@ -174,23 +369,58 @@ _PREPROCESSING = [
     _hf_pre("hf_pre_no_crop", "DeiT", size=_hw(24, 24), do_center_crop=False),
     _hf_pre("hf_pre_no_resize", "Bit", do_resize=False, crop_size=_hw(24, 24)),
     _hf_pre("hf_pre_no_resize_no_crop", "ViT", do_resize=False, images=[("rgb", 24, 24), ("grey", 24, 24)]),
-    _hf_pre("hf_pre_no_rescale", "ViT", size=_hw(24, 24), do_rescale=False, image_mean=[123.675, 116.28, 103.53],
-            image_std=[58.395, 57.12, 57.375]),
+    _hf_pre(
+        "hf_pre_no_rescale",
+        "ViT",
+        size=_hw(24, 24),
+        do_rescale=False,
+        image_mean=[123.675, 116.28, 103.53],
+        image_std=[58.395, 57.12, 57.375],
+    ),
     _hf_pre("hf_pre_no_normalize", "ViT", size=_hw(24, 24), do_normalize=False),
-    _hf_pre("hf_pre_rescale_factor", "ViT", size=_hw(24, 24), rescale_factor=0.00784313725490196, image_mean=[1.0, 0.9, 1.1],
-            image_std=[1.0, 0.8, 1.2]),
+    _hf_pre(
+        "hf_pre_rescale_factor",
+        "ViT",
+        size=_hw(24, 24),
+        rescale_factor=0.00784313725490196,
+        image_mean=[1.0, 0.9, 1.1],
+        image_std=[1.0, 0.8, 1.2],
+    ),
     _hf_pre("hf_pre_lanczos", "ViT", size=_hw(24, 24), resample=1),
     _hf_pre("hf_pre_box", "ViT", size=_hw(24, 24), resample=4),
     _hf_pre("hf_pre_nearest", "ViT", size=_hw(24, 24), resample=0),
-    _hf_pre("hf_pre_modes", "ViT", size=_hw(24, 24), images=[("palette", 33, 30), ("grey_alpha", 20, 26), ("bilevel", 40, 31), ("rgb", 1, 50)]),
+    _hf_pre(
+        "hf_pre_modes",
+        "ViT",
+        size=_hw(24, 24),
+        images=[("palette", 33, 30), ("grey_alpha", 20, 26), ("bilevel", 40, 31), ("rgb", 1, 50)],
+    ),
     # files as the first versions wrote them: plain integers, the class under its old name, defaults left out
-    _hf_pre("hf_pre_legacy_vit", "ViT",
-            processor_file=dict(do_normalize=True, do_resize=True, feature_extractor_type="ViTFeatureExtractor", size=24, **_HALF)),
-    _hf_pre("hf_pre_legacy_deit", "DeiT",
-            processor_file=dict(crop_size=24, do_center_crop=True, do_normalize=True, do_resize=True,
-                                feature_extractor_type="DeiTFeatureExtractor", image_mean=[0.485, 0.456, 0.406],
-                                image_std=[0.229, 0.224, 0.225], resample=3, size=29)),
-    _hf_pre("hf_pre_legacy_bit", "Bit", processor_file=dict(crop_size=24, image_processor_type="BitImageProcessor", size=27)),
+    _hf_pre(
+        "hf_pre_legacy_vit",
+        "ViT",
+        processor_file=dict(
+            do_normalize=True, do_resize=True, feature_extractor_type="ViTFeatureExtractor", size=24, **_HALF
+        ),
+    ),
+    _hf_pre(
+        "hf_pre_legacy_deit",
+        "DeiT",
+        processor_file=dict(
+            crop_size=24,
+            do_center_crop=True,
+            do_normalize=True,
+            do_resize=True,
+            feature_extractor_type="DeiTFeatureExtractor",
+            image_mean=[0.485, 0.456, 0.406],
+            image_std=[0.229, 0.224, 0.225],
+            resample=3,
+            size=29,
+        ),
+    ),
+    _hf_pre(
+        "hf_pre_legacy_bit", "Bit", processor_file=dict(crop_size=24, image_processor_type="BitImageProcessor", size=27)
+    ),
 ]
 
 CASES = _ARCHITECTURES + _VARIATIONS + _PREPROCESSING

@@ -5,9 +5,10 @@
     python make_golden.py [--out cases] [--only NAME...]        # the cases listed in cases.py
     python make_golden.py --list
 
-README.md says what a case's folder holds. Weights are random but scaled so that attention is peaked, biases matter and no two
-channels look alike: a dropped bias, a transposed table or a wrong epsilon shows.
+README.md says what a case's folder holds. Weights are random but scaled so that attention is peaked, biases
+matter and no two channels look alike: a dropped bias, a transposed table or a wrong epsilon shows.
 """
+
 import argparse
 import json
 import pathlib
@@ -37,8 +38,13 @@ def rerandomize(model, seed):
         t.copy_(torch.randn(t.shape, generator=g) * std + mean)
 
     with torch.no_grad():
-        norms = {id(p) for m in model.modules() if "norm" in type(m).__name__.lower()
-                 for n, p in m.named_parameters(recurse=False) if n == "weight"}
+        norms = {
+            id(p)
+            for m in model.modules()
+            if "norm" in type(m).__name__.lower()
+            for n, p in m.named_parameters(recurse=False)
+            if n == "weight"
+        }
         for name, p in model.named_parameters():
             leaf = name.rsplit(".", 1)[-1]
             if id(p) in norms:
@@ -127,9 +133,13 @@ def scaled_processor_args(processor, height, width):
     crop = {"height": height, "width": width}
     size, old = processor.size, processor.crop_size
     if size.shortest_edge:
-        assert height * old.width == width * old.height, "a rectangle of another shape is not stated in these classes' terms"
+        assert (
+            height * old.width == width * old.height
+        ), "a rectangle of another shape is not stated in these classes' terms"
         return dict(size={"shortest_edge": size.shortest_edge * height // old.height}, crop_size=crop)
-    return dict(size={"height": size.height * height // old.height, "width": size.width * width // old.width}, crop_size=crop)
+    return dict(
+        size={"height": size.height * height // old.height, "width": size.width * width // old.width}, crop_size=crop
+    )
 
 
 def preprocess(case, model, folder, image):
@@ -142,7 +152,9 @@ def preprocess(case, model, folder, image):
             cfg["input_size"] = (3, *size)
         return timm.data.create_transform(**cfg, is_training=False)(image)[None]
     processor = getattr(transformers, case["processor"]).from_pretrained(folder)
-    return processor(image, return_tensors="pt", **(scaled_processor_args(processor, *size) if size else {}))["pixel_values"].float()
+    return processor(image, return_tensors="pt", **(scaled_processor_args(processor, *size) if size else {}))[
+        "pixel_values"
+    ].float()
 
 
 def hook_blocks(blocks):
@@ -165,8 +177,14 @@ def answers(case, model, x):
             return {"logits": y}
         if y.ndim == 2:
             return {"features": y}
-        return {"embedding": y} | ({"features": model.forward_features(x)[0]} if case["args"].get("global_pool") != "avg" else {})
-    call = {"interpolate_pos_encoding": True} if "run_size" in case and case["config"] in ("ViTConfig", "DeiTConfig") else {}
+        return {"embedding": y} | (
+            {"features": model.forward_features(x)[0]} if case["args"].get("global_pool") != "avg" else {}
+        )
+    call = (
+        {"interpolate_pos_encoding": True}
+        if "run_size" in case and case["config"] in ("ViTConfig", "DeiTConfig")
+        else {}
+    )
     y = model(x, **call)
     return {"logits": y.logits[0]} if getattr(y, "logits", None) is not None else {"features": y.last_hidden_state[0]}
 
@@ -183,7 +201,7 @@ def run(case, out):
         (folder / "case.json").write_text(json.dumps({"height": height, "width": width}) + "\n")
         if case["source"] == "timm":
             model = timm_at_size(case, model)
-    blocks = eval(case["blocks"], {"m": model})                    # an expression of our own, from cases.py
+    blocks = eval(case["blocks"], {"m": model})  # an expression of our own, from cases.py
     store = hook_blocks(blocks)
     golden = {}
     for i, (kind, w, h) in enumerate(case.get("images", IMAGES)):
@@ -197,9 +215,12 @@ def run(case, out):
         golden |= {f"{i}/block.{k}": store[k] for k in range(len(blocks))}
         golden |= {f"{i}/{name}": value.numpy() for name, value in last.items()}
     save_file({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in golden.items()}, folder / "golden.safetensors")
+    last_name = list(golden)[-1]
     size = sum(f.stat().st_size for f in folder.iterdir())
-    print(f"{case['case']:32s} {len(golden):3d} tensors {size / 1e3:6.0f} kB  std of {list(golden)[-1]} {golden[list(golden)[-1]].std():.3f}",
-          flush=True)
+    print(
+        f"{case['case']:32s} {len(golden):3d} tensors {size / 1e3:6.0f} kB  std of {last_name} {golden[last_name].std():.3f}",
+        flush=True,
+    )
 
 
 def main():
