@@ -5,8 +5,8 @@
     python make_vit_s14_tin100.py SOURCE_FOLDER OUTPUT_FOLDER
 
 Every two-dimensional weight of a block becomes I8 [out, in] beside a tensor of its name + "_scale", F32 [out]:
-w = q * scale, symmetric, -127..127. Each row's scale is the one of least squared error among clipped ranges. All other tensors
-keep their BF16 bits.
+w = q * scale, symmetric, -127..127. Each row's scale is the one of least squared error among clipped ranges. All other
+tensors keep their BF16 bits.
 The file is laid out so that the data section and every tensor in it start at a multiple of 64 bytes.
 """
 

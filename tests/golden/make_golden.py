@@ -218,7 +218,8 @@ def run(case, out):
     last_name = list(golden)[-1]
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(
-        f"{case['case']:32s} {len(golden):3d} tensors {size / 1e3:6.0f} kB  std of {last_name} {golden[last_name].std():.3f}",
+        f"{case['case']:32s} {len(golden):3d} tensors {size / 1e3:6.0f} kB  "
+        f"std of {last_name} {golden[last_name].std():.3f}",
         flush=True,
     )
 
