@@ -82,7 +82,9 @@ static int by_value(const void *a, const void *b)
 static void measure(vitrt_session *s, const vitrt_image *images, size_t n, int runs, unsigned threads, double macs)
 {
     double *ms = malloc((size_t)runs * sizeof *ms), peak = 0;
-    for (int i = 0; ms && i < runs; i++) {
+    if (!ms)
+        exit(1);
+    for (int i = 0; i < runs; i++) {
         const double p = vt_bench_peak_f32();
         peak = p > peak ? p : peak;
         ms[i] = run_once(s, images, n);
@@ -98,13 +100,14 @@ static void measure(vitrt_session *s, const vitrt_image *images, size_t n, int r
 static void profile(vitrt_session *s, size_t n, int runs)
 {
     const struct vt_plan *p = s->plan;
-    const struct vt_exec x = { .plan = p, .pool = s->pool, .arena = s->arena, .images = n, .offsets = s->offsets, .weights = s->weights };
+    const struct vt_exec x = { .plan = p, .pool = s->pool, .arena = s->arena, .scratch = s->arena + p->value_bytes,
+                               .scratch_bytes = p->scratch_bytes, .images = n, .offsets = s->offsets, .weights = s->weights };
     double kind[VT_NODE_TYPE_COUNT] = { 0 }, total = 0;
     for (size_t i = p->constant_count; i < p->step_count; i++) {
         double least = 1e9;
         for (int r = 0; r < runs; r++) {
             const double start = vt_bench_seconds();
-            vt_op_of(p->steps[i].type)->run(&x, &p->steps[i], &s->weights[i]);
+            vt_exec_step(&x, &p->steps[i], &s->weights[i]);
             const double ms = ms_since(start);
             least = ms < least ? ms : least;
         }

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a contestant that waits must not burn the others' cores
+
 
 def export(name, folder):
     """A timm checkpoint and an ONNX file of one architecture with random weights."""
@@ -57,6 +59,8 @@ def onnxruntime(folder, threads, x):
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")  # during its run,
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # not between runs
     session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return timed(lambda: session.run(None, {name: x}))
@@ -119,7 +123,6 @@ def main():
     a = ap.parse_args()
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"))
     import torchvision_ops  # noqa: F401  (lets timm import with a CPU build of torch)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a contestant that waits must not burn the others' cores
     for name in a.models:
         for threads in a.threads:
             with tempfile.TemporaryDirectory() as folder:

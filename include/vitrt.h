@@ -59,10 +59,11 @@ typedef enum vitrt_status {
     VITRT_EIMAGE        /* some images of a batch failed, the others have results; see vitrt_image_status */
 } vitrt_status;
 
-/* One complete sentence, cut at the buffer's end if need be, always terminated. */
+/* One complete sentence without control characters, cut at the buffer's end if need be, always terminated. A call that succeeds
+ * leaves it as it was. */
 typedef struct vitrt_error {
-    vitrt_status status;
     char message[508];
+    vitrt_status status;
 } vitrt_error;
 
 /* The version of the library at run time, as VITRT_VERSION. */
@@ -71,9 +72,16 @@ VITRT_API int vitrt_version(void);
 /* A constant name such as "VITRT_EFORMAT"; "unknown" for values outside the enum. */
 VITRT_API const char *vitrt_status_name(vitrt_status status);
 
+/* ---- Limits ----------------------------------------------------------------------------------------------------- */
+
+#define VITRT_MAX_THREADS 256
+#define VITRT_MAX_BATCH 65536
+#define VITRT_MAX_INPUT_SIDE 16384 /* of the model's input */
+#define VITRT_MAX_IMAGE_SIDE 65536 /* of a source image; the default limit of options is 16384 */
+
 /* ---- Allocator, logger, threads --------------------------------------------------------------------------------- */
 
-/* All members or none. alloc returns at least size bytes aligned to align (a power of two >= 8) or NULL, free takes what
+/* All members or none; a half-filled one is VITRT_EINVAL. alloc returns at least size bytes aligned to align (a power of two >= 8) or NULL, free takes what
  * alloc returned with the same size and align. Called from the thread that calls into the library; must be thread-safe
  * when several threads do. Must outlive every object made with it. */
 typedef struct vitrt_allocator {
@@ -82,7 +90,8 @@ typedef struct vitrt_allocator {
     void *user;
 } vitrt_allocator;
 
-/* Notes on unusual but legal input (an ignored tensor, positions resized). One sentence, no newline. Thread-safe as above. */
+/* Notes on unusual but legal input, such as a tensor that is ignored: one line of text without control characters. Thread-safe as
+ * above; log NULL: silent. */
 typedef struct vitrt_logger {
     void (*log)(void *user, const char *message);
     void *user;
@@ -141,7 +150,7 @@ typedef struct vitrt_model_info {
     uint32_t blocks;            /* transformer blocks; taps are "block.0" .. */
     uint32_t dim;               /* channels of the features */
     uint32_t classes;           /* 0: no classification head */
-    uint32_t size_multiple[2];  /* height and width must be multiples of these */
+    uint32_t size_multiple[2];  /* patch: of a height and width that are no multiples the rest at the bottom and right is unused */
     uint32_t reserved[8];
 } vitrt_model_info;
 
@@ -175,11 +184,16 @@ typedef struct vitrt_session_options {
 
 /* Names of outputs, per image:
  *   "logits"    [1, classes]   before softmax
- *   "embedding" [1, dim]       what the head sees (pooled)
+ *   "embedding" [1, columns]   what the head reads, pooled: dim columns, 2 * dim where the head reads the class token beside the mean of
+ *                              the patches (DINOv2); the mean of both tokens where two heads are averaged (DeiT)
+ *   "pooler"    [1, dim]       transformers' pooler_output, of checkpoints that have a pooler
  *   "features"  [tokens, dim]  all tokens after the final norm, class and register tokens first
  *   "block.K"   [tokens, dim]  output of block K
  *   "pixels"    [height * width, 3] the preprocessed input
- * What is not asked for is not computed. options may be NULL. Free with vitrt_session_free. */
+ * What is not asked for is not computed. options may be NULL. Free with vitrt_session_free.
+ *
+ * The environment variable VITRT_CPU, if it is set, names a CPU bundle ("ref", "avx2", ...) that caps the choice of kernels, for tests and
+ * reports; an unknown name is VITRT_EINVAL. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_create(const vitrt_model *model, const vitrt_session_options *options,
                                                            vitrt_session **out, vitrt_error *err);
 
@@ -201,8 +215,8 @@ VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_measure(const vitrt_model *
 
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_get_info(const vitrt_session *session, vitrt_session_info *info);
 
-/* Writes what runs (CPU bundle, kernel of every step, threads, bytes, multiply-adds) as text, at most size bytes with the
- * terminator. Returns the length of the whole text without terminator; buf may be NULL when size is 0. */
+/* Writes what runs (CPU bundle, every step with the kernel of its products, threads, bytes, multiply-adds) as text, at most size
+ * bytes with the terminator. Returns the length of the whole text without terminator; buf may be NULL when size is 0. */
 VITRT_API size_t vitrt_describe(const vitrt_session *session, char *buf, size_t size);
 
 /* ---- Images ----------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ struct vit {
     const struct vit_config *c;
     const struct vit_names *names;
     uint32_t dim, patch[2], depth, prefix; /* prefix: class, distillation and register tokens */
+    uint32_t trained[2];                   /* image that the positions are for */
 };
 
 /* ---- Names and optional tensors ---- */
@@ -50,9 +51,35 @@ static const struct vt_tensor *find(const struct vit *v, struct name name)
     return vt_checkpoint_find(v->g->checkpoint, name.text);
 }
 
-static vt_weight optional_vector(struct vit *v, struct name name, uint32_t n)
+/* May this part be left out, and is it? Where a name of the first block is given for one of a block, all blocks answer alike. */
+static bool lacks(const struct vit *v, unsigned optional, struct name name)
 {
-    return find(v, name) ? vt_graph_vector(v->g, name.text, n) : VT_NO_WEIGHT;
+    return (v->c->optional & optional) && !find(v, name);
+}
+
+static vt_weight bias_of(struct vit *v, unsigned optional, const char *leaf, uint32_t n)
+{
+    const struct name name = name_of(v, leaf, ".bias");
+    return lacks(v, optional, name) ? VT_NO_WEIGHT : vt_graph_vector(v->g, name.text, n);
+}
+
+static vt_weight block_bias(struct vit *v, unsigned optional, unsigned block, const char *leaf, uint32_t n)
+{
+    if (lacks(v, optional, block_name(v, 0, leaf, ".bias")))
+        return VT_NO_WEIGHT;
+    return vt_graph_vector(v->g, block_name(v, block, leaf, ".bias").text, n);
+}
+
+static vt_weight block_matrix(struct vit *v, unsigned block, const char *leaf, uint32_t rows, uint32_t columns)
+{
+    return vt_graph_matrix(v->g, block_name(v, block, leaf, ".weight").text, rows, columns);
+}
+
+/* A number that the config gives must be what the tensors have. */
+static void agree(struct vit *v, const char *what, uint32_t config, uint32_t found)
+{
+    if (config && config != found)
+        vt_graph_fail(v->g, VITRT_EFORMAT, "the config says %u %s, the tensors have %u", (unsigned)config, what, (unsigned)found);
 }
 
 /* shape[i] of a tensor, or 0 if it is missing or has fewer extents. */
@@ -86,10 +113,12 @@ static void read_dimensions(struct vit *v)
     else if (v->dim % v->c->heads)
         vt_graph_fail(v->g, VITRT_EFORMAT, "the width %u of tensor %s is no multiple of the %u heads that the config asks for", (unsigned)v->dim, name.text,
                       (unsigned)v->c->heads);
+    agree(v, "channels", v->c->dim, v->dim);
     while (v->depth < MAX_BLOCKS && find(v, block_name(v, v->depth, v->names->norm1, ".weight")))
         v->depth++;
     if (!v->depth)
         vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is missing", block_name(v, 0, v->names->norm1, ".weight").text);
+    agree(v, "blocks", v->c->depth, v->depth);
 }
 
 /* Class, distillation and register tokens, one below the other. */
@@ -102,6 +131,8 @@ static vt_weight prefix_tokens(struct vit *v)
             continue;
         const struct name name = name_of(v, v->names->tokens[i], "");
         const struct vt_tensor *t = find(v, name);
+        if (!t && i == 0 && v->c->pool != VT_POOL_AVG && v->c->pool != VT_POOL_NONE)
+            vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is missing, which the model pools", name.text);
         if (!t)
             continue;
         const uint32_t rows = t->rank >= 2 ? extent(t, t->rank - 2) : 1;
@@ -137,7 +168,7 @@ static vt_value embed(struct vit *v, vt_value pixels)
 {
     const uint32_t no_padding[2] = { 0, 0 };
     const vt_weight kernel = vt_graph_conv(v->g, name_of(v, v->names->patch, ".weight").text, v->dim, 3, v->patch[0], v->patch[1]);
-    const vt_weight bias = optional_vector(v, name_of(v, v->names->patch, ".bias"), v->dim);
+    const vt_weight bias = bias_of(v, VIT_MAY_LACK_BIAS, v->names->patch, v->dim);
     /* x = patch_embed(pixels).flatten(2).transpose(1, 2) */
     vt_value x = vt_graph_conv2d(v->g, "patch_embed", pixels, kernel, bias, v->patch, v->patch, no_padding);
     const vt_weight tokens = prefix_tokens(v);
@@ -145,11 +176,15 @@ static vt_value embed(struct vit *v, vt_value pixels)
     const struct vt_tensor *table = find(v, name);
     vt_value positions = VT_NO_VALUE;
     uint32_t grid[2], with_position = 0;
-    if (table && table->rank >= 2) {
-        const uint32_t count = extent(table, table->rank - 2);
+    if (!lacks(v, VIT_MAY_LACK_POSITIONS, name)) {
+        if (!table)
+            vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is missing", name.text);
+        const uint32_t count = table && table->rank >= 2 ? extent(table, table->rank - 2) : 0;
         if (!position_grid(v, &name, count, grid, &with_position))
             return VT_NO_VALUE;
         const vt_weight weight = vt_graph_rows(v->g, name.text, count, v->dim);
+        v->trained[0] = grid[0] * v->patch[0];
+        v->trained[1] = grid[1] * v->patch[1];
         positions = vt_graph_positions(v->g, "positions", x, weight, v->c->filter, with_position, grid);
     }
     /* x = cat([tokens, x]) + positions */
@@ -164,13 +199,13 @@ static vt_value qkv(struct vit *v, const char *label, vt_value x, unsigned block
     const struct vit_names *n = v->names;
     const uint32_t dim = v->dim;
     if (n->qkv)
-        return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, block_name(v, block, n->qkv, ".weight").text, 3 * dim, dim),
-                               optional_vector(v, block_name(v, block, n->qkv, ".bias"), 3 * dim));
+        return vt_graph_linear(v->g, label, vt_view_of(x), block_matrix(v, block, n->qkv, 3 * dim, dim),
+                               block_bias(v, VIT_MAY_LACK_QKV_BIAS, block, n->qkv, 3 * dim));
     const char *leaves[3] = { n->query, n->key, n->value };
     vt_weight weights[3], biases[3];
     for (int i = 0; i < 3; i++) {
-        weights[i] = vt_graph_matrix(v->g, block_name(v, block, leaves[i], ".weight").text, dim, dim);
-        biases[i] = optional_vector(v, block_name(v, block, leaves[i], ".bias"), dim);
+        weights[i] = block_matrix(v, block, leaves[i], dim, dim);
+        biases[i] = block_bias(v, VIT_MAY_LACK_QKV_BIAS, block, leaves[i], dim);
     }
     return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 3, dim), vt_graph_stack(v->g, biases, 3, dim));
 }
@@ -178,7 +213,7 @@ static vt_value qkv(struct vit *v, const char *label, vt_value x, unsigned block
 /* Normalises each head's part of q or k, where the checkpoint has weights for it. */
 static struct vt_view head_norm(struct vit *v, const char *label, const char *leaf, struct vt_view x, unsigned block)
 {
-    if (!leaf || v->g->status || !find(v, block_name(v, block, leaf, ".weight")))
+    if (!leaf || v->g->status || !find(v, block_name(v, 0, leaf, ".weight")))
         return x;
     return vt_view_of(norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), x, v->dim, v->c->heads));
 }
@@ -196,25 +231,24 @@ static vt_value attention(struct vit *v, vt_value x, unsigned block)
     const float scale = (float)(1 / sqrt((double)v->dim / v->c->heads));
     const vt_value a = vt_graph_attention(v->g, label, q, k, vt_view_columns(y, 2 * v->dim, v->dim), v->c->heads, scale);
     snprintf(label, sizeof label, "block.%u.proj", block);
-    return vt_graph_linear(v->g, label, vt_view_of(a), vt_graph_matrix(v->g, block_name(v, block, v->names->proj, ".weight").text, v->dim, v->dim),
-                           optional_vector(v, block_name(v, block, v->names->proj, ".bias"), v->dim));
+    return vt_graph_linear(v->g, label, vt_view_of(a), block_matrix(v, block, v->names->proj, v->dim, v->dim),
+                           block_bias(v, VIT_MAY_LACK_BIAS, block, v->names->proj, v->dim));
 }
 
 /* The first layer of an MLP: a matrix of its own, or the two of a gated one stacked; *rows says how many it has. */
 static vt_value mlp_first(struct vit *v, const char *label, vt_value x, unsigned block, uint32_t *rows)
 {
     const struct vit_names *n = v->names;
-    const struct name fc1 = block_name(v, block, n->fc1, ".weight");
-    if (!n->gate[0] || find(v, fc1)) {
-        *rows = extent(find(v, fc1), 0);
-        return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, fc1.text, *rows, v->dim),
-                               optional_vector(v, block_name(v, block, n->fc1, ".bias"), *rows));
+    if (!n->gate[0] || !find(v, block_name(v, 0, n->gate[0], ".weight"))) {
+        *rows = extent(find(v, block_name(v, block, n->fc1, ".weight")), 0);
+        return vt_graph_linear(v->g, label, vt_view_of(x), block_matrix(v, block, n->fc1, *rows, v->dim),
+                               block_bias(v, VIT_MAY_LACK_BIAS, block, n->fc1, *rows));
     }
     vt_weight weights[2], biases[2];
     const uint32_t half = extent(find(v, block_name(v, block, n->gate[0], ".weight")), 0);
     for (int i = 0; i < 2; i++) {
-        weights[i] = vt_graph_matrix(v->g, block_name(v, block, n->gate[i], ".weight").text, half, v->dim);
-        biases[i] = optional_vector(v, block_name(v, block, n->gate[i], ".bias"), half);
+        weights[i] = block_matrix(v, block, n->gate[i], half, v->dim);
+        biases[i] = block_bias(v, VIT_MAY_LACK_BIAS, block, n->gate[i], half);
     }
     *rows = 2 * half;
     return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 2, half), vt_graph_stack(v->g, biases, 2, half));
@@ -223,15 +257,15 @@ static vt_value mlp_first(struct vit *v, const char *label, vt_value x, unsigned
 static vt_value mlp(struct vit *v, vt_value x, unsigned block)
 {
     char label[VT_NAME_SIZE];
-    const struct name fc2 = block_name(v, block, v->names->fc2, ".weight");
-    const uint32_t hidden = extent(find(v, fc2), 1);
+    const uint32_t hidden = extent(find(v, block_name(v, block, v->names->fc2, ".weight")), 1);
     uint32_t rows = 0;
     snprintf(label, sizeof label, "block.%u.fc1", block);
     vt_value h = mlp_first(v, label, x, block, &rows);
     if (v->g->status)
         return VT_NO_VALUE;
     snprintf(label, sizeof label, "block.%u.act", block);
-    if (hidden && rows == 2 * hidden) { /* SwiGLU: h = silu(h[:, :F]) * h[:, F:] (arXiv:2002.05202) */
+    agree(v, "hidden channels", v->c->hidden, hidden);
+    if (v->c->may_be_gated && hidden && rows == 2 * hidden) { /* SwiGLU: h = silu(h[:, :F]) * h[:, F:] (arXiv:2002.05202) */
         const vt_value gate = vt_graph_activation(v->g, label, vt_view_columns(h, 0, hidden), v->c->gated_activation);
         snprintf(label, sizeof label, "block.%u.gate", block);
         h = vt_graph_mul(v->g, label, vt_view_of(gate), vt_view_columns(h, hidden, hidden));
@@ -239,15 +273,15 @@ static vt_value mlp(struct vit *v, vt_value x, unsigned block)
         h = vt_graph_activation(v->g, label, vt_view_of(h), v->c->activation);
     }
     snprintf(label, sizeof label, "block.%u.fc2", block);
-    return vt_graph_linear(v->g, label, vt_view_of(h), vt_graph_matrix(v->g, fc2.text, v->dim, hidden),
-                           optional_vector(v, block_name(v, block, v->names->fc2, ".bias"), v->dim));
+    return vt_graph_linear(v->g, label, vt_view_of(h), block_matrix(v, block, v->names->fc2, v->dim, hidden),
+                           block_bias(v, VIT_MAY_LACK_BIAS, block, v->names->fc2, v->dim));
 }
 
 /* x + scale * y, scale being LayerScale's vector where the checkpoint has one (arXiv:2103.17239). */
 static vt_value residual(struct vit *v, vt_value x, vt_value y, const char *leaf, unsigned block, const char *what)
 {
     char label[VT_NAME_SIZE];
-    if (leaf && !v->g->status && find(v, block_name(v, block, leaf, ""))) {
+    if (leaf && !v->g->status && !lacks(v, VIT_MAY_LACK_SCALE, block_name(v, 0, leaf, ""))) {
         snprintf(label, sizeof label, "block.%u.%s_scale", block, what);
         y = vt_graph_scale(v->g, label, vt_view_of(y), vt_graph_vector(v->g, block_name(v, block, leaf, "").text, v->dim));
     }
@@ -277,28 +311,29 @@ static vt_value transformer_block(struct vit *v, vt_value x, unsigned block)
 static vt_value pool(struct vit *v, vt_value x)
 {
     const struct vt_view all = vt_view_of(x);
-    if (v->c->pool != VT_POOL_AVG && v->c->pool != VT_POOL_AVG_PREFIX && !v->prefix) {
-        vt_graph_fail(v->g, VITRT_EFORMAT, "the config pools the class token, which the checkpoint does not have");
-        return VT_NO_VALUE;
-    }
-    switch (v->c->pool) {
-    case VT_POOL_AVG: return vt_graph_pool(v->g, "pool", all, v->prefix);
-    case VT_POOL_AVG_PREFIX: return vt_graph_pool(v->g, "pool", all, 0);
-    case VT_POOL_TOKEN_AND_AVG: {
-        const vt_value token = vt_graph_slice(v->g, "class_token", all, 0, 1);
-        return vt_graph_concat(v->g, "pool", vt_view_of(token), vt_view_of(vt_graph_pool(v->g, "patch_mean", all, v->prefix)));
-    }
-    case VT_POOL_TOKEN:
-    case VT_POOL_NONE: break;
-    }
-    return vt_graph_slice(v->g, "class_token", all, 0, 1);
+    if (v->c->pool == VT_POOL_AVG)
+        return vt_graph_pool(v->g, "pool", all, v->prefix);
+    const vt_value token = vt_graph_slice(v->g, "class_token", all, 0, 1);
+    if (v->c->pool == VT_POOL_TOKEN)
+        return token;
+    return vt_graph_concat(v->g, "pool", vt_view_of(token), vt_view_of(vt_graph_pool(v->g, "patch_mean", all, v->prefix)));
+}
+
+/* transformers' pooler_output: tanh(dense(class token)). */
+static void pooler(struct vit *v, vt_value token)
+{
+    if (!v->names->pooler || v->g->status || !find(v, name_of(v, v->names->pooler, ".weight")))
+        return;
+    const vt_weight weight = vt_graph_matrix(v->g, name_of(v, v->names->pooler, ".weight").text, v->dim, v->dim);
+    const vt_value dense = vt_graph_linear(v->g, "pooler.dense", vt_view_of(token), weight, bias_of(v, 0, v->names->pooler, v->dim));
+    vt_graph_output(v->g, "pooler", vt_graph_activation(v->g, "pooler", vt_view_of(dense), VT_ACT_TANH));
 }
 
 static vt_value classifier(struct vit *v, const char *label, const char *leaf, vt_value x, uint32_t columns, uint32_t *classes)
 {
     const struct name weight = format_name("%s.weight", leaf), bias = format_name("%s.bias", leaf);
     *classes = extent(find(v, weight), 0);
-    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns), optional_vector(v, bias, *classes));
+    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns), find(v, bias) ? vt_graph_vector(v->g, bias.text, *classes) : VT_NO_WEIGHT);
 }
 
 static bool has_head(const struct vit *v, size_t i)
@@ -314,16 +349,18 @@ static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)
     const uint32_t columns = v->c->pool == VT_POOL_TOKEN_AND_AVG ? 2 * v->dim : v->dim;
     if (v->names->pool_norm && find(v, name_of(v, v->names->pool_norm, ".weight")))
         x = norm(v, "fc_norm", name_of(v, v->names->pool_norm, ".weight"), name_of(v, v->names->pool_norm, ".bias"), vt_view_of(x), columns, 1);
-    vt_graph_output(v->g, "embedding", x);
+    pooler(v, x);
+    const bool distilled = has_head(v, 1); /* DeiT: a second head on the distillation token, averaged at inference */
+    const vt_value second = distilled ? vt_graph_slice(v->g, "distillation_token", vt_view_of(features), 1, 1) : VT_NO_VALUE;
+    vt_graph_output(v->g, "embedding", distilled ? vt_graph_head_combine(v->g, "token_mean", x, second) : x);
     if (!has_head(v, 0) || v->g->status)
         return;
     vt_value logits = classifier(v, "head", v->names->heads[0], x, columns, &facts->classes);
-    if (has_head(v, 1)) { /* DeiT: a second head on the distillation token, averaged at inference */
+    if (distilled) {
         uint32_t classes;
-        const vt_value token = vt_graph_slice(v->g, "distillation_token", vt_view_of(features), 1, 1);
-        const vt_value second = classifier(v, "head_distillation", v->names->heads[1], token, columns, &classes);
-        logits = vt_graph_head_combine(v->g, "head_mean", logits, second);
+        logits = vt_graph_head_combine(v->g, "head_mean", logits, classifier(v, "head_distillation", v->names->heads[1], second, columns, &classes));
     }
+    agree(v, "classes", v->c->classes, facts->classes);
     vt_graph_output(v->g, "logits", logits);
 }
 
@@ -344,12 +381,12 @@ void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_mode
         snprintf(name, sizeof name, "block.%u", i);
         vt_graph_output(g, name, x);
     }
-    if (find(&v, name_of(&v, c->names->norm, ".weight")))
+    if (!lacks(&v, VIT_MAY_LACK_NORM, name_of(&v, c->names->norm, ".weight")))
         x = norm(&v, "norm", name_of(&v, c->names->norm, ".weight"), name_of(&v, c->names->norm, ".bias"), vt_view_of(x), v.dim, 1);
     vt_graph_output(g, "features", x);
     head(&v, x, facts);
     facts->blocks = v.depth;
     facts->dim = v.dim;
-    memcpy(facts->trained_size, c->image, sizeof facts->trained_size);
+    memcpy(facts->trained_size, v.trained[0] ? v.trained : c->image, sizeof facts->trained_size);
     memcpy(facts->size_multiple, v.patch, sizeof facts->size_multiple);
 }

@@ -10,21 +10,33 @@
 
 #include "family.h"
 
-enum vit_pool { VT_POOL_NONE, VT_POOL_TOKEN, VT_POOL_AVG, VT_POOL_AVG_PREFIX /* prefix tokens included */, VT_POOL_TOKEN_AND_AVG /* side by side */ };
+enum vit_pool { VT_POOL_NONE, VT_POOL_TOKEN, VT_POOL_AVG, VT_POOL_TOKEN_AND_AVG /* side by side */ };
 
 /* Names of tensors after the root; NULL: this layout has no such thing. Those of a block follow block and its number. */
 struct vit_names {
     const char *patch, *positions, *tokens[3], *pre_norm, *block;
     const char *norm1, *qkv, *query, *key, *value, *query_norm, *key_norm, *proj, *scale1;
     const char *norm2, *fc1, *gate[2] /* fc1 in two tensors */, *fc2, *scale2;
-    const char *norm, *pool_norm, *heads[2];
+    const char *norm, *pooler, *pool_norm, *heads[2];
 };
 
-/* What a configuration says. What shapes tell (depth, widths, biases, LayerScale, registers) is read from the shapes. */
+/* Parts that a checkpoint may come without; without the flag a missing tensor is an error. What the first block has, every block must have. */
+enum vit_optional {
+    VIT_MAY_LACK_POSITIONS = 1 << 0,
+    VIT_MAY_LACK_QKV_BIAS = 1 << 1,
+    VIT_MAY_LACK_BIAS = 1 << 2, /* of the patch embedding, the projection and the MLP */
+    VIT_MAY_LACK_SCALE = 1 << 3,
+    VIT_MAY_LACK_NORM = 1 << 4, /* after the blocks */
+};
+
+/* What a configuration says. What shapes tell (widths, biases, LayerScale, registers) is read from the shapes. */
 struct vit_config {
     const struct vit_names *names;
     const char *root; /* prefix of all names but the heads' */
+    unsigned optional; /* vit_optional */
     uint32_t heads;
+    uint32_t depth, dim, hidden, classes; /* must agree with the shapes; 0: nothing is said */
+    bool may_be_gated; /* an MLP whose first layer is twice as wide as its second one's input is a gated one */
     enum vt_activation activation, gated_activation; /* of a plain MLP, of one with a gate */
     float eps;
     enum vit_pool pool;

@@ -5,40 +5,31 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What all of them share; the blocks of ViT and DeiT are named otherwise than those of DINOv2. */
+#define HF_NAMES                                                                                                                                      \
+    .patch = "embeddings.patch_embeddings.projection", .positions = "embeddings.position_embeddings", .block = "encoder.layer",                      \
+    .query = "attention.attention.query", .key = "attention.attention.key", .value = "attention.attention.value", .proj = "attention.output.dense", \
+    .norm = "layernorm", .heads = { "classifier" }
+
 static const struct vit_names vit_deit_names = {
-    .patch = "embeddings.patch_embeddings.projection",
-    .positions = "embeddings.position_embeddings",
+    HF_NAMES,
     .tokens = { "embeddings.cls_token", "embeddings.distillation_token" },
-    .block = "encoder.layer",
     .norm1 = "layernorm_before",
-    .query = "attention.attention.query",
-    .key = "attention.attention.key",
-    .value = "attention.attention.value",
-    .proj = "attention.output.dense",
     .norm2 = "layernorm_after",
     .fc1 = "intermediate.dense",
     .fc2 = "output.dense",
-    .norm = "layernorm",
-    .heads = { "classifier" },
+    .pooler = "pooler.dense",
 };
 
 static const struct vit_names dinov2_names = {
-    .patch = "embeddings.patch_embeddings.projection",
-    .positions = "embeddings.position_embeddings",
+    HF_NAMES,
     .tokens = { "embeddings.cls_token", "embeddings.register_tokens" },
-    .block = "encoder.layer",
     .norm1 = "norm1",
-    .query = "attention.attention.query",
-    .key = "attention.attention.key",
-    .value = "attention.attention.value",
-    .proj = "attention.output.dense",
     .scale1 = "layer_scale1.lambda1",
     .norm2 = "norm2",
     .fc1 = "mlp.fc1",
     .fc2 = "mlp.fc2",
     .scale2 = "layer_scale2.lambda1",
-    .norm = "layernorm",
-    .heads = { "classifier" },
 };
 
 struct variant {
@@ -85,19 +76,19 @@ static uint32_t read_count(struct vt_graph *g, vt_json config, const char *key, 
     return (uint32_t)n;
 }
 
-/* image_size: one number or [height, width]. */
-static void read_image_size(struct vt_graph *g, vt_json config, uint32_t image[2])
+/* One number or [height, width]. */
+static void read_size(struct vt_graph *g, vt_json config, const char *key, uint32_t missing, uint32_t size[2])
 {
-    const vt_json v = vt_json_get(config, "image_size");
+    const vt_json v = vt_json_get(config, key);
     if (vt_json_type(v) != VT_JSON_ARRAY) {
-        image[0] = image[1] = read_count(g, config, "image_size", 224, 65536);
+        size[0] = size[1] = read_count(g, config, key, missing, 65536);
         return;
     }
     for (size_t i = 0; i < 2; i++) {
         uint64_t n = 0;
         if (vt_json_count(v) != 2 || !vt_json_to_u64(vt_json_at(v, i), &n) || n < 1 || n > 65536)
-            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"image_size\" is a list of other than two integers from 1 to 65536");
-        image[i] = (uint32_t)n;
+            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is a list of other than two integers from 1 to 65536", key);
+        size[i] = (uint32_t)n;
     }
 }
 
@@ -137,20 +128,18 @@ static float read_eps(struct vt_graph *g, vt_json config, double missing)
     return (float)eps;
 }
 
-/* What the config says of shapes must agree with the tensors it came with. */
-static void check_against_tensors(struct vt_graph *g, vt_json config, const struct vt_model_facts *facts, const struct variant *v)
+/* Classes: as many as have a label. */
+static uint32_t read_classes(struct vt_graph *g, vt_json config)
 {
-    static const char *const keys[] = { "hidden_size", "num_hidden_layers" };
-    const uint32_t found[] = { facts->dim, facts->blocks };
-    for (size_t i = 0; i < 2 && !g->status; i++) {
-        const uint32_t wanted = read_count(g, config, keys[i], found[i], 1u << 20);
-        if (wanted != found[i])
-            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is %u, the tensors have %u", keys[i], (unsigned)wanted, (unsigned)found[i]);
-    }
-    const uint32_t patch = read_count(g, config, "patch_size", v->default_patch, 65536);
-    if (!g->status && (patch != facts->size_multiple[0] || patch != facts->size_multiple[1]))
-        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"patch_size\" is %u, the patch embedding's tensor has %ux%u", (unsigned)patch,
-                      (unsigned)facts->size_multiple[0], (unsigned)facts->size_multiple[1]);
+    const size_t labels = vt_json_count(vt_json_get(config, "id2label"));
+    return labels ? (uint32_t)(labels < UINT32_MAX ? labels : UINT32_MAX) : read_count(g, config, "num_labels", 0, 1u << 24);
+}
+
+static unsigned read_optional(vt_json config)
+{
+    bool qkv_bias = true;
+    (void)vt_json_to_bool(vt_json_get(config, "qkv_bias"), &qkv_bias);
+    return qkv_bias ? 0 : VIT_MAY_LACK_QKV_BIAS;
 }
 
 /* ---- Building ---- */
@@ -178,40 +167,49 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
         names.heads[0] = "cls_classifier";
         names.heads[1] = "distillation_classifier";
     }
+    bool swiglu = false;
+    (void)vt_json_to_bool(vt_json_get(config, "use_swiglu_ffn"), &swiglu);
+    if (swiglu) {
+        names.fc1 = "mlp.weights_in";
+        names.fc2 = "mlp.weights_out";
+    }
     struct vit_config c = { .names = &names,
                             .root = find_root(g, v, root, sizeof root),
+                            .optional = read_optional(config),
                             .heads = read_count(g, config, "num_attention_heads", 12, 4096),
+                            .depth = read_count(g, config, "num_hidden_layers", 12, 4096),
+                            .dim = read_count(g, config, "hidden_size", 768, 1u << 20),
+                            .hidden = read_count(g, config, "intermediate_size", 0, 1u << 24),
+                            .classes = read_classes(g, config),
+                            .may_be_gated = swiglu,
                             .activation = read_activation(g, config),
                             .gated_activation = VT_ACT_SILU,
                             .eps = read_eps(g, config, v->default_eps),
                             .pool = v->pool,
                             .filter = v->filter,
                             .image_is_certain = true };
-    names.gate[0] = names.gate[1] = NULL;
-    read_image_size(g, config, c.image);
-    bool swiglu = false;
-    if (vt_json_to_bool(vt_json_get(config, "use_swiglu_ffn"), &swiglu) && swiglu) {
-        names.fc1 = "mlp.weights_in";
-        names.fc2 = "mlp.weights_out";
-    }
+    uint32_t patch[2];
+    read_size(g, config, "image_size", 224, c.image);
+    read_size(g, config, "patch_size", v->default_patch, patch);
     if (!vt_checkpoint_find(g->checkpoint, "classifier.weight") && c.pool == VT_POOL_TOKEN_AND_AVG)
         c.pool = VT_POOL_TOKEN; /* a bare backbone's pooled output is the class token */
     if (g->status)
         return;
     vt_vit_build(g, &c, facts);
-    check_against_tensors(g, config, facts, v);
+    if (!g->status && memcmp(patch, facts->size_multiple, sizeof patch))
+        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"patch_size\" is %ux%u, the patch embedding's tensor has %ux%u", (unsigned)patch[0],
+                      (unsigned)patch[1], (unsigned)facts->size_multiple[0], (unsigned)facts->size_multiple[1]);
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    const size_t n = strlen(s), m = strlen(end);
-    return n >= m && !strcmp(s + n - m, end);
-}
-
-/* The mask token serves training; ViTModel's pooler is a tanh layer that neither logits nor features pass through. */
+/* The mask token serves training. It stands under the root as the class token does. */
 static bool ignores(const char *tensor)
 {
-    return ends_with(tensor, "embeddings.mask_token") || ends_with(tensor, "pooler.dense.weight") || ends_with(tensor, "pooler.dense.bias");
+    static const char *const names[] = { "embeddings.mask_token", "vit.embeddings.mask_token", "deit.embeddings.mask_token",
+                                         "dinov2.embeddings.mask_token", "dinov2_with_registers.embeddings.mask_token" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(tensor, names[i]))
+            return true;
+    return false;
 }
 
 const struct vt_family vt_vit_hf_family = { matches, build, ignores };

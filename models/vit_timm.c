@@ -32,13 +32,14 @@ static const struct vit_names timm_names = {
 
 struct timm_vit {
     const char *name;
-    uint32_t heads;
+    uint32_t depth, dim, heads;
     enum vt_activation activation;
     float eps;
     enum vit_pool pool;
+    unsigned lacks; /* vit_optional */
 };
 
-#define VT_TIMM_VIT(name, heads, activation, eps, pool) { name, heads, activation, eps, pool },
+#define VT_TIMM_VIT(name, depth, dim, heads, activation, eps, pool, lacks) { name, depth, dim, heads, activation, eps, pool, lacks },
 static const struct timm_vit table[] = {
 #include "vit_timm.inc"
 };
@@ -112,7 +113,7 @@ static void read_size(struct vt_graph *g, const char *key, vt_json v, uint32_t s
 /* Arguments that shapes show, or that only matter for training. */
 static bool needs_no_reading(const char *key, size_t n)
 {
-    static const char *const known[] = { "patch_size", "in_chans", "num_classes", "embed_dim", "depth", "mlp_ratio", "qkv_bias", "proj_bias", "qk_norm",
+    static const char *const known[] = { "patch_size", "in_chans", "mlp_ratio", "qkv_bias", "proj_bias", "qk_norm",
                                          "init_values", "class_token", "reg_tokens", "no_embed_class", "pre_norm", "final_norm", "fc_norm", "dynamic_img_size",
                                          "strict_img_size", "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",
                                          "drop_path_rate", "weight_init", "fix_init", "mlp_layer", "norm_layer", "pos_embed", "use_fc_norm" };
@@ -120,6 +121,18 @@ static bool needs_no_reading(const char *key, size_t n)
         if (strlen(known[i]) == n && !memcmp(known[i], key, n))
             return true;
     return false;
+}
+
+/* Where an argument that is a plain number goes; NULL for others. */
+static uint32_t *counted(const char *key, size_t n, struct vit_config *c)
+{
+    const struct { const char *name; uint32_t *to; } known[] = {
+        { "num_heads", &c->heads }, { "depth", &c->depth }, { "embed_dim", &c->dim }, { "num_classes", &c->classes }
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strlen(known[i].name) == n && !memcmp(known[i].name, key, n))
+            return known[i].to;
+    return NULL;
 }
 
 static bool key_is(const vt_json_iterator *it, const char *key)
@@ -131,10 +144,11 @@ static void read_model_args(struct vt_graph *g, vt_json args, struct vit_config 
 {
     for (vt_json_iterator it = vt_json_first(args); vt_json_type(it.value) && it.key; vt_json_next(&it)) {
         uint64_t n = 0;
-        if (key_is(&it, "num_heads")) {
-            if (!vt_json_to_u64(it.value, &n) || n < 1 || n > 4096)
-                vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"num_heads\" of \"model_args\" is no integer from 1 to 4096");
-            c->heads = (uint32_t)n;
+        uint32_t *count = counted(it.key, it.key_size, c);
+        if (count) {
+            if (!vt_json_to_u64(it.value, &n) || (n < 1 && count != &c->classes) || n > 1u << 24)
+                vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%.*s\" of \"model_args\" is no integer from 1 to 2^24", (int)it.key_size, it.key);
+            *count = (uint32_t)n;
         } else if (key_is(&it, "img_size")) {
             read_size(g, "img_size", it.value, c->image);
         } else if (key_is(&it, "global_pool")) {
@@ -168,7 +182,11 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     snprintf(facts->architecture, sizeof facts->architecture, "%s", entry->name);
     struct vit_config c = { .names = &timm_names,
                             .root = "",
+                            .optional = entry->lacks,
                             .heads = entry->heads,
+                            .depth = entry->depth,
+                            .dim = entry->dim,
+                            .may_be_gated = true,
                             .activation = entry->activation,
                             .gated_activation = entry->activation,
                             .eps = entry->eps,
@@ -177,6 +195,10 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     read_input_size(config, c.image);
     read_pool(g, vt_json_get(config, "global_pool"), &c.pool);
     read_model_args(g, vt_json_get(config, "model_args"), &c);
+    if (vt_json_count(vt_json_get(config, "model_args"))) /* may have added or removed any of them */
+        c.optional = VIT_MAY_LACK_POSITIONS | VIT_MAY_LACK_QKV_BIAS | VIT_MAY_LACK_BIAS | VIT_MAY_LACK_SCALE | VIT_MAY_LACK_NORM;
+    if (c.pool != entry->pool) /* timm then normalises after pooling */
+        c.optional |= VIT_MAY_LACK_NORM;
     if (!g->status)
         vt_vit_build(g, &c, facts);
 }

@@ -33,7 +33,12 @@ const vitrt_allocator vt_default_allocator = { default_alloc, default_free, NULL
 
 vitrt_allocator vt_allocator_or_default(const vitrt_allocator *a)
 {
-    return a && a->alloc && a->free ? *a : vt_default_allocator;
+    return a && a->alloc ? *a : vt_default_allocator;
+}
+
+bool vt_allocator_valid(const vitrt_allocator *a)
+{
+    return !a || !a->alloc == !a->free;
 }
 
 void *vt_alloc(const vitrt_allocator *a, size_t size)

@@ -12,8 +12,11 @@
 /* The allocator used when a caller gives none: malloc. */
 extern const vitrt_allocator vt_default_allocator;
 
-/* *a if it is usable, else the default. */
+/* *a, or the default for NULL and an empty one. */
 vitrt_allocator vt_allocator_or_default(const vitrt_allocator *a);
+
+/* NULL, empty or complete. */
+bool vt_allocator_valid(const vitrt_allocator *a);
 
 /* size bytes aligned to VT_ALIGN, or NULL. size 0 yields NULL. */
 void *vt_alloc(const vitrt_allocator *a, size_t size);

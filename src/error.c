@@ -26,8 +26,7 @@ const char *vitrt_status_name(vitrt_status status)
     return "unknown";
 }
 
-/* Names and text of hostile files reach messages, and messages reach terminals: no control character may pass. */
-static void blank_controls(char *text)
+void vt_blank_controls(char *text)
 {
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -42,7 +41,7 @@ vitrt_status vt_err(vitrt_error *err, vitrt_status status, const char *format, .
         err->status = status;
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
-        blank_controls(err->message);
+        vt_blank_controls(err->message);
     }
     return status;
 }

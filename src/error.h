@@ -17,6 +17,9 @@
  * not allowed in the format: their text depends on the locale. */
 vitrt_status vt_err(vitrt_error *err, vitrt_status status, const char *format, ...) VT_PRINTF(3, 4);
 
+/* Replaces control characters: text of hostile files reaches messages, and messages reach terminals. */
+void vt_blank_controls(char *text);
+
 /* VITRT_ENOMEM with a sentence that says how many bytes were wanted and for what. */
 vitrt_status vt_err_memory(vitrt_error *err, size_t bytes, const char *what);
 

@@ -24,7 +24,7 @@ size_t vt_exec_rows(const struct vt_exec *x, vt_value value)
 
 void *vt_exec_scratch(const struct vt_exec *x, size_t worker)
 {
-    return x->arena + x->plan->value_bytes + worker * x->plan->scratch_bytes;
+    return x->scratch + worker * x->scratch_bytes;
 }
 
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
@@ -47,6 +47,39 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
 const char *vt_gemm_name(const struct vt_plan *p)
 {
     return p->kernels->gemm_f32.name;
+}
+
+static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct vt_step_job *job = arg;
+    (void)worker;
+    vt_op_of(job->s->type)->rows(job, begin, end);
+}
+
+static void run_images(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct vt_step_job *job = arg;
+    (void)worker;
+    vt_op_of(job->s->type)->images(job, begin, end);
+}
+
+/* Rows of one piece of work: equal pieces, a few for each thread, none too small to be worth handing out. */
+static size_t rows_grain(size_t rows, unsigned threads)
+{
+    const size_t least = 8, pieces = threads == 1 ? 1 : 3 * (size_t)threads, grain = (rows + pieces - 1) / pieces;
+    return grain < least ? least : grain;
+}
+
+void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
+{
+    const struct vt_op *op = vt_op_of(s->type);
+    struct vt_step_job job = { x, s, w };
+    if (op->run)
+        op->run(x, s, w);
+    else if (op->rows)
+        vt_parallel(x->pool, vt_exec_rows(x, s->out), rows_grain(vt_exec_rows(x, s->out), vt_pool_size(x->pool)), run_rows, &job);
+    else if (op->images)
+        vt_parallel(x->pool, x->images, 1, run_images, &job);
 }
 
 const struct vt_op *vt_op_of(enum vt_node_type type)

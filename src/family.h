@@ -9,7 +9,7 @@
 struct vt_model_facts {
     const char *family;          /* constant */
     char architecture[128];      /* as the checkpoint calls itself */
-    uint32_t trained_size[2];    /* height, width: the input size when the preprocessing does not say one */
+    uint32_t trained_size[2];    /* height, width that the stored positions are for: the input size when the preprocessing says none */
     uint32_t blocks, dim, classes;
     uint32_t size_multiple[2];
 };

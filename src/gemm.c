@@ -9,9 +9,7 @@
 
 #include <assert.h>
 
-
-
-/* Bytes of A that one block of rows may take: half of a second-level cache of 512 KiB, the smallest among CPUs with AVX2 servers use; larger caches gain little. */
+/* Bytes of A that one block of rows may take: half of a second-level cache of 512 KiB. */
 #define A_BLOCK_BYTES ((size_t)256 << 10)
 
 /* A tile whose epilogue is more than bias and residual is finished in an L1 scratch. */

@@ -35,15 +35,16 @@ enum vt_weight_form {
     VT_WEIGHT_ROWS       /* [rows, columns]: tokens and position tables, used as they are */
 };
 
-/* Rows [row, row + rows) of a tensor seen as [shape[0], ...]; tensor NULL: that many rows of zeros. */
+/* The rows of one tensor; NULL: that many rows of zeros. */
 struct vt_weight_part {
     const struct vt_tensor *tensor;
-    uint64_t row, rows;
+    uint64_t rows;
+    bool whole; /* the file's first extent is not the number of rows, as for [1, tokens, width]: can only be read as a whole */
 };
 
 /* Parts one below the other: q, k and v of three tensors are one matrix. */
 struct vt_graph_weight {
-    char name[VT_NAME_SIZE]; /* of the node that owns it, for messages */
+    char name[VT_NAME_SIZE]; /* of its first tensor, for messages */
     enum vt_weight_form form;
     uint64_t rows, columns;       /* VECTOR: rows is its length, columns 1 */
     uint32_t kernel_area;         /* CONV: kh * kw, else 1 */
@@ -73,8 +74,7 @@ enum vt_node_type {
 
 enum vt_positions_filter {
     VT_POSITIONS_BICUBIC,          /* torch interpolate(mode="bicubic", align_corners=False), a = -0.75 */
-    VT_POSITIONS_BICUBIC_ANTIALIAS, /* with antialias=True, a = -0.5 */
-    VT_POSITIONS_BILINEAR          /* torch interpolate(mode="bilinear", align_corners=False) */
+    VT_POSITIONS_BICUBIC_ANTIALIAS /* with antialias=True, a = -0.5 */
 };
 
 /* columns 0: all of them (resolved when the node is added). */

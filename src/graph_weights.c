@@ -70,7 +70,7 @@ static vt_weight add_tensor(struct vt_graph *g, const struct vt_tensor *t, enum 
         return VT_NO_WEIGHT;
     struct vt_graph_weight w = { .form = form, .rows = rows, .columns = columns, .kernel_area = area, .part_count = 1 };
     snprintf(w.name, sizeof w.name, "%s", t->name);
-    w.parts[0] = (struct vt_weight_part){ t, 0, rows };
+    w.parts[0] = (struct vt_weight_part){ t, rows, !t->rank || t->shape[0] != rows };
     return add_weight(g, &w);
 }
 
@@ -108,7 +108,7 @@ vt_weight vt_graph_stack(struct vt_graph *g, const vt_weight *weights, size_t co
     for (size_t i = 0; i < count; i++) {
         assert(stack.part_count < VT_MAX_PARTS);
         if (weights[i] == VT_NO_WEIGHT) {
-            stack.parts[stack.part_count++] = (struct vt_weight_part){ NULL, 0, rows };
+            stack.parts[stack.part_count++] = (struct vt_weight_part){ .rows = rows };
             stack.rows += rows;
             continue;
         }

@@ -13,6 +13,7 @@ static void log_note(const vitrt_model *m, const char *what, const char *name)
         return;
     char text[256];
     snprintf(text, sizeof text, "%s: %s %s", vt_checkpoint_path(m->checkpoint), what, name);
+    vt_blank_controls(text);
     m->logger.log(m->logger.user, text);
 }
 
@@ -20,7 +21,7 @@ static void log_note(const vitrt_model *m, const char *what, const char *name)
 
 static vitrt_status set_label(vitrt_model *m, size_t i, vt_json text, vitrt_error *err)
 {
-    if (i >= m->label_count || m->labels[i] || vt_json_type(text) != VT_JSON_STRING)
+    if (i >= m->label_count || m->labels[i] || vt_json_type(text) != VT_JSON_STRING) /* an index out of range, twice, or no text */
         return VITRT_OK;
     m->labels[i] = vt_json_dup_string(&m->alloc, text);
     return m->labels[i] ? VITRT_OK : vt_err_memory(err, 0, "labels");
@@ -40,7 +41,15 @@ static size_t label_index(const char *key, size_t n)
     return index;
 }
 
-/* Hugging Face: id2label {"0": name}; timm: label_names [name] and label_descriptions {name: text}. */
+/* Is the key that the iterator stands at this string? Both as written in the file. */
+static bool same_text(const vt_json_iterator *it, vt_json string)
+{
+    size_t n = 0;
+    const char *text = vt_json_text(string, &n);
+    return it->key && text && vt_json_type(it->value) == VT_JSON_STRING && n == it->key_size && !memcmp(text, it->key, n);
+}
+
+/* Hugging Face: id2label {"0": name}; timm: label_names [name] and label_descriptions {name: text} in the same order. */
 static vitrt_status read_labels(vitrt_model *m, vitrt_error *err)
 {
     const vt_json config = vt_checkpoint_config(m->checkpoint);
@@ -53,51 +62,62 @@ static vitrt_status read_labels(vitrt_model *m, vitrt_error *err)
     vitrt_status st = VITRT_OK;
     for (vt_json_iterator it = vt_json_first(vt_json_get(config, "id2label")); vt_json_type(it.value) && !st; vt_json_next(&it))
         st = it.key ? set_label(m, label_index(it.key, it.key_size), it.value, err) : VITRT_OK;
-    const vt_json descriptions = vt_json_get(config, "label_descriptions");
+    vt_json_iterator description = vt_json_first(vt_json_get(config, "label_descriptions"));
     size_t i = 0;
     for (vt_json_iterator it = vt_json_first(vt_json_get(config, "label_names")); vt_json_type(it.value) && !st; vt_json_next(&it), i++) {
-        char *name = vt_json_dup_string(&m->alloc, it.value);
-        const vt_json text = name ? vt_json_get(descriptions, name) : it.value;
-        vt_free(&m->alloc, name, vt_strsize(name));
-        st = set_label(m, i, vt_json_type(text) == VT_JSON_STRING ? text : it.value, err);
+        st = set_label(m, i, same_text(&description, it.value) ? description.value : it.value, err);
+        if (vt_json_type(description.value))
+            vt_json_next(&description);
     }
     return st;
 }
 
 /* ---- Weights ---- */
 
-static bool used(const vitrt_model *m, const struct vt_tensor *t)
+/* Marks the tensors that the graph reads; used has an element for each of the checkpoint. */
+static void mark_used(const vitrt_model *m, bool *used)
 {
+    const struct vt_tensor *first = vt_checkpoint_tensor(m->checkpoint, 0);
     for (size_t w = 0; w < m->graph.weight_count; w++)
         for (uint32_t p = 0; p < m->graph.weights[w].part_count; p++) {
-            const struct vt_tensor *of_part = m->graph.weights[w].parts[p].tensor;
-            if (of_part && (of_part == t || of_part->scale == t))
-                return true;
+            const struct vt_tensor *t = m->graph.weights[w].parts[p].tensor;
+            if (t)
+                used[t - first] = true;
+            if (t && t->scale)
+                used[t->scale - first] = true;
         }
-    return false;
-}
-
-static uint64_t bytes_of(const struct vt_tensor *t)
-{
-    return t->count * (t->dtype == VT_F32 ? 4 : t->dtype == VT_I8 ? 1 : 2);
 }
 
 /* A tensor that the graph does not read would be a part of the model that is silently left out. */
+static vitrt_status check_tensor(const vitrt_model *m, const struct vt_family *family, const struct vt_tensor *t, vitrt_error *err)
+{
+    if (!family->ignores(t->name))
+        return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s belongs to nothing that this version knows of %s (%s)", vt_checkpoint_path(m->checkpoint),
+                      t->name, m->facts.family, m->facts.architecture);
+    log_note(m, "not needed for inference:", t->name);
+    return VITRT_OK;
+}
+
 static vitrt_status check_tensors(vitrt_model *m, const struct vt_family *family, vitrt_error *err)
 {
-    for (size_t i = 0; i < vt_checkpoint_tensor_count(m->checkpoint); i++) {
+    const size_t count = vt_checkpoint_tensor_count(m->checkpoint);
+    bool *used = vt_calloc(&m->alloc, count, sizeof *used);
+    if (!used)
+        return vt_err_memory(err, count, "checking the tensors");
+    mark_used(m, used);
+    vitrt_status st = VITRT_OK;
+    for (size_t i = 0; i < count && !st; i++) {
         const struct vt_tensor *t = vt_checkpoint_tensor(m->checkpoint, i);
-        if (used(m, t)) {
+        if (used[i]) {
             m->parameters += t->count;
-            m->weight_bytes += bytes_of(t);
-        } else if (family->ignores(t->name)) {
-            log_note(m, "not needed for inference:", t->name);
+            m->parameters -= t->scale ? t->scale->count : 0; /* counted as a tensor of its own */
+            m->weight_bytes += t->bytes;
         } else {
-            return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s belongs to nothing that this version knows of %s (%s)", vt_checkpoint_path(m->checkpoint),
-                          t->name, m->facts.family, m->facts.architecture);
+            st = check_tensor(m, family, t, err);
         }
     }
-    return VITRT_OK;
+    vt_free(&m->alloc, used, count * sizeof *used);
+    return st;
 }
 
 /* ---- Opening ---- */
@@ -118,6 +138,19 @@ static vitrt_status find_family(const struct vt_checkpoint *c, const struct vt_f
         return vt_err(err, VITRT_EFORMAT, "%s/config.json: neither \"model_type\" (Hugging Face) nor \"architecture\" (timm) is there",
                       vt_checkpoint_path(c));
     return vt_err(err, VITRT_EUNSUPPORTED, "%s/config.json: architecture \"%.*s\" is not supported", vt_checkpoint_path(c), (int)(n < 100 ? n : 100), type);
+}
+
+/* What a session takes by default must be in proportion to the file: a caller may ask for a large input, a few bytes of config may not. */
+static vitrt_status choose_default_size(vitrt_model *m, vitrt_error *err)
+{
+    const uint64_t trained = (uint64_t)m->facts.trained_size[0] * m->facts.trained_size[1], usual = 1024 * 1024;
+    if (!vt_preprocess_default_size(&m->preprocess, &m->default_size[0], &m->default_size[1]))
+        memcpy(m->default_size, m->facts.trained_size, sizeof m->default_size);
+    const uint64_t area = (uint64_t)m->default_size[0] * m->default_size[1];
+    if (area <= usual || area / 4 <= trained)
+        return VITRT_OK;
+    return vt_err(err, VITRT_ELIMIT, "%s: the preprocessing asks for images of %ux%u, the model was trained on %ux%u", vt_checkpoint_path(m->checkpoint),
+                  (unsigned)m->default_size[0], (unsigned)m->default_size[1], (unsigned)m->facts.trained_size[0], (unsigned)m->facts.trained_size[1]);
 }
 
 static vitrt_status build(vitrt_model *m, vitrt_error *err)
@@ -141,9 +174,7 @@ static vitrt_status build(vitrt_model *m, vitrt_error *err)
         st = vt_weights_create(&m->graph, &m->weights, err);
     if (st)
         return st;
-    if (!vt_preprocess_default_size(&m->preprocess, &m->default_size[0], &m->default_size[1]))
-        memcpy(m->default_size, m->facts.trained_size, sizeof m->default_size);
-    return VITRT_OK;
+    return choose_default_size(m, err);
 }
 
 static vitrt_model *new_model(const vitrt_model_options *o, vitrt_error *err)
@@ -182,6 +213,8 @@ static vitrt_status check_options(const vitrt_model_options *o, vitrt_model **ou
     if (!out)
         return vt_err(err, VITRT_EINVAL, "out is NULL");
     *out = NULL;
+    if (o && !vt_allocator_valid(o->allocator))
+        return vt_err(err, VITRT_EINVAL, "the allocator has only one of its two functions");
     if (o && (o->flags & ~VITRT_MODEL_COPY_BUFFERS || o->reserved32 || o->reserved[0] || o->reserved[1] || o->reserved[2] || o->reserved[3]))
         return vt_err(err, VITRT_EINVAL, "the model options have unknown flags or reserved members that are not zero");
     return VITRT_OK;

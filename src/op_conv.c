@@ -4,14 +4,14 @@
 
 #include <string.h>
 
-/* Windows gathered at a time: enough rows for the tile to reuse a panel, few enough to stay in the second-level cache. */
+/* Windows gathered at a time, at most: enough rows for the tile to reuse a panel, few enough to stay in the second-level cache. */
 #define BLOCK_ROWS 48
 
 struct conv_job {
     const struct vt_exec *x;
     const struct vt_step *s;
     struct vt_gemm gemm; /* without a, c and residual */
-    size_t blocks;       /* of one image */
+    size_t blocks, rows; /* of one image; rows of a block */
 };
 
 /* One window [kernel_h, kernel_w, channels] of the map at output position (oy, ox), zeros outside the map. */
@@ -52,8 +52,8 @@ static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
     const size_t nr = plan->kernels->gemm_f32.nr;
     float *windows = vt_exec_scratch(job->x, worker);
     for (size_t i = begin; i < end; i++) {
-        const size_t image = i / job->blocks, row = i % job->blocks * BLOCK_ROWS;
-        const size_t count = rows - row < BLOCK_ROWS ? rows - row : BLOCK_ROWS;
+        const size_t image = i / job->blocks, row = i % job->blocks * job->rows;
+        const size_t count = rows - row < job->rows ? rows - row : job->rows;
         const size_t first = vt_exec_offsets(job->x, job->s->out)[image];
         if (vt_exec_offsets(job->x, job->s->out)[image + 1] == first)
             continue; /* an image that could not be read */
@@ -81,7 +81,12 @@ static size_t window_size(const struct vt_node *node)
 
 static void run_conv(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
-    struct conv_job job = { .x = x, .s = s, .blocks = (x->plan->values[s->out].rows + BLOCK_ROWS - 1) / BLOCK_ROWS };
+    struct conv_job job = { .x = x, .s = s };
+    const size_t rows = x->plan->values[s->out].rows, mr = x->plan->kernels->gemm_f32.mr;
+    const size_t equal = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS; /* blocks of equal height */
+    job.rows = ((rows + equal - 1) / equal + mr - 1) / mr * mr;
+    job.rows = job.rows < BLOCK_ROWS ? job.rows : BLOCK_ROWS;
+    job.blocks = (rows + job.rows - 1) / job.rows;
     job.gemm = vt_gemm_of_step(x, s, w);
     job.gemm.k = job.gemm.lda = window_size(s->node);
     vt_parallel(x->pool, x->images * job.blocks, 1, run_blocks, &job);

@@ -19,18 +19,11 @@ static double keys_cubic(double x, double a)
     return 0;
 }
 
-static double triangle(double x)
-{
-    x = fabs(x);
-    return x < 1 ? 1 - x : 0;
-}
-
 /* Weight of input i for output o along one side, before normalisation. Clamped kernels address inputs outside [0, in). */
 static double tap_weight(enum vt_positions_filter filter, double center, double scale, long i)
 {
     switch (filter) {
     case VT_POSITIONS_BICUBIC: return keys_cubic((double)i - center, -0.75);
-    case VT_POSITIONS_BILINEAR: return triangle((double)i - center);
     case VT_POSITIONS_BICUBIC_ANTIALIAS: return keys_cubic(((double)i - center) / scale, -0.5);
     }
     return 0;
@@ -52,8 +45,8 @@ static void axis_range(const struct axis *axis, size_t o, double *center, double
     *norm = 1;
     if (!antialias) {
         const long base = (long)floor(*center);
-        *first = axis->filter == VT_POSITIONS_BICUBIC ? base - 1 : base;
-        *last = axis->filter == VT_POSITIONS_BICUBIC ? base + 2 : base + 1;
+        *first = base - 1;
+        *last = base + 2;
         return;
     }
     const double support = 2 * *scale;

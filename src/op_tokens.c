@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-struct tokens_job {
-    const struct vt_exec *x;
-    const struct vt_step *s;
-    const struct vt_step_weights *w;
-};
-
 /* One image's rows of the input and of the output. */
 struct image_rows {
     const float *in;
@@ -17,7 +11,7 @@ struct image_rows {
     size_t in_rows, out_rows, ld_in, ld_out;
 };
 
-static struct image_rows rows_of_image(const struct tokens_job *j, size_t image)
+static struct image_rows rows_of_image(const struct vt_step_job *j, size_t image)
 {
     const struct vt_view in = j->s->node->in[0];
     const size_t *rows_in = vt_exec_offsets(j->x, in.value), *rows_out = vt_exec_offsets(j->x, j->s->out);
@@ -29,14 +23,12 @@ static struct image_rows rows_of_image(const struct tokens_job *j, size_t image)
     return r;
 }
 
-static void embed_images(void *arg, size_t begin, size_t end, size_t worker)
+static void embed_images(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    const struct tokens_job *j = arg;
     const struct vt_node *node = j->s->node;
     const struct vt_kernels *kernels = j->x->plan->kernels;
     const size_t columns = node->columns, with_position = node->u.embed.position_prefix;
     const float *position = node->in_count > 1 ? vt_exec_view(j->x, node->in[1]) : NULL;
-    (void)worker;
     for (size_t image = begin; image < end; image++) {
         const struct image_rows r = rows_of_image(j, image);
         const size_t prefix = r.out_rows - r.in_rows;
@@ -52,10 +44,8 @@ static void embed_images(void *arg, size_t begin, size_t end, size_t worker)
     }
 }
 
-static void slice_images(void *arg, size_t begin, size_t end, size_t worker)
+static void slice_images(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    const struct tokens_job *j = arg;
-    (void)worker;
     for (size_t image = begin; image < end; image++) {
         const struct image_rows r = rows_of_image(j, image);
         for (size_t i = 0; i < r.out_rows; i++)
@@ -63,11 +53,9 @@ static void slice_images(void *arg, size_t begin, size_t end, size_t worker)
     }
 }
 
-static void pool_images(void *arg, size_t begin, size_t end, size_t worker)
+static void pool_images(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    const struct tokens_job *j = arg;
     const size_t columns = j->s->node->columns, first = j->s->node->u.rows.first_row;
-    (void)worker;
     for (size_t image = begin; image < end; image++) {
         const struct image_rows r = rows_of_image(j, image);
         if (!r.out_rows)
@@ -80,27 +68,6 @@ static void pool_images(void *arg, size_t begin, size_t end, size_t worker)
     }
 }
 
-static void run_images(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w, vt_task_fn *fn)
-{
-    struct tokens_job job = { x, s, w };
-    vt_parallel(x->pool, x->images, 1, fn, &job);
-}
-
-static void run_embed(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
-{
-    run_images(x, s, w, embed_images);
-}
-
-static void run_slice(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
-{
-    run_images(x, s, w, slice_images);
-}
-
-static void run_pool(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
-{
-    run_images(x, s, w, pool_images);
-}
-
-const struct vt_op vt_op_embed = { .name = "embed", .run = run_embed };
-const struct vt_op vt_op_slice = { .name = "slice", .run = run_slice };
-const struct vt_op vt_op_pool = { .name = "pool", .run = run_pool };
+const struct vt_op vt_op_embed = { .name = "embed", .images = embed_images };
+const struct vt_op vt_op_slice = { .name = "slice", .images = slice_images };
+const struct vt_op vt_op_pool = { .name = "pool", .images = pool_images };

@@ -17,6 +17,8 @@ struct vt_exec {
     const struct vt_plan *plan;
     struct vt_pool *pool;
     char *arena;
+    char *scratch;        /* for each worker */
+    size_t scratch_bytes; /* of one worker */
     size_t images;
     size_t *const *offsets;                 /* [row_set][max_batch + 1] */
     const struct vt_step_weights *weights;  /* [step_count] */
@@ -30,24 +32,36 @@ size_t vt_exec_ld(const struct vt_exec *x, vt_value value);
 const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value);
 size_t vt_exec_rows(const struct vt_exec *x, vt_value value);
 
-/* Scratch of one worker: plan->scratch_bytes. */
 void *vt_exec_scratch(const struct vt_exec *x, size_t worker);
+
+/* Rows or images [begin, end) of one step. */
+struct vt_step_job {
+    const struct vt_exec *x;
+    const struct vt_step *s;
+    const struct vt_step_weights *w;
+};
 
 /* The product of a linear or convolution step with its epilogue; a, lda and k are still to be filled in. */
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
 const char *vt_gemm_name(const struct vt_plan *p);
 
+/* Exactly one of run, rows and images is set. */
 struct vt_op {
     const char *name;
     void (*run)(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
+    void (*rows)(const struct vt_step_job *job, size_t begin, size_t end);   /* each row of the output by itself */
+    void (*images)(const struct vt_step_job *job, size_t begin, size_t end); /* each image by itself */
     size_t (*scratch_bytes)(const struct vt_plan *p, const struct vt_step *s); /* of one worker; NULL: none */
     uint64_t (*macs)(const struct vt_plan *p, const struct vt_step *s);        /* per image; NULL: none */
     bool weight_panels; /* the weight is wanted in the kernels' panels, not as it is */
-    const char *(*kernel_name)(const struct vt_plan *p); /* for vitrt_describe; NULL: bundle's name */
+    const char *(*kernel_name)(const struct vt_plan *p); /* of products, for vitrt_describe; else NULL */
 };
 
-/* The op of a node type; run is NULL for inputs. */
+/* The op of a node type; inputs have one that does nothing. */
 const struct vt_op *vt_op_of(enum vt_node_type type);
+
+/* Computes one step. */
+void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
 
 extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add, vt_op_mul, vt_op_pool, vt_op_slice,
     vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_positions;

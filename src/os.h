@@ -54,6 +54,12 @@ unsigned vt_processor_count(void);
  * where cgroups are mounted. UINT_MAX: no limit. */
 unsigned vt_cgroup_processors(const char *membership, const char *mount);
 
+/* Nanoseconds of a clock that only goes forward. */
+uint64_t vt_clock_ns(void);
+
+/* Tells the CPU that this thread polls. */
+void vt_relax(void);
+
 /* Identifies the process, to notice a fork. */
 uint64_t vt_process_id(void);
 

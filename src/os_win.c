@@ -179,6 +179,20 @@ void vt_thread_join(vt_thread t)
     CloseHandle((HANDLE)t.opaque);
 }
 
+uint64_t vt_clock_ns(void)
+{
+    LARGE_INTEGER ticks, per_second;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&per_second);
+    const uint64_t t = (uint64_t)ticks.QuadPart, f = (uint64_t)per_second.QuadPart;
+    return t / f * 1000000000u + t % f * 1000000000u / f;
+}
+
+void vt_relax(void)
+{
+    YieldProcessor();
+}
+
 uint64_t vt_process_id(void)
 {
     return GetCurrentProcessId();

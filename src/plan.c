@@ -9,22 +9,23 @@
 
 static size_t align_up(size_t n)
 {
-    return vt_size_add(n, VT_ALIGN - 1) & ~(size_t)(VT_ALIGN - 1);
+    return n > SIZE_MAX - VT_ALIGN ? SIZE_MAX : (n + VT_ALIGN - 1) & ~(size_t)(VT_ALIGN - 1);
 }
 
 /* Sizes of all values, and the offset table each uses. */
 static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
 {
+    size_t total = 0;
     for (size_t v = 0; v < p->graph->node_count; v++) {
         struct vt_plan_value *value = &p->values[v];
         value->shares = (vt_value)v;
         value->rows = vt_shape_rows(&value->shape);
         const size_t images = p->graph->nodes[v].type == VT_NODE_POSITIONS ? 1 : p->max_batch;
-        value->bytes = vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns), sizeof(float));
-        if (value->bytes > SIZE_MAX / 64)
-            return vt_err(err, VITRT_ELIMIT, "%s: node %s would need over 2^58 bytes for %u images of %ux%u", vt_checkpoint_path(p->graph->checkpoint),
-                          p->graph->nodes[v].name, (unsigned)p->max_batch, (unsigned)p->height, (unsigned)p->width);
-        value->bytes = align_up(value->bytes);
+        value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns), sizeof(float)));
+        total = vt_size_add(total, value->bytes);
+        if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
+            return vt_err(err, VITRT_ELIMIT, "%s: up to node %s %u images of %ux%u would need more memory than can be addressed",
+                          vt_checkpoint_path(p->graph->checkpoint), p->graph->nodes[v].name, (unsigned)p->max_batch, (unsigned)p->height, (unsigned)p->width);
         size_t set = 0;
         while (set < p->row_set_count && p->row_sets[set] != value->rows)
             set++;
@@ -58,20 +59,25 @@ static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
     return st;
 }
 
-/* Scratch, arena and multiply-adds of the finished steps. */
-static void sum_up(struct vt_plan *p, size_t preprocess_scratch_bytes)
+static size_t larger(size_t a, size_t b)
 {
-    p->scratch_bytes = preprocess_scratch_bytes;
+    return a > b ? a : b;
+}
+
+/* Scratch, arena and multiply-adds of the finished steps. */
+static void sum_up(struct vt_plan *p, size_t preprocess_bytes)
+{
     for (size_t i = 0; i < p->step_count; i++) {
         const struct vt_op *op = vt_op_of(p->steps[i].type);
-        const size_t scratch = op->scratch_bytes ? op->scratch_bytes(p, &p->steps[i]) : 0;
-        if (scratch > p->scratch_bytes)
-            p->scratch_bytes = scratch;
+        const size_t scratch = op->scratch_bytes ? align_up(op->scratch_bytes(p, &p->steps[i])) : 0;
+        size_t *most = i < p->constant_count ? &p->constant_scratch_bytes : &p->scratch_bytes;
+        *most = larger(*most, scratch);
         if (op->macs)
             p->macs += op->macs(p, &p->steps[i]);
     }
-    p->scratch_bytes = align_up(p->scratch_bytes);
-    p->arena_bytes = vt_size_add(p->value_bytes, vt_size_mul(p->scratch_bytes, p->threads));
+    p->image_scratch_bytes = align_up(preprocess_bytes);
+    p->image_slots = p->max_batch < p->threads ? p->max_batch : p->threads;
+    p->arena_bytes = vt_size_add(p->value_bytes, larger(vt_size_mul(p->scratch_bytes, p->threads), vt_size_mul(p->image_scratch_bytes, p->image_slots)));
 }
 
 vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, const struct vt_kernels *kernels, const struct vt_plan_options *o,

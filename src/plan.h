@@ -40,7 +40,7 @@ struct vt_plan_options {
     unsigned threads;
     const vt_value *outputs;
     size_t output_count;
-    size_t preprocess_scratch_bytes; /* per worker */
+    size_t preprocess_scratch_bytes; /* for one image */
 };
 
 struct vt_plan {
@@ -55,8 +55,11 @@ struct vt_plan {
     size_t constant_count;        /* of the steps: evaluated once */
     size_t *row_sets;             /* rows of one image, for each set */
     size_t row_set_count;
-    size_t value_bytes;           /* arena: values, then scratch_bytes for each worker */
-    size_t scratch_bytes;
+    size_t value_bytes;           /* arena: values, then the scratch of either steps or images */
+    size_t scratch_bytes;         /* of a step, for each of the threads */
+    size_t image_scratch_bytes;   /* of preparing an image, for each slot */
+    unsigned image_slots;         /* images prepared at the same time */
+    size_t constant_scratch_bytes; /* of the constants, needed once and not in the arena */
     size_t arena_bytes;
     uint64_t macs;                /* per image */
 };

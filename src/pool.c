@@ -13,8 +13,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* About 50 us of polling before a worker sleeps: longer than the gaps between the steps of a plan, short enough not to be seen in a process that is idle. */
-#define SPIN_ROUNDS 2000
+/* Polling before a thread sleeps: longer than the gaps between the steps of a plan, too short to be noticed in an idle process. */
+#define SPIN_NS 50000
 
 struct vt_pool {
     vitrt_allocator alloc;
@@ -27,10 +27,11 @@ struct vt_pool {
     vt_task_fn *fn;
     void *arg;
     size_t n, grain;
-    atomic_size_t next;     /* first item not taken yet */
-    atomic_uint generation; /* of the job; raised to publish one */
-    atomic_uint pending;
-    atomic_bool stop;
+    /* Each on a cache line of its own: those who poll one must not slow down those who count on another. */
+    _Alignas(VT_ALIGN) atomic_size_t next;     /* first item not taken yet */
+    _Alignas(VT_ALIGN) atomic_uint generation; /* of the job; raised to publish one */
+    _Alignas(VT_ALIGN) atomic_uint pending;    /* workers that have not finished with it */
+    _Alignas(VT_ALIGN) atomic_bool stop;
 
     bool has_mutex, has_wake, has_done;
     vt_mutex mutex;
@@ -42,13 +43,18 @@ struct vt_pool {
     } *workers; /* [size - 1] */
 };
 
-static void relax(void)
+/* Polls until *value is (equal) or is not `other`, for SPIN_NS at most; true when it came so. */
+static bool spin(atomic_uint *value, unsigned other, bool equal)
 {
-#if defined(__x86_64__) && defined(__GNUC__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__) && defined(__GNUC__)
-    __asm__ volatile("yield");
-#endif
+    const uint64_t start = vt_clock_ns();
+    do {
+        for (int i = 0; i < 32; i++) {
+            if ((atomic_load_explicit(value, memory_order_acquire) == other) == equal)
+                return true;
+            vt_relax();
+        }
+    } while (vt_clock_ns() - start < SPIN_NS);
+    return false;
 }
 
 static void take_items(struct vt_pool *p, size_t worker)
@@ -64,11 +70,8 @@ static void take_items(struct vt_pool *p, size_t worker)
 /* Waits until the generation differs from seen. */
 static void wait_for_job(struct vt_pool *p, unsigned seen)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
-        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen)
-            return;
-        relax();
-    }
+    if (spin(&p->generation, seen, false))
+        return;
     vt_mutex_lock(&p->mutex);
     while (atomic_load(&p->generation) == seen)
         vt_cond_wait(&p->wake, &p->mutex);
@@ -105,11 +108,8 @@ static void publish(struct vt_pool *p)
 
 static void wait_until_done(struct vt_pool *p)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
-        if (!atomic_load_explicit(&p->pending, memory_order_acquire))
-            return;
-        relax();
-    }
+    if (spin(&p->pending, 0, true))
+        return;
     vt_mutex_lock(&p->mutex);
     while (atomic_load_explicit(&p->pending, memory_order_acquire))
         vt_cond_wait(&p->done, &p->mutex);

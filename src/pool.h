@@ -11,8 +11,6 @@
 #include "alloc.h"
 #include "error.h"
 
-#define VT_MAX_THREADS 256
-
 /* 1: built to start no threads; then the only ones are the caller's. */
 #ifndef VT_NO_THREADS
 #define VT_NO_THREADS 0

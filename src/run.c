@@ -25,8 +25,8 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
     const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
     for (size_t i = begin; i < end; i++) {
         float *pixels = vt_exec_view(&x, vt_view_of(0)) + i * input_floats(s->plan);
-        s->image_errors[i].status =
-            vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, vt_exec_scratch(&x, worker), pixels, &s->image_errors[i]);
+        char *scratch = s->arena + s->plan->value_bytes + (s->plan->image_slots < s->plan->threads ? i : worker) * s->plan->image_scratch_bytes;
+        s->image_errors[i].status = vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch, pixels, &s->image_errors[i]);
     }
 }
 
@@ -113,9 +113,10 @@ static vitrt_status check_call(const vitrt_session *s, const vitrt_image *images
 
 static void run_steps(vitrt_session *s, size_t n)
 {
-    const struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .images = n, .offsets = s->offsets, .weights = s->weights };
+    const struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .scratch = s->arena + s->plan->value_bytes,
+                               .scratch_bytes = s->plan->scratch_bytes, .images = n, .offsets = s->offsets, .weights = s->weights };
     for (size_t i = s->plan->constant_count; i < s->plan->step_count; i++)
-        vt_op_of(s->plan->steps[i].type)->run(&x, &s->plan->steps[i], &s->weights[i]);
+        vt_exec_step(&x, &s->plan->steps[i], &s->weights[i]);
 }
 
 vitrt_status vitrt_run(vitrt_session *s, const vitrt_image *images, size_t n, vitrt_output *outputs, vitrt_error *err)

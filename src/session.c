@@ -9,8 +9,6 @@
 #include <string.h>
 
 #define DEFAULT_MAX_IMAGE_SIDE 16384
-#define MAX_INPUT_SIDE 16384
-#define MAX_BATCH 65536
 
 /* ---- Options ---- */
 
@@ -32,19 +30,21 @@ static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *e
     for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++)
         if (o->reserved[i])
             return vt_err(err, VITRT_EINVAL, "reserved member %zu of the session options is not zero", i);
-    if (o->threads < 0 || o->threads > VT_MAX_THREADS)
-        return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads, VT_MAX_THREADS);
+    if (!vt_allocator_valid(o->allocator))
+        return vt_err(err, VITRT_EINVAL, "the allocator has only one of its two functions");
+    if (o->threads < 0 || o->threads > VITRT_MAX_THREADS)
+        return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads, VITRT_MAX_THREADS);
     if (o->precision != VITRT_PRECISION_DEFAULT && o->precision != VITRT_PRECISION_F32)
         return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32", (int)o->precision);
     if (!o->height != !o->width)
         return vt_err(err, VITRT_EINVAL, "the session options give the input size %ux%u, expected both sides or neither", (unsigned)o->height,
                       (unsigned)o->width);
-    if (o->height > MAX_INPUT_SIDE || o->width > MAX_INPUT_SIDE)
-        return vt_err(err, VITRT_ELIMIT, "the input size %ux%u is over %u on a side", (unsigned)o->height, (unsigned)o->width, MAX_INPUT_SIDE);
-    if (o->max_batch > MAX_BATCH)
-        return vt_err(err, VITRT_ELIMIT, "max_batch is %u, expected at most %u", (unsigned)o->max_batch, MAX_BATCH);
-    if (o->max_image_side > DEFAULT_MAX_IMAGE_SIDE * 4)
-        return vt_err(err, VITRT_ELIMIT, "max_image_side is %u, expected at most %u", (unsigned)o->max_image_side, DEFAULT_MAX_IMAGE_SIDE * 4);
+    if (o->height > VITRT_MAX_INPUT_SIDE || o->width > VITRT_MAX_INPUT_SIDE)
+        return vt_err(err, VITRT_ELIMIT, "the input size %ux%u is over %u on a side", (unsigned)o->height, (unsigned)o->width, VITRT_MAX_INPUT_SIDE);
+    if (o->max_batch > VITRT_MAX_BATCH)
+        return vt_err(err, VITRT_ELIMIT, "max_batch is %u, expected at most %u", (unsigned)o->max_batch, VITRT_MAX_BATCH);
+    if (o->max_image_side > VITRT_MAX_IMAGE_SIDE)
+        return vt_err(err, VITRT_ELIMIT, "max_image_side is %u, expected at most %u", (unsigned)o->max_image_side, VITRT_MAX_IMAGE_SIDE);
     if (o->outputs && !o->output_count)
         return vt_err(err, VITRT_EINVAL, "outputs is given but output_count is 0");
     if (!o->outputs && o->output_count)
@@ -86,8 +86,8 @@ static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, 
                                     .width = o->width ? o->width : s->model->default_size[1],
                                     .max_batch = o->max_batch ? o->max_batch : 1,
                                     .threads = o->threads ? (unsigned)o->threads : default_threads(o) };
-    if (plan.threads > VT_MAX_THREADS)
-        plan.threads = VT_MAX_THREADS;
+    if (plan.threads > VITRT_MAX_THREADS)
+        plan.threads = VITRT_MAX_THREADS;
     s->preprocess = s->model->preprocess;
     s->max_image_side = o->max_image_side ? o->max_image_side : DEFAULT_MAX_IMAGE_SIDE;
     vitrt_status st = vt_preprocess_set_size(&s->preprocess, plan.height, plan.width, err);
@@ -173,11 +173,17 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
     return VITRT_OK;
 }
 
-static void evaluate_constants(vitrt_session *s)
+static vitrt_status evaluate_constants(vitrt_session *s, vitrt_error *err)
 {
-    const struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .offsets = s->offsets, .weights = s->weights };
+    const size_t scratch_bytes = s->plan->constant_scratch_bytes;
+    struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .offsets = s->offsets, .weights = s->weights };
+    x.scratch = vt_alloc(&s->alloc, scratch_bytes);
+    if (scratch_bytes && !x.scratch)
+        return vt_err_memory(err, scratch_bytes, "resizing positions");
     for (size_t i = 0; i < s->plan->constant_count; i++)
-        vt_op_of(s->plan->steps[i].type)->run(&x, &s->plan->steps[i], &s->weights[i]);
+        vt_exec_step(&x, &s->plan->steps[i], &s->weights[i]);
+    vt_free(&s->alloc, x.scratch, scratch_bytes);
+    return VITRT_OK;
 }
 
 static vitrt_status create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
@@ -191,13 +197,13 @@ static vitrt_status create(const vitrt_model *m, const vitrt_session_options *op
         st = load_weights(s, err);
     if (!st)
         st = vt_pool_create(&s->alloc, s->plan->threads, options ? options->parallel_for : NULL, options ? options->parallel_user : NULL, &s->pool, err);
-    if (st) {
+    if (!st)
+        st = evaluate_constants(s, err);
+    if (st)
         vitrt_session_free(s);
-        return st;
-    }
-    evaluate_constants(s);
-    *out = s;
-    return VITRT_OK;
+    else
+        *out = s;
+    return st;
 }
 
 vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
@@ -247,9 +253,12 @@ static void fill_info(const vitrt_session *s, vitrt_session_info *info)
 vitrt_status vitrt_session_measure(const vitrt_model *m, const vitrt_session_options *options, vitrt_session_info *info, vitrt_error *err)
 {
     vitrt_session *s = NULL;
+    vt_float_env env;
     if (!info)
         return vt_err(err, VITRT_EINVAL, "info is NULL");
+    vt_float_env_enter(&env);
     const vitrt_status st = prepare(m, options, &s, err);
+    vt_float_env_leave(&env);
     if (!st)
         fill_info(s, info);
     vitrt_session_free(s);

@@ -4,6 +4,7 @@
 
 #include "os.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define READ_SCRATCH_BYTES ((size_t)1 << 18)
@@ -11,7 +12,7 @@
 struct entry {
     vt_weight weight;
     enum vt_layout layout;
-    size_t nr;
+    vt_pack_rows_f32_fn *pack; /* of panels: two kernels that pack alike share them */
     float *data;
     size_t bytes;
 };
@@ -71,7 +72,7 @@ size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_
     if (weight == VT_NO_WEIGHT)
         return 0;
     const struct vt_graph_weight *g = &graph->weights[weight];
-    const size_t count = layout == VT_LAYOUT_PLAIN ? round_up(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING)
+    const size_t count = layout == VT_LAYOUT_PLAIN ? vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING)
                                                    : vt_size_mul(round_up((size_t)g->rows, kernel->nr), (size_t)g->columns);
     return vt_size_mul(count, sizeof(float));
 }
@@ -84,7 +85,7 @@ static void channels_last(const float *stored, size_t channels, size_t area, flo
             row[i * channels + c] = stored[c * area + i];
 }
 
-/* Rows [row, row + n) of one part. Token and position tables have leading extents of 1 in the file: those are read whole. */
+/* Rows [row, row + n) of one part. */
 static vitrt_status read_part(const struct vt_weights *w, const struct vt_weight_part *part, uint64_t row, uint64_t n, uint64_t columns, float *dst, void *raw,
                               vitrt_error *err)
 {
@@ -93,9 +94,9 @@ static vitrt_status read_part(const struct vt_weights *w, const struct vt_weight
         memset(dst, 0, (size_t)(n * columns) * sizeof *dst);
         return VITRT_OK;
     }
-    const bool whole = n * columns == t->count;
-    return vt_checkpoint_read_rows(w->graph->checkpoint, t, whole ? 0 : part->row + row, whole && t->rank ? t->shape[0] : n, dst, raw, READ_SCRATCH_BYTES,
-                                   err);
+    assert(!part->whole || (row == 0 && n == part->rows));
+    const uint64_t rows = part->whole && t->rank ? t->shape[0] : n;
+    return vt_checkpoint_read_rows(w->graph->checkpoint, t, row, rows, dst, raw, READ_SCRATCH_BYTES, err);
 }
 
 /* Rows [row, row + n) of the stacked parts, each of g->columns elements in the order used. */
@@ -166,7 +167,7 @@ static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_la
     const struct vt_graph_weight *g = &w->graph->weights[weight];
     if (!vt_grow(&w->alloc, (void **)&w->entries, &w->capacity, w->count + 1, sizeof *w->entries))
         return vt_err_memory(err, (w->count + 1) * sizeof *w->entries, "the weight store");
-    struct entry e = { .weight = weight, .layout = layout, .nr = layout == VT_LAYOUT_PLAIN ? 0 : kernel->nr };
+    struct entry e = { .weight = weight, .layout = layout, .pack = layout == VT_LAYOUT_PLAIN ? NULL : kernel->pack_rows };
     e.bytes = vt_weights_bytes(w->graph, weight, layout, kernel);
     e.data = vt_alloc(&w->alloc, e.bytes);
     if (!e.data)
@@ -195,7 +196,7 @@ vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layo
     vt_mutex_lock(&w->mutex);
     for (size_t i = 0; i < w->count && !*data; i++) {
         const struct entry *e = &w->entries[i];
-        if (e->weight == weight && e->layout == layout && (layout == VT_LAYOUT_PLAIN || e->nr == kernel->nr))
+        if (e->weight == weight && e->layout == layout && (layout == VT_LAYOUT_PLAIN || e->pack == kernel->pack_rows))
             *data = e->data;
     }
     if (!*data)

@@ -11,11 +11,11 @@
 struct vt_weights;
 
 enum vt_layout {
-    VT_LAYOUT_PLAIN,     /* as the checkpoint has it, zeros behind up to a multiple of VT_PLAIN_PADDING elements */
+    VT_LAYOUT_PLAIN,     /* as the checkpoint has it, then VT_PLAIN_PADDING zeros */
     VT_LAYOUT_PANELS_F32 /* vt_gemm_f32 panels, one after the other */
 };
 
-/* A tile may read that many elements of a bias beyond the last column's panel start: no tile is wider. */
+/* A tile reads its whole width of a bias, also for the last columns; no tile is wider. */
 #define VT_PLAIN_PADDING 64
 
 /* graph must outlive the store. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See support.h. */
+#define _XOPEN_SOURCE 700 /* mkdtemp, setenv */
 #include "support.h"
 
 #include <dirent.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +124,24 @@ vitrt_image golden_image(const char *name, int i)
     snprintf(suffix, sizeof suffix, "/image_%d.png", i);
     assert_ok(vitrt_image_open(golden_path(name, suffix), NULL, &image, &err), &err);
     return image;
+}
+
+bool use_comma_locale(void)
+{
+    static const char *const names[] = { "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "pt_BR.UTF-8", "ru_RU.UTF-8" };
+    char folder[] = "/tmp/vitrt-locale-XXXXXX", command[256];
+    for (int made = 0; made < 2; made++) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            if (setlocale(LC_ALL, names[i]) && !strcmp(localeconv()->decimal_point, ","))
+                return true;
+        if (made || !mkdtemp(folder))
+            break;
+        snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1", folder);
+        if (system(command) || setenv("LOCPATH", folder, 1))
+            break;
+    }
+    setlocale(LC_ALL, "C");
+    return false;
 }
 
 /* ---- Allocator ---- */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of src/os.h: files, threads, processor count, numbers. What only POSIX has is tested there only. */
 #define _GNU_SOURCE
+#include "support.h"
+
 #include "os.h"
 
 #include <fcntl.h>
@@ -9,9 +11,7 @@
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,6 @@
 #include <sched.h>
 #endif
 
-#include <cmocka.h>
 
 /* ---- A folder for the files of a test ---- */
 
@@ -291,29 +290,11 @@ static void rounding_mode_changes_nothing(void **state)
     assert_true(value == 0.1);
 }
 
-/* Sets a locale that writes 1,5: one that is installed, or one made for the test. */
-static bool set_comma_locale(void)
-{
-    static const char *const names[] = { "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "pt_BR.UTF-8", "ru_RU.UTF-8" };
-    char command[1200];
-    for (int made = 0; made < 2; made++) {
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (setlocale(LC_ALL, names[i]) && strcmp(localeconv()->decimal_point, ",") == 0)
-                return true;
-        snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1", folder);
-        if (made || system(command) != 0 || setenv("LOCPATH", folder, 1) != 0)
-            break;
-    }
-    return false;
-}
-
 static void decimal_comma_changes_nothing(void **state)
 {
     (void)state;
-    if (!set_comma_locale()) {
-        setlocale(LC_ALL, "C");
+    if (!use_comma_locale())
         skip();
-    }
     char text[8];
     snprintf(text, sizeof text, "%.1f", 1.5);
     assert_string_equal(text, "1,5"); /* the locale is what this test needs */

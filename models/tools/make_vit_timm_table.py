@@ -29,7 +29,8 @@ HEAD = """/* SPDX-License-Identifier: Apache-2.0 */
  *     VT_TIMM_VIT(name without tag, blocks, width, heads, activation of the MLP, epsilon of every norm, pooling before the head,
  *                 parts that it does not have: see vit.h)
  *
- * Sorted by name (strcmp). VT_POOL_TOKEN: class token; VT_POOL_AVG: mean of the patches; VT_POOL_NONE: none. The model_args of a checkpoint's config may override them. Where the MLP is gated the activation is that of the gate.
+ * Sorted by name (strcmp). VT_POOL_TOKEN: class token; VT_POOL_AVG: mean of the patches; VT_POOL_NONE: none. The
+ * model_args of a checkpoint's config may override them. Where the MLP is gated the activation is that of the gate.
  * Made by tools/make_vit_timm_table.py from timm %s. */
 """
 
