@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time of a whole model: opening, packing, running; as a share of the peak measured in the same run; and by kind of step.
+ * Time of a whole model: opening, packing, running; as a share of the peak measured in the same run; and by kind of
+ * step.
  *
  *   bench_model [-t THREADS] [-b BATCH] [-n RUNS] [-s HxW] [--profile] MODEL
- *   bench_model ... --serve MODEL     runs once for each line read from standard input and answers with the milliseconds: bench/compare.py
- *                                     alternates it with other runtimes this way
+ *   bench_model ... --serve MODEL     runs once for each line read from standard input and answers with the
+ * milliseconds: bench/compare.py alternates it with other runtimes this way
  */
 #include "peak.h"
 #include "session.h"
@@ -91,8 +92,8 @@ static void measure(vitrt_session *s, const vitrt_image *images, size_t n, int r
     }
     qsort(ms, (size_t)runs, sizeof *ms, by_value);
     const double rate = 2 * macs * (double)n / ms[0] * 1e-6;
-    printf("run: min %.2f ms, median %.2f ms for %zu image%s; %.1f GFLOP/s, %.0f %% of %u x %.1f GFLOP/s\n", ms[0], ms[runs / 2], n, n == 1 ? "" : "s", rate,
-           100 * rate / (peak * threads), threads, peak);
+    printf("run: min %.2f ms, median %.2f ms for %zu image%s; %.1f GFLOP/s, %.0f %% of %u x %.1f GFLOP/s\n", ms[0],
+           ms[runs / 2], n, n == 1 ? "" : "s", rate, 100 * rate / (peak * threads), threads, peak);
     free(ms);
 }
 
@@ -100,8 +101,14 @@ static void measure(vitrt_session *s, const vitrt_image *images, size_t n, int r
 static void profile(vitrt_session *s, size_t n, int runs)
 {
     const struct vt_plan *p = s->plan;
-    const struct vt_exec x = { .plan = p, .pool = s->pool, .arena = s->arena, .scratch = s->arena + p->value_bytes,
-                               .scratch_bytes = p->scratch_bytes, .images = n, .offsets = s->offsets, .weights = s->weights };
+    const struct vt_exec x = { .plan = p,
+                               .pool = s->pool,
+                               .arena = s->arena,
+                               .scratch = s->arena + p->value_bytes,
+                               .scratch_bytes = p->scratch_bytes,
+                               .images = n,
+                               .offsets = s->offsets,
+                               .weights = s->weights };
     double kind[VT_NODE_TYPE_COUNT] = { 0 }, total = 0;
     for (size_t i = p->constant_count; i < p->step_count; i++) {
         double least = 1e9;
@@ -116,7 +123,8 @@ static void profile(vitrt_session *s, size_t n, int runs)
     }
     for (int type = 0; type < VT_NODE_TYPE_COUNT; type++)
         if (kind[type] > 0)
-            printf("  %-14s %8.3f ms  %5.1f %%\n", vt_op_of((enum vt_node_type)type)->name, kind[type], 100 * kind[type] / total);
+            printf("  %-14s %8.3f ms  %5.1f %%\n", vt_op_of((enum vt_node_type)type)->name, kind[type],
+                   100 * kind[type] / total);
 }
 
 static void serve(vitrt_session *s, const vitrt_image *images, size_t n)
@@ -162,8 +170,10 @@ int main(int argc, char **argv)
         char text[512];
         vitrt_describe(session, text, sizeof text);
         printf("%.*s\n", (int)strcspn(text, "\n"), text);
-        printf("open %.1f ms, session %.1f ms; packed weights %.1f MiB, arena %.1f MiB, %.2f G multiply-adds an image\n", opened, created - opened,
-               (double)info.packed_bytes / (1 << 20), (double)info.arena_bytes / (1 << 20), (double)info.macs_per_image * 1e-9);
+        printf(
+            "open %.1f ms, session %.1f ms; packed weights %.1f MiB, arena %.1f MiB, %.2f G multiply-adds an image\n",
+            opened, created - opened, (double)info.packed_bytes / (1 << 20), (double)info.arena_bytes / (1 << 20),
+            (double)info.macs_per_image * 1e-9);
         measure(session, images, info.max_batch, a.runs, info.threads, (double)info.macs_per_image);
         if (a.profile)
             profile(session, info.max_batch, a.runs);

@@ -7,10 +7,10 @@
  *   vitrt_image_decode   a JPEG, PNG or BMP file to pixels (or bring your own pixels)
  *   vitrt_run            pixels to logits, features, ...
  *
- * A model is immutable and may be used by any number of threads and sessions; a session belongs to one thread at a time.
- * Nothing here prints, exits, aborts or keeps global state. Functions return a status; with an error struct they also
- * leave one sentence that says what was found and what was expected. Every struct below is valid when zeroed ("= {0}"
- * means the defaults); reserved members must be zero.
+ * A model is immutable and may be used by any number of threads and sessions; a session belongs to one thread at a
+ * time. Nothing here prints, exits, aborts or keeps global state. Functions return a status; with an error struct they
+ * also leave one sentence that says what was found and what was expected. Every struct below is valid when zeroed ("=
+ * {0}" means the defaults); reserved members must be zero.
  */
 #ifndef VITRT_H
 #define VITRT_H
@@ -21,7 +21,7 @@
 #define VITRT_VERSION_MAJOR 0
 #define VITRT_VERSION_MINOR 1
 #define VITRT_VERSION_PATCH 0
-#define VITRT_VERSION (VITRT_VERSION_MAJOR * 10000 + VITRT_VERSION_MINOR * 100 + VITRT_VERSION_PATCH)
+#define VITRT_VERSION       (VITRT_VERSION_MAJOR * 10000 + VITRT_VERSION_MINOR * 100 + VITRT_VERSION_PATCH)
 
 #if defined(_WIN32) && defined(VITRT_SHARED)
 #ifdef VITRT_BUILDING
@@ -59,8 +59,8 @@ typedef enum vitrt_status {
     VITRT_EIMAGE        /* some images of a batch failed, the others have results; see vitrt_image_status */
 } vitrt_status;
 
-/* One complete sentence without control characters, cut at the buffer's end if need be, always terminated. A call that succeeds
- * leaves it as it was. */
+/* One complete sentence without control characters, cut at the buffer's end if need be, always terminated. A call that
+ * succeeds leaves it as it was. */
 typedef struct vitrt_error {
     char message[508];
     vitrt_status status;
@@ -74,24 +74,24 @@ VITRT_API const char *vitrt_status_name(vitrt_status status);
 
 /* ---- Limits ----------------------------------------------------------------------------------------------------- */
 
-#define VITRT_MAX_THREADS 256
-#define VITRT_MAX_BATCH 65536
+#define VITRT_MAX_THREADS    256
+#define VITRT_MAX_BATCH      65536
 #define VITRT_MAX_INPUT_SIDE 16384 /* of the model's input */
 #define VITRT_MAX_IMAGE_SIDE 65536 /* of a source image; the default limit of options is 16384 */
 
 /* ---- Allocator, logger, threads --------------------------------------------------------------------------------- */
 
-/* All members or none; a half-filled one is VITRT_EINVAL. alloc returns at least size bytes aligned to align (a power of two >= 8) or NULL, free takes what
- * alloc returned with the same size and align. Called from the thread that calls into the library; must be thread-safe
- * when several threads do. Must outlive every object made with it. */
+/* All members or none; a half-filled one is VITRT_EINVAL. alloc returns at least size bytes aligned to align (a power
+ * of two >= 8) or NULL, free takes what alloc returned with the same size and align. Called from the thread that calls
+ * into the library; must be thread-safe when several threads do. Must outlive every object made with it. */
 typedef struct vitrt_allocator {
     void *(*alloc)(void *user, size_t size, size_t align);
     void (*free)(void *user, void *ptr, size_t size, size_t align);
     void *user;
 } vitrt_allocator;
 
-/* Notes on unusual but legal input, such as a tensor that is ignored: one line of text without control characters. Thread-safe as
- * above; log NULL: silent. */
+/* Notes on unusual but legal input, such as a tensor that is ignored: one line of text without control characters.
+ * Thread-safe as above; log NULL: silent. */
 typedef struct vitrt_logger {
     void (*log)(void *user, const char *message);
     void *user;
@@ -129,28 +129,29 @@ typedef struct vitrt_buffer {
  * and checks every tensor's type and shape; weights are read, checked to be finite and packed when the first session
  * needs them, so the folder must stay as it is until then.
  * options may be NULL. *out is NULL on failure. Free with vitrt_model_free. */
-VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open(const char *path, const vitrt_model_options *options, vitrt_model **out,
-                                                       vitrt_error *err);
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open(const char *path, const vitrt_model_options *options,
+                                                        vitrt_model **out, vitrt_error *err);
 
 /* The same from memory. The buffers must outlive the model unless VITRT_MODEL_COPY_BUFFERS is set. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count,
-                                                              const vitrt_model_options *options, vitrt_model **out,
-                                                              vitrt_error *err);
+                                                               const vitrt_model_options *options, vitrt_model **out,
+                                                               vitrt_error *err);
 
 /* Sessions keep what they need of a model alive: it may be freed before them. NULL is allowed. */
 VITRT_API void vitrt_model_free(vitrt_model *model);
 
 typedef struct vitrt_model_info {
-    const char *family;         /* "vit", "deit", "dinov2", ...; lives as long as the model, as all strings here */
-    const char *architecture;   /* the checkpoint's own name, such as "ViTForImageClassification" */
-    uint64_t parameters;        /* number of weights */
-    uint64_t weight_bytes;      /* their size as stored */
-    uint32_t height, width;     /* default input size after preprocessing */
-    uint32_t channels;          /* of the input: 3 */
-    uint32_t blocks;            /* transformer blocks; taps are "block.0" .. */
-    uint32_t dim;               /* channels of the features */
-    uint32_t classes;           /* 0: no classification head */
-    uint32_t size_multiple[2];  /* patch: of a height and width that are no multiples the rest at the bottom and right is unused */
+    const char *family;        /* "vit", "deit", "dinov2", ...; lives as long as the model, as all strings here */
+    const char *architecture;  /* the checkpoint's own name, such as "ViTForImageClassification" */
+    uint64_t parameters;       /* number of weights */
+    uint64_t weight_bytes;     /* their size as stored */
+    uint32_t height, width;    /* default input size after preprocessing */
+    uint32_t channels;         /* of the input: 3 */
+    uint32_t blocks;           /* transformer blocks; taps are "block.0" .. */
+    uint32_t dim;              /* channels of the features */
+    uint32_t classes;          /* 0: no classification head */
+    uint32_t size_multiple[2]; /* patch: of a height and width that are no multiples the rest at the bottom and right is
+                                  unused */
     uint32_t reserved[8];
 } vitrt_model_info;
 
@@ -169,11 +170,12 @@ typedef enum vitrt_precision {
 } vitrt_precision;
 
 typedef struct vitrt_session_options {
-    int32_t threads;          /* 0: as many as affinity and cgroup quota give; otherwise that many, 1..256 */
+    int32_t threads; /* 0: as many as affinity and cgroup quota give; otherwise that many, 1..256 */
     vitrt_precision precision;
-    uint32_t height, width;   /* input size; 0: the model's default. Resize and crop of the preprocessing scale with it. */
-    uint32_t max_batch;       /* largest number of images in one run; 0: 1 */
-    uint32_t max_image_side;  /* largest width and height of a source image; 0: 16384 */
+    uint32_t height,
+        width;          /* input size; 0: the model's default. Resize and crop of the preprocessing scale with it. */
+    uint32_t max_batch; /* largest number of images in one run; 0: 1 */
+    uint32_t max_image_side;    /* largest width and height of a source image; 0: 16384 */
     const char *const *outputs; /* names of the outputs, copied; NULL: "logits", or "features" without a head */
     size_t output_count;
     vitrt_parallel_for parallel_for; /* NULL: a pool of the session's own; otherwise threads says how wide it is */
@@ -184,39 +186,41 @@ typedef struct vitrt_session_options {
 
 /* Names of outputs, per image:
  *   "logits"    [1, classes]   before softmax
- *   "embedding" [1, columns]   what the head reads, pooled: dim columns, 2 * dim where the head reads the class token beside the mean of
- *                              the patches (DINOv2); the mean of both tokens where two heads are averaged (DeiT)
- *   "pooler"    [1, dim]       transformers' pooler_output, of checkpoints that have a pooler
- *   "features"  [tokens, dim]  all tokens after the final norm, class and register tokens first
- *   "block.K"   [tokens, dim]  output of block K
- *   "pixels"    [height * width, 3] the preprocessed input
- * What is not asked for is not computed. options may be NULL. Free with vitrt_session_free.
+ *   "embedding" [1, columns]   what the head reads, pooled: dim columns, 2 * dim where the head reads the class token
+ * beside the mean of the patches (DINOv2); the mean of both tokens where two heads are averaged (DeiT) "pooler"    [1,
+ * dim]       transformers' pooler_output, of checkpoints that have a pooler "features"  [tokens, dim]  all tokens after
+ * the final norm, class and register tokens first "block.K"   [tokens, dim]  output of block K "pixels"    [height *
+ * width, 3] the preprocessed input What is not asked for is not computed. options may be NULL. Free with
+ * vitrt_session_free.
  *
- * The environment variable VITRT_CPU, if it is set, names a CPU bundle ("ref", "avx2", ...) that caps the choice of kernels, for tests and
- * reports; an unknown name is VITRT_EINVAL. */
-VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_create(const vitrt_model *model, const vitrt_session_options *options,
-                                                           vitrt_session **out, vitrt_error *err);
+ * The environment variable VITRT_CPU, if it is set, names a CPU bundle ("ref", "avx2", ...) that caps the choice of
+ * kernels, for tests and reports; an unknown name is VITRT_EINVAL. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_create(const vitrt_model *model,
+                                                            const vitrt_session_options *options, vitrt_session **out,
+                                                            vitrt_error *err);
 
 VITRT_API void vitrt_session_free(vitrt_session *session);
 
 typedef struct vitrt_session_info {
-    uint32_t height, width;        /* input size */
+    uint32_t height, width; /* input size */
     uint32_t max_batch;
     uint32_t threads;
-    uint64_t packed_bytes;         /* weights in the kernels' layout, shared by all sessions of the model */
-    uint64_t arena_bytes;          /* activations and scratch of this session */
-    uint64_t macs_per_image;       /* multiply-adds of linear layers, convolutions and attention */
+    uint64_t packed_bytes;   /* weights in the kernels' layout, shared by all sessions of the model */
+    uint64_t arena_bytes;    /* activations and scratch of this session */
+    uint64_t macs_per_image; /* multiply-adds of linear layers, convolutions and attention */
     uint64_t reserved[8];
 } vitrt_session_info;
 
 /* What a session with these options would cost, without packing a weight or taking its arena. */
-VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_measure(const vitrt_model *model, const vitrt_session_options *options,
-                                                            vitrt_session_info *info, vitrt_error *err);
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_measure(const vitrt_model *model,
+                                                             const vitrt_session_options *options,
+                                                             vitrt_session_info *info, vitrt_error *err);
 
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_session_get_info(const vitrt_session *session, vitrt_session_info *info);
 
-/* Writes what runs (CPU bundle, every step with the kernel of its products, threads, bytes, multiply-adds) as text, at most size
- * bytes with the terminator. Returns the length of the whole text without terminator; buf may be NULL when size is 0. */
+/* Writes what runs (CPU bundle, every step with the kernel of its products, threads, bytes, multiply-adds) as text, at
+ * most size bytes with the terminator. Returns the length of the whole text without terminator; buf may be NULL when
+ * size is 0. */
 VITRT_API size_t vitrt_describe(const vitrt_session *session, char *buf, size_t size);
 
 /* ---- Images ----------------------------------------------------------------------------------------------------- */
@@ -231,9 +235,9 @@ typedef enum vitrt_format {
 } vitrt_format;
 
 typedef struct vitrt_image {
-    const void *data;       /* top row first; only read */
+    const void *data; /* top row first; only read */
     uint32_t width, height;
-    size_t stride;          /* bytes from row to row; 0: rows are packed */
+    size_t stride; /* bytes from row to row; 0: rows are packed */
     vitrt_format format;
     uint32_t reserved32;
     const void *reserved[4]; /* used by decoded images */
@@ -243,21 +247,22 @@ typedef struct vitrt_image {
 #define VITRT_DECODE_EXIF_ORIENTATION 1u /* turn and mirror as the EXIF orientation tag of a JPEG says */
 
 typedef struct vitrt_decode_options {
-    uint32_t max_side;   /* largest width and height; 0: 16384 */
+    uint32_t max_side; /* largest width and height; 0: 16384 */
     uint32_t flags;
-    uint64_t max_bytes;  /* of memory at any time; 0: 1 GiB */
+    uint64_t max_bytes;               /* of memory at any time; 0: 1 GiB */
     const vitrt_allocator *allocator; /* NULL: malloc */
     const void *reserved[4];
 } vitrt_decode_options;
 
 /* Decodes JPEG, PNG or BMP bytes to RGB8 as Pillow's convert("RGB") would (grey replicated, palette looked up, alpha
  * dropped, 16-bit samples by their high byte). Free with vitrt_image_free. options may be NULL. */
-VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_decode(const void *bytes, size_t size, const vitrt_decode_options *options,
-                                                         vitrt_image *out, vitrt_error *err);
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_decode(const void *bytes, size_t size,
+                                                          const vitrt_decode_options *options, vitrt_image *out,
+                                                          vitrt_error *err);
 
 /* The same from a file (UTF-8 path). */
-VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_open(const char *path, const vitrt_decode_options *options, vitrt_image *out,
-                                                       vitrt_error *err);
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_open(const char *path, const vitrt_decode_options *options,
+                                                        vitrt_image *out, vitrt_error *err);
 
 /* Frees a decoded image and zeroes the struct; does nothing to an image that was filled in by hand. NULL is allowed. */
 VITRT_API void vitrt_image_free(vitrt_image *image);
@@ -280,15 +285,16 @@ typedef struct vitrt_output {
     uint32_t reserved[5];
 } vitrt_output;
 
-/* Runs n images (1..max_batch). outputs has one element for each output of the session, in the order they were asked for
- * in; NULL when they are fetched later with vitrt_session_output. Allocates nothing. The floating-point environment of the
- * caller is saved, set to the default and restored; results have the same bits for every thread count, batch and
+/* Runs n images (1..max_batch). outputs has one element for each output of the session, in the order they were asked
+ * for in; NULL when they are fetched later with vitrt_session_output. Allocates nothing. The floating-point environment
+ * of the caller is saved, set to the default and restored; results have the same bits for every thread count, batch and
  * position in the batch.
  * VITRT_EIMAGE: at least one image failed (err names the first); the others have results. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_run(vitrt_session *session, const vitrt_image *images, size_t n,
-                                                vitrt_output *outputs, vitrt_error *err);
+                                                 vitrt_output *outputs, vitrt_error *err);
 
-/* The status of image i of the last run, and its sentence in err (may be NULL). VITRT_EINVAL if there was no such image. */
+/* The status of image i of the last run, and its sentence in err (may be NULL). VITRT_EINVAL if there was no such
+ * image. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_image_status(const vitrt_session *session, size_t i, vitrt_error *err);
 
 VITRT_API size_t vitrt_session_output_count(const vitrt_session *session);

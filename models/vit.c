@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define MAX_BLOCKS 512
-#define MAX_PATCH 256
+#define MAX_PATCH  256
 
 /* One model being built. */
 struct vit {
@@ -21,7 +21,9 @@ struct vit {
 
 /* ---- Names and optional tensors ---- */
 
-struct name { char text[256]; };
+struct name {
+    char text[256];
+};
 
 static struct name format_name(const char *format, ...) VT_PRINTF(1, 2);
 
@@ -51,7 +53,8 @@ static const struct vt_tensor *find(const struct vit *v, struct name name)
     return vt_checkpoint_find(v->g->checkpoint, name.text);
 }
 
-/* May this part be left out, and is it? Where a name of the first block is given for one of a block, all blocks answer alike. */
+/* May this part be left out, and is it? Where a name of the first block is given for one of a block, all blocks answer
+ * alike. */
 static bool lacks(const struct vit *v, unsigned optional, struct name name)
 {
     return (v->c->optional & optional) && !find(v, name);
@@ -79,7 +82,8 @@ static vt_weight block_matrix(struct vit *v, unsigned block, const char *leaf, u
 static void agree(struct vit *v, const char *what, uint32_t config, uint32_t found)
 {
     if (config && config != found)
-        vt_graph_fail(v->g, VITRT_EFORMAT, "the config says %u %s, the tensors have %u", (unsigned)config, what, (unsigned)found);
+        vt_graph_fail(v->g, VITRT_EFORMAT, "the config says %u %s, the tensors have %u", (unsigned)config, what,
+                      (unsigned)found);
 }
 
 /* shape[i] of a tensor, or 0 if it is missing or has fewer extents. */
@@ -88,9 +92,11 @@ static uint32_t extent(const struct vt_tensor *t, uint32_t i)
     return t && i < t->rank && t->shape[i] <= UINT32_MAX ? (uint32_t)t->shape[i] : 0;
 }
 
-static vt_value norm(struct vit *v, const char *label, struct name weight, struct name bias, struct vt_view x, uint32_t columns, uint32_t groups)
+static vt_value norm(struct vit *v, const char *label, struct name weight, struct name bias, struct vt_view x,
+                     uint32_t columns, uint32_t groups)
 {
-    const vt_weight gamma = vt_graph_vector(v->g, weight.text, columns / groups), beta = vt_graph_vector(v->g, bias.text, columns / groups);
+    const vt_weight gamma = vt_graph_vector(v->g, weight.text, columns / groups),
+                    beta = vt_graph_vector(v->g, bias.text, columns / groups);
     return vt_graph_layer_norm(v->g, label, x, gamma, beta, groups, v->c->eps);
 }
 
@@ -101,18 +107,22 @@ static void read_dimensions(struct vit *v)
     const struct name name = name_of(v, v->names->patch, ".weight");
     const struct vt_tensor *t = find(v, name);
     if (!t || t->rank != 4) {
-        vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is %s, expected [width, 3, patch height, patch width]", name.text, t ? "not of rank 4" : "missing");
+        vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is %s, expected [width, 3, patch height, patch width]", name.text,
+                      t ? "not of rank 4" : "missing");
         return;
     }
     v->dim = extent(t, 0);
     v->patch[0] = extent(t, 2);
     v->patch[1] = extent(t, 3);
     if (!v->dim || v->dim > 65536 || !v->patch[0] || v->patch[0] > MAX_PATCH || !v->patch[1] || v->patch[1] > MAX_PATCH)
-        vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s has width %u and patches of %ux%u, expected a width of 1 to 65536 and patches up to %ux%u", name.text,
-                      (unsigned)v->dim, (unsigned)v->patch[0], (unsigned)v->patch[1], MAX_PATCH, MAX_PATCH);
+        vt_graph_fail(
+            v->g, VITRT_EFORMAT,
+            "tensor %s has width %u and patches of %ux%u, expected a width of 1 to 65536 and patches up to %ux%u",
+            name.text, (unsigned)v->dim, (unsigned)v->patch[0], (unsigned)v->patch[1], MAX_PATCH, MAX_PATCH);
     else if (v->dim % v->c->heads)
-        vt_graph_fail(v->g, VITRT_EFORMAT, "the width %u of tensor %s is no multiple of the %u heads that the config asks for", (unsigned)v->dim, name.text,
-                      (unsigned)v->c->heads);
+        vt_graph_fail(v->g, VITRT_EFORMAT,
+                      "the width %u of tensor %s is no multiple of the %u heads that the config asks for",
+                      (unsigned)v->dim, name.text, (unsigned)v->c->heads);
     agree(v, "channels", v->c->dim, v->dim);
     while (v->depth < MAX_BLOCKS && find(v, block_name(v, v->depth, v->names->norm1, ".weight")))
         v->depth++;
@@ -158,16 +168,19 @@ static bool position_grid(struct vit *v, const struct name *name, uint32_t count
         uint32_t side = (uint32_t)sqrt((double)count); /* a square, as the frameworks assume */
         grid[0] = grid[1] = side;
     }
-    vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s has %u positions, expected %ux%u for the patches of a %ux%u image and up to %u more", name->text,
-                  (unsigned)count, (unsigned)(v->c->image[0] / v->patch[0]), (unsigned)(v->c->image[1] / v->patch[1]), (unsigned)v->c->image[0],
-                  (unsigned)v->c->image[1], (unsigned)v->prefix);
+    vt_graph_fail(v->g, VITRT_EFORMAT,
+                  "tensor %s has %u positions, expected %ux%u for the patches of a %ux%u image and up to %u more",
+                  name->text, (unsigned)count, (unsigned)(v->c->image[0] / v->patch[0]),
+                  (unsigned)(v->c->image[1] / v->patch[1]), (unsigned)v->c->image[0], (unsigned)v->c->image[1],
+                  (unsigned)v->prefix);
     return false;
 }
 
 static vt_value embed(struct vit *v, vt_value pixels)
 {
     const uint32_t no_padding[2] = { 0, 0 };
-    const vt_weight kernel = vt_graph_conv(v->g, name_of(v, v->names->patch, ".weight").text, v->dim, 3, v->patch[0], v->patch[1]);
+    const vt_weight kernel =
+        vt_graph_conv(v->g, name_of(v, v->names->patch, ".weight").text, v->dim, 3, v->patch[0], v->patch[1]);
     const vt_weight bias = bias_of(v, VIT_MAY_LACK_BIAS, v->names->patch, v->dim);
     /* x = patch_embed(pixels).flatten(2).transpose(1, 2) */
     vt_value x = vt_graph_conv2d(v->g, "patch_embed", pixels, kernel, bias, v->patch, v->patch, no_padding);
@@ -207,7 +220,8 @@ static vt_value qkv(struct vit *v, const char *label, vt_value x, unsigned block
         weights[i] = block_matrix(v, block, leaves[i], dim, dim);
         biases[i] = block_bias(v, VIT_MAY_LACK_QKV_BIAS, block, leaves[i], dim);
     }
-    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 3, dim), vt_graph_stack(v->g, biases, 3, dim));
+    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 3, dim),
+                           vt_graph_stack(v->g, biases, 3, dim));
 }
 
 /* Normalises each head's part of q or k, where the checkpoint has weights for it. */
@@ -215,7 +229,8 @@ static struct vt_view head_norm(struct vit *v, const char *label, const char *le
 {
     if (!leaf || v->g->status || !find(v, block_name(v, 0, leaf, ".weight")))
         return x;
-    return vt_view_of(norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), x, v->dim, v->c->heads));
+    return vt_view_of(norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), x,
+                           v->dim, v->c->heads));
 }
 
 static vt_value attention(struct vit *v, vt_value x, unsigned block)
@@ -229,7 +244,8 @@ static vt_value attention(struct vit *v, vt_value x, unsigned block)
     const struct vt_view k = head_norm(v, label, v->names->key_norm, vt_view_columns(y, v->dim, v->dim), block);
     snprintf(label, sizeof label, "block.%u.attention", block);
     const float scale = (float)(1 / sqrt((double)v->dim / v->c->heads));
-    const vt_value a = vt_graph_attention(v->g, label, q, k, vt_view_columns(y, 2 * v->dim, v->dim), v->c->heads, scale);
+    const vt_value a =
+        vt_graph_attention(v->g, label, q, k, vt_view_columns(y, 2 * v->dim, v->dim), v->c->heads, scale);
     snprintf(label, sizeof label, "block.%u.proj", block);
     return vt_graph_linear(v->g, label, vt_view_of(a), block_matrix(v, block, v->names->proj, v->dim, v->dim),
                            block_bias(v, VIT_MAY_LACK_BIAS, block, v->names->proj, v->dim));
@@ -251,7 +267,8 @@ static vt_value mlp_first(struct vit *v, const char *label, vt_value x, unsigned
         biases[i] = block_bias(v, VIT_MAY_LACK_BIAS, block, n->gate[i], half);
     }
     *rows = 2 * half;
-    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 2, half), vt_graph_stack(v->g, biases, 2, half));
+    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_stack(v->g, weights, 2, half),
+                           vt_graph_stack(v->g, biases, 2, half));
 }
 
 static vt_value mlp(struct vit *v, vt_value x, unsigned block)
@@ -264,8 +281,10 @@ static vt_value mlp(struct vit *v, vt_value x, unsigned block)
     if (v->g->status)
         return VT_NO_VALUE;
     snprintf(label, sizeof label, "block.%u.act", block);
+    const vt_weight fc2 = block_matrix(v, block, v->names->fc2, v->dim, hidden);
     agree(v, "hidden channels", v->c->hidden, hidden);
-    if (v->c->may_be_gated && hidden && rows == 2 * hidden) { /* SwiGLU: h = silu(h[:, :F]) * h[:, F:] (arXiv:2002.05202) */
+    if (v->c->may_be_gated && hidden &&
+        rows == 2 * hidden) { /* SwiGLU: h = silu(h[:, :F]) * h[:, F:] (arXiv:2002.05202) */
         const vt_value gate = vt_graph_activation(v->g, label, vt_view_columns(h, 0, hidden), v->c->gated_activation);
         snprintf(label, sizeof label, "block.%u.gate", block);
         h = vt_graph_mul(v->g, label, vt_view_of(gate), vt_view_columns(h, hidden, hidden));
@@ -273,7 +292,7 @@ static vt_value mlp(struct vit *v, vt_value x, unsigned block)
         h = vt_graph_activation(v->g, label, vt_view_of(h), v->c->activation);
     }
     snprintf(label, sizeof label, "block.%u.fc2", block);
-    return vt_graph_linear(v->g, label, vt_view_of(h), block_matrix(v, block, v->names->fc2, v->dim, hidden),
+    return vt_graph_linear(v->g, label, vt_view_of(h), fc2,
                            block_bias(v, VIT_MAY_LACK_BIAS, block, v->names->fc2, v->dim));
 }
 
@@ -283,7 +302,8 @@ static vt_value residual(struct vit *v, vt_value x, vt_value y, const char *leaf
     char label[VT_NAME_SIZE];
     if (leaf && !v->g->status && !lacks(v, VIT_MAY_LACK_SCALE, block_name(v, 0, leaf, ""))) {
         snprintf(label, sizeof label, "block.%u.%s_scale", block, what);
-        y = vt_graph_scale(v->g, label, vt_view_of(y), vt_graph_vector(v->g, block_name(v, block, leaf, "").text, v->dim));
+        y = vt_graph_scale(v->g, label, vt_view_of(y),
+                           vt_graph_vector(v->g, block_name(v, block, leaf, "").text, v->dim));
     }
     snprintf(label, sizeof label, "block.%u.%s_add", block, what);
     return vt_graph_add(v->g, label, vt_view_of(x), vt_view_of(y));
@@ -293,7 +313,8 @@ static vt_value block_norm(struct vit *v, vt_value x, const char *leaf, unsigned
 {
     char label[VT_NAME_SIZE];
     snprintf(label, sizeof label, "block.%u.%s", block, what);
-    return norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), vt_view_of(x), v->dim, 1);
+    return norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), vt_view_of(x),
+                v->dim, 1);
 }
 
 static vt_value transformer_block(struct vit *v, vt_value x, unsigned block)
@@ -316,7 +337,8 @@ static vt_value pool(struct vit *v, vt_value x)
     const vt_value token = vt_graph_slice(v->g, "class_token", all, 0, 1);
     if (v->c->pool == VT_POOL_TOKEN)
         return token;
-    return vt_graph_concat(v->g, "pool", vt_view_of(token), vt_view_of(vt_graph_pool(v->g, "patch_mean", all, v->prefix)));
+    return vt_graph_concat(v->g, "pool", vt_view_of(token),
+                           vt_view_of(vt_graph_pool(v->g, "patch_mean", all, v->prefix)));
 }
 
 /* transformers' pooler_output: tanh(dense(class token)). */
@@ -325,15 +347,18 @@ static void pooler(struct vit *v, vt_value token)
     if (!v->names->pooler || v->g->status || !find(v, name_of(v, v->names->pooler, ".weight")))
         return;
     const vt_weight weight = vt_graph_matrix(v->g, name_of(v, v->names->pooler, ".weight").text, v->dim, v->dim);
-    const vt_value dense = vt_graph_linear(v->g, "pooler.dense", vt_view_of(token), weight, bias_of(v, 0, v->names->pooler, v->dim));
+    const vt_value dense =
+        vt_graph_linear(v->g, "pooler.dense", vt_view_of(token), weight, bias_of(v, 0, v->names->pooler, v->dim));
     vt_graph_output(v->g, "pooler", vt_graph_activation(v->g, "pooler", vt_view_of(dense), VT_ACT_TANH));
 }
 
-static vt_value classifier(struct vit *v, const char *label, const char *leaf, vt_value x, uint32_t columns, uint32_t *classes)
+static vt_value classifier(struct vit *v, const char *label, const char *leaf, vt_value x, uint32_t columns,
+                           uint32_t *classes)
 {
     const struct name weight = format_name("%s.weight", leaf), bias = format_name("%s.bias", leaf);
     *classes = extent(find(v, weight), 0);
-    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns), find(v, bias) ? vt_graph_vector(v->g, bias.text, *classes) : VT_NO_WEIGHT);
+    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns),
+                           find(v, bias) ? vt_graph_vector(v->g, bias.text, *classes) : VT_NO_WEIGHT);
 }
 
 static bool has_head(const struct vit *v, size_t i)
@@ -348,17 +373,21 @@ static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)
     vt_value x = pool(v, features);
     const uint32_t columns = v->c->pool == VT_POOL_TOKEN_AND_AVG ? 2 * v->dim : v->dim;
     if (v->names->pool_norm && find(v, name_of(v, v->names->pool_norm, ".weight")))
-        x = norm(v, "fc_norm", name_of(v, v->names->pool_norm, ".weight"), name_of(v, v->names->pool_norm, ".bias"), vt_view_of(x), columns, 1);
+        x = norm(v, "fc_norm", name_of(v, v->names->pool_norm, ".weight"), name_of(v, v->names->pool_norm, ".bias"),
+                 vt_view_of(x), columns, 1);
     pooler(v, x);
     const bool distilled = has_head(v, 1); /* DeiT: a second head on the distillation token, averaged at inference */
-    const vt_value second = distilled ? vt_graph_slice(v->g, "distillation_token", vt_view_of(features), 1, 1) : VT_NO_VALUE;
+    const vt_value second =
+        distilled ? vt_graph_slice(v->g, "distillation_token", vt_view_of(features), 1, 1) : VT_NO_VALUE;
     vt_graph_output(v->g, "embedding", distilled ? vt_graph_head_combine(v->g, "token_mean", x, second) : x);
     if (!has_head(v, 0) || v->g->status)
         return;
     vt_value logits = classifier(v, "head", v->names->heads[0], x, columns, &facts->classes);
     if (distilled) {
         uint32_t classes;
-        logits = vt_graph_head_combine(v->g, "head_mean", logits, classifier(v, "head_distillation", v->names->heads[1], second, columns, &classes));
+        logits =
+            vt_graph_head_combine(v->g, "head_mean", logits,
+                                  classifier(v, "head_distillation", v->names->heads[1], second, columns, &classes));
     }
     agree(v, "classes", v->c->classes, facts->classes);
     vt_graph_output(v->g, "logits", logits);
@@ -374,7 +403,8 @@ void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_mode
     vt_graph_output(g, "pixels", pixels);
     vt_value x = embed(&v, pixels);
     if (c->names->pre_norm && find(&v, name_of(&v, c->names->pre_norm, ".weight")))
-        x = norm(&v, "norm_pre", name_of(&v, c->names->pre_norm, ".weight"), name_of(&v, c->names->pre_norm, ".bias"), vt_view_of(x), v.dim, 1);
+        x = norm(&v, "norm_pre", name_of(&v, c->names->pre_norm, ".weight"), name_of(&v, c->names->pre_norm, ".bias"),
+                 vt_view_of(x), v.dim, 1);
     for (unsigned i = 0; i < v.depth; i++) {
         char name[VT_NAME_SIZE];
         x = transformer_block(&v, x, i);
@@ -382,7 +412,8 @@ void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_mode
         vt_graph_output(g, name, x);
     }
     if (!lacks(&v, VIT_MAY_LACK_NORM, name_of(&v, c->names->norm, ".weight")))
-        x = norm(&v, "norm", name_of(&v, c->names->norm, ".weight"), name_of(&v, c->names->norm, ".bias"), vt_view_of(x), v.dim, 1);
+        x = norm(&v, "norm", name_of(&v, c->names->norm, ".weight"), name_of(&v, c->names->norm, ".bias"),
+                 vt_view_of(x), v.dim, 1);
     vt_graph_output(g, "features", x);
     head(&v, x, facts);
     facts->blocks = v.depth;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Plain vision transformers: ViT (Dosovitskiy et al. 2020, arXiv:2010.11929), DeiT (arXiv:2012.12877), DeiT III (arXiv:2204.07118), DINOv2 (arXiv:2304.07193) with
- * and without registers (arXiv:2309.16588).
+ * Plain vision transformers: ViT (Dosovitskiy et al. 2020, arXiv:2010.11929), DeiT (arXiv:2012.12877), DeiT III
+ * (arXiv:2204.07118), DINOv2 (arXiv:2304.07193) with and without registers (arXiv:2309.16588).
  *
- * vit.c builds the graph; vit_hf.c and vit_timm.c say how each framework's configuration describes it and what its tensors are called.
+ * vit.c builds the graph; vit_hf.c and vit_timm.c say how each framework's configuration describes it and what its
+ * tensors are called.
  */
 #ifndef VT_MODELS_VIT_H
 #define VT_MODELS_VIT_H
@@ -12,7 +13,8 @@
 
 enum vit_pool { VT_POOL_NONE, VT_POOL_TOKEN, VT_POOL_AVG, VT_POOL_TOKEN_AND_AVG /* side by side */ };
 
-/* Names of tensors after the root; NULL: this layout has no such thing. Those of a block follow block and its number. */
+/* Names of tensors after the root; NULL: this layout has no such thing. Those of a block follow block and its number.
+ */
 struct vit_names {
     const char *patch, *positions, *tokens[3], *pre_norm, *block;
     const char *norm1, *qkv, *query, *key, *value, *query_norm, *key_norm, *proj, *scale1;
@@ -20,7 +22,8 @@ struct vit_names {
     const char *norm, *pooler, *pool_norm, *heads[2];
 };
 
-/* Parts that a checkpoint may come without; without the flag a missing tensor is an error. What the first block has, every block must have. */
+/* Parts that a checkpoint may come without; without the flag a missing tensor is an error. What the first block has,
+ * every block must have. */
 enum vit_optional {
     VIT_MAY_LACK_POSITIONS = 1 << 0,
     VIT_MAY_LACK_QKV_BIAS = 1 << 1,
@@ -32,7 +35,7 @@ enum vit_optional {
 /* What a configuration says. What shapes tell (widths, biases, LayerScale, registers) is read from the shapes. */
 struct vit_config {
     const struct vit_names *names;
-    const char *root; /* prefix of all names but the heads' */
+    const char *root;  /* prefix of all names but the heads' */
     unsigned optional; /* vit_optional */
     uint32_t heads;
     uint32_t depth, dim, hidden, classes; /* must agree with the shapes; 0: nothing is said */
@@ -41,7 +44,7 @@ struct vit_config {
     float eps;
     enum vit_pool pool;
     enum vt_positions_filter filter;
-    uint32_t image[2]; /* trained size: height, width */
+    uint32_t image[2];     /* trained size: height, width */
     bool image_is_certain; /* false: positions that do not fit it are a square */
 };
 

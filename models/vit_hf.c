@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain vision transformers as Hugging Face transformers publishes them: config.json's model_type vit, deit, dinov2, dinov2_with_registers. */
+/* Plain vision transformers as Hugging Face transformers publishes them: config.json's model_type vit, deit, dinov2,
+ * dinov2_with_registers. */
 #include "vit.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* What all of them share; the blocks of ViT and DeiT are named otherwise than those of DINOv2. */
-#define HF_NAMES                                                                                                                                      \
-    .patch = "embeddings.patch_embeddings.projection", .positions = "embeddings.position_embeddings", .block = "encoder.layer",                      \
-    .query = "attention.attention.query", .key = "attention.attention.key", .value = "attention.attention.value", .proj = "attention.output.dense", \
-    .norm = "layernorm", .heads = { "classifier" }
+#define HF_NAMES                                                                                                       \
+    .patch = "embeddings.patch_embeddings.projection", .positions = "embeddings.position_embeddings",                  \
+    .block = "encoder.layer", .query = "attention.attention.query", .key = "attention.attention.key",                  \
+    .value = "attention.attention.value", .proj = "attention.output.dense", .norm = "layernorm",                       \
+    .heads = { "classifier" }
 
 static const struct vit_names vit_deit_names = {
     HF_NAMES,
@@ -22,20 +24,16 @@ static const struct vit_names vit_deit_names = {
 };
 
 static const struct vit_names dinov2_names = {
-    HF_NAMES,
-    .tokens = { "embeddings.cls_token", "embeddings.register_tokens" },
-    .norm1 = "norm1",
-    .scale1 = "layer_scale1.lambda1",
-    .norm2 = "norm2",
-    .fc1 = "mlp.fc1",
-    .fc2 = "mlp.fc2",
-    .scale2 = "layer_scale2.lambda1",
+    HF_NAMES,         .tokens = { "embeddings.cls_token", "embeddings.register_tokens" },
+    .norm1 = "norm1", .scale1 = "layer_scale1.lambda1",
+    .norm2 = "norm2", .fc1 = "mlp.fc1",
+    .fc2 = "mlp.fc2", .scale2 = "layer_scale2.lambda1",
 };
 
 struct variant {
     const char *model_type;
     const struct vit_names *names;
-    double default_eps;        /* of the config class, where the file says nothing */
+    double default_eps; /* of the config class, where the file says nothing */
     enum vit_pool pool;
     enum vt_positions_filter filter;
     uint32_t default_patch;
@@ -71,8 +69,8 @@ static uint32_t read_count(struct vt_graph *g, vt_json config, const char *key, 
     size_t size = 0;
     const char *text = vt_json_text(v, &size);
     if (vt_json_type(v) != VT_JSON_NONE && (!vt_json_to_u64(v, &n) || n < 1 || n > max))
-        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is %.*s, expected an integer from 1 to %u", key, (int)(size < 40 ? size : 40),
-                      text ? text : "", (unsigned)max);
+        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is %.*s, expected an integer from 1 to %u", key,
+                      (int)(size < 40 ? size : 40), text ? text : "", (unsigned)max);
     return (uint32_t)n;
 }
 
@@ -87,14 +85,18 @@ static void read_size(struct vt_graph *g, vt_json config, const char *key, uint3
     for (size_t i = 0; i < 2; i++) {
         uint64_t n = 0;
         if (vt_json_count(v) != 2 || !vt_json_to_u64(vt_json_at(v, i), &n) || n < 1 || n > 65536)
-            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is a list of other than two integers from 1 to 65536", key);
+            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is a list of other than two integers from 1 to 65536",
+                          key);
         size[i] = (uint32_t)n;
     }
 }
 
 static enum vt_activation read_activation(struct vt_graph *g, vt_json config)
 {
-    static const struct { const char *name; enum vt_activation activation; } known[] = {
+    static const struct {
+        const char *name;
+        enum vt_activation activation;
+    } known[] = {
         { "gelu", VT_ACT_GELU },
         { "gelu_python", VT_ACT_GELU },
         { "gelu_new", VT_ACT_GELU_TANH },
@@ -114,8 +116,10 @@ static enum vt_activation read_activation(struct vt_graph *g, vt_json config)
     size_t n = 0;
     const char *text = vt_json_text(v, &n);
     if (vt_json_type(v) != VT_JSON_NONE)
-        vt_graph_fail(g, VITRT_EUNSUPPORTED, "config.json: \"hidden_act\" is %.*s, expected one of gelu, gelu_new, quick_gelu, silu, relu and their aliases",
-                      (int)(n < 40 ? n : 40), text ? text : "no string");
+        vt_graph_fail(
+            g, VITRT_EUNSUPPORTED,
+            "config.json: \"hidden_act\" is %.*s, expected one of gelu, gelu_new, quick_gelu, silu, relu and their aliases",
+            (int)(n < 40 ? n : 40), text ? text : "no string");
     return VT_ACT_GELU;
 }
 
@@ -132,7 +136,8 @@ static float read_eps(struct vt_graph *g, vt_json config, double missing)
 static uint32_t read_classes(struct vt_graph *g, vt_json config)
 {
     const size_t labels = vt_json_count(vt_json_get(config, "id2label"));
-    return labels ? (uint32_t)(labels < UINT32_MAX ? labels : UINT32_MAX) : read_count(g, config, "num_labels", 0, 1u << 24);
+    return labels ? (uint32_t)(labels < UINT32_MAX ? labels : UINT32_MAX)
+                  : read_count(g, config, "num_labels", 0, 1u << 24);
 }
 
 static unsigned read_optional(vt_json config)
@@ -161,9 +166,11 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     char root[64];
     size_t n = 0;
     const char *architecture = vt_json_text(vt_json_at(vt_json_get(config, "architectures"), 0), &n);
-    snprintf(facts->architecture, sizeof facts->architecture, "%.*s", (int)(n < 100 ? n : 100), architecture ? architecture : v->model_type);
+    snprintf(facts->architecture, sizeof facts->architecture, "%.*s", (int)(n < 100 ? n : 100),
+             architecture ? architecture : v->model_type);
     facts->family = v->model_type;
-    if (vt_checkpoint_find(g->checkpoint, "distillation_classifier.weight")) { /* DeiTForImageClassificationWithTeacher */
+    if (vt_checkpoint_find(g->checkpoint,
+                           "distillation_classifier.weight")) { /* DeiTForImageClassificationWithTeacher */
         names.heads[0] = "cls_classifier";
         names.heads[1] = "distillation_classifier";
     }
@@ -197,15 +204,17 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
         return;
     vt_vit_build(g, &c, facts);
     if (!g->status && memcmp(patch, facts->size_multiple, sizeof patch))
-        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"patch_size\" is %ux%u, the patch embedding's tensor has %ux%u", (unsigned)patch[0],
-                      (unsigned)patch[1], (unsigned)facts->size_multiple[0], (unsigned)facts->size_multiple[1]);
+        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"patch_size\" is %ux%u, the patch embedding's tensor has %ux%u",
+                      (unsigned)patch[0], (unsigned)patch[1], (unsigned)facts->size_multiple[0],
+                      (unsigned)facts->size_multiple[1]);
 }
 
 /* The mask token serves training. It stands under the root as the class token does. */
 static bool ignores(const char *tensor)
 {
-    static const char *const names[] = { "embeddings.mask_token", "vit.embeddings.mask_token", "deit.embeddings.mask_token",
-                                         "dinov2.embeddings.mask_token", "dinov2_with_registers.embeddings.mask_token" };
+    static const char *const names[] = { "embeddings.mask_token", "vit.embeddings.mask_token",
+                                         "deit.embeddings.mask_token", "dinov2.embeddings.mask_token",
+                                         "dinov2_with_registers.embeddings.mask_token" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(tensor, names[i]))
             return true;

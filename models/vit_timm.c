@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Plain vision transformers as timm publishes them: config.json with "architecture", "pretrained_cfg" and sometimes "model_args". What neither
- * these nor the shapes tell (heads, activation, eps, pooling) stands in a table keyed by the architecture's name, vit_timm.inc.
+ * Plain vision transformers as timm publishes them: config.json with "architecture", "pretrained_cfg" and sometimes
+ * "model_args". What neither these nor the shapes tell (heads, activation, eps, pooling) stands in a table keyed by the
+ * architecture's name, vit_timm.inc.
  */
 #include "vit.h"
 
@@ -39,7 +40,8 @@ struct timm_vit {
     unsigned lacks; /* vit_optional */
 };
 
-#define VT_TIMM_VIT(name, depth, dim, heads, activation, eps, pool, lacks) { name, depth, dim, heads, activation, eps, pool, lacks },
+#define VT_TIMM_VIT(name, depth, dim, heads, activation, eps, pool, lacks)                                             \
+    { name, depth, dim, heads, activation, eps, pool, lacks },
 static const struct timm_vit table[] = {
 #include "vit_timm.inc"
 };
@@ -80,13 +82,17 @@ static void read_pool(struct vt_graph *g, vt_json v, enum vit_pool *pool)
     else if (vt_json_is(v, ""))
         *pool = VT_POOL_NONE;
     else
-        vt_graph_fail(g, VITRT_EUNSUPPORTED, "config.json: \"global_pool\" is %.*s, expected token, avg or an empty string", (int)(n < 40 ? n : 40),
-                      text ? text : "no string");
+        vt_graph_fail(g, VITRT_EUNSUPPORTED,
+                      "config.json: \"global_pool\" is %.*s, expected token, avg or an empty string",
+                      (int)(n < 40 ? n : 40), text ? text : "no string");
 }
 
 static void read_activation(struct vt_graph *g, vt_json v, struct vit_config *c)
 {
-    static const struct { const char *name; enum vt_activation activation; } known[] = {
+    static const struct {
+        const char *name;
+        enum vt_activation activation;
+    } known[] = {
         { "gelu", VT_ACT_GELU }, { "gelu_tanh", VT_ACT_GELU_TANH }, { "quick_gelu", VT_ACT_QUICK_GELU },
         { "silu", VT_ACT_SILU }, { "swish", VT_ACT_SILU },          { "relu", VT_ACT_RELU },
     };
@@ -95,7 +101,8 @@ static void read_activation(struct vt_graph *g, vt_json v, struct vit_config *c)
             c->activation = c->gated_activation = known[i].activation;
             return;
         }
-    vt_graph_fail(g, VITRT_EUNSUPPORTED, "config.json: \"act_layer\" of \"model_args\" is not one of gelu, gelu_tanh, quick_gelu, silu, relu");
+    vt_graph_fail(g, VITRT_EUNSUPPORTED,
+                  "config.json: \"act_layer\" of \"model_args\" is not one of gelu, gelu_tanh, quick_gelu, silu, relu");
 }
 
 /* One number or [height, width]. */
@@ -105,7 +112,8 @@ static void read_size(struct vt_graph *g, const char *key, vt_json v, uint32_t s
     for (size_t i = 0; i < 2; i++) {
         uint64_t n = 0;
         if ((pair && vt_json_count(v) != 2) || !vt_json_to_u64(pair ? vt_json_at(v, i) : v, &n) || n < 1 || n > 65536)
-            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is neither an integer from 1 to 65536 nor two of them", key);
+            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is neither an integer from 1 to 65536 nor two of them",
+                          key);
         size[i] = (uint32_t)n;
     }
 }
@@ -113,10 +121,13 @@ static void read_size(struct vt_graph *g, const char *key, vt_json v, uint32_t s
 /* Arguments that shapes show, or that only matter for training. */
 static bool needs_no_reading(const char *key, size_t n)
 {
-    static const char *const known[] = { "patch_size", "in_chans", "mlp_ratio", "qkv_bias", "proj_bias", "qk_norm",
-                                         "init_values", "class_token", "reg_tokens", "no_embed_class", "pre_norm", "final_norm", "fc_norm", "dynamic_img_size",
-                                         "strict_img_size", "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",
-                                         "drop_path_rate", "weight_init", "fix_init", "mlp_layer", "norm_layer", "pos_embed", "use_fc_norm" };
+    static const char *const known[] = { "patch_size",     "in_chans",         "mlp_ratio",       "qkv_bias",
+                                         "proj_bias",      "qk_norm",          "init_values",     "class_token",
+                                         "reg_tokens",     "no_embed_class",   "pre_norm",        "final_norm",
+                                         "fc_norm",        "dynamic_img_size", "strict_img_size", "drop_rate",
+                                         "pos_drop_rate",  "patch_drop_rate",  "proj_drop_rate",  "attn_drop_rate",
+                                         "drop_path_rate", "weight_init",      "fix_init",        "mlp_layer",
+                                         "norm_layer",     "pos_embed",        "use_fc_norm" };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strlen(known[i]) == n && !memcmp(known[i], key, n))
             return true;
@@ -126,7 +137,10 @@ static bool needs_no_reading(const char *key, size_t n)
 /* Where an argument that is a plain number goes; NULL for others. */
 static uint32_t *counted(const char *key, size_t n, struct vit_config *c)
 {
-    const struct { const char *name; uint32_t *to; } known[] = {
+    const struct {
+        const char *name;
+        uint32_t *to;
+    } known[] = {
         { "num_heads", &c->heads }, { "depth", &c->depth }, { "embed_dim", &c->dim }, { "num_classes", &c->classes }
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -147,7 +161,8 @@ static void read_model_args(struct vt_graph *g, vt_json args, struct vit_config 
         uint32_t *count = counted(it.key, it.key_size, c);
         if (count) {
             if (!vt_json_to_u64(it.value, &n) || (n < 1 && count != &c->classes) || n > 1u << 24)
-                vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%.*s\" of \"model_args\" is no integer from 1 to 2^24", (int)it.key_size, it.key);
+                vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%.*s\" of \"model_args\" is no integer from 1 to 2^24",
+                              (int)it.key_size, it.key);
             *count = (uint32_t)n;
         } else if (key_is(&it, "img_size")) {
             read_size(g, "img_size", it.value, c->image);
@@ -156,7 +171,8 @@ static void read_model_args(struct vt_graph *g, vt_json args, struct vit_config 
         } else if (key_is(&it, "act_layer")) {
             read_activation(g, it.value, c);
         } else if (!needs_no_reading(it.key, it.key_size)) {
-            vt_graph_fail(g, VITRT_EUNSUPPORTED, "config.json: \"%.*s\" of \"model_args\" is nothing that this version knows",
+            vt_graph_fail(g, VITRT_EUNSUPPORTED,
+                          "config.json: \"%.*s\" of \"model_args\" is nothing that this version knows",
                           (int)(it.key_size < 60 ? it.key_size : 60), it.key);
         }
     }
@@ -196,7 +212,8 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     read_pool(g, vt_json_get(config, "global_pool"), &c.pool);
     read_model_args(g, vt_json_get(config, "model_args"), &c);
     if (vt_json_count(vt_json_get(config, "model_args"))) /* may have added or removed any of them */
-        c.optional = VIT_MAY_LACK_POSITIONS | VIT_MAY_LACK_QKV_BIAS | VIT_MAY_LACK_BIAS | VIT_MAY_LACK_SCALE | VIT_MAY_LACK_NORM;
+        c.optional =
+            VIT_MAY_LACK_POSITIONS | VIT_MAY_LACK_QKV_BIAS | VIT_MAY_LACK_BIAS | VIT_MAY_LACK_SCALE | VIT_MAY_LACK_NORM;
     if (c.pool != entry->pool) /* timm then normalises after pooling */
         c.optional |= VIT_MAY_LACK_NORM;
     if (!g->status)

@@ -2,6 +2,8 @@
 /* The caller's allocator, and malloc as the default; see alloc.h. */
 #include "alloc.h"
 
+#include "os.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,9 @@
 static void *default_alloc(void *user, size_t size, size_t align)
 {
     (void)user;
+    const bool large = size >= VT_LARGE_PAGE;
+    if (large && align < VT_LARGE_PAGE)
+        align = VT_LARGE_PAGE;
     if (size > SIZE_MAX - align - sizeof(void *))
         return NULL;
     char *block = malloc(size + align + sizeof(void *));
@@ -18,6 +23,8 @@ static void *default_alloc(void *user, size_t size, size_t align)
         return NULL;
     const uintptr_t aligned = ((uintptr_t)block + sizeof(void *) + align - 1) & ~(uintptr_t)(align - 1);
     ((void **)aligned)[-1] = block;
+    if (large)
+        vt_prefer_large_pages((void *)aligned, size);
     return (void *)aligned;
 }
 

@@ -62,9 +62,10 @@ size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
     if (!s)
         return 0;
     const struct vt_plan *p = s->plan;
-    put(&t, "libvitrt %d.%d.%d, %s (%s), f32 on %s, %ux%u, batch %u, %u thread%s\n", VITRT_VERSION_MAJOR, VITRT_VERSION_MINOR, VITRT_VERSION_PATCH,
-        s->model->facts.family, s->model->facts.architecture, p->kernels->bundle, (unsigned)p->height, (unsigned)p->width, (unsigned)p->max_batch,
-        p->threads, p->threads == 1 ? "" : "s");
+    put(&t, "libvitrt %d.%d.%d, %s (%s), f32 on %s, %ux%u, batch %u, %u thread%s\n", VITRT_VERSION_MAJOR,
+        VITRT_VERSION_MINOR, VITRT_VERSION_PATCH, s->model->facts.family, s->model->facts.architecture,
+        p->kernels->bundle, (unsigned)p->height, (unsigned)p->width, (unsigned)p->max_batch, p->threads,
+        p->threads == 1 ? "" : "s");
     put_tenths(&t, s->model->parameters, 1000000, " M parameters, packed weights ");
     put_tenths(&t, vt_plan_packed_bytes(p), 1 << 20, " MiB, arena ");
     put_tenths(&t, p->arena_bytes, 1 << 20, " MiB, ");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Errors as values: a status and one sentence. The callee that notices the problem fills the struct, callers only pass it on. */
+/* Errors as values: a status and one sentence. The callee that notices the problem fills the struct, callers only pass
+ * it on. */
 #ifndef VT_ERROR_H
 #define VT_ERROR_H
 

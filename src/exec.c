@@ -77,7 +77,8 @@ void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct
     if (op->run)
         op->run(x, s, w);
     else if (op->rows)
-        vt_parallel(x->pool, vt_exec_rows(x, s->out), rows_grain(vt_exec_rows(x, s->out), vt_pool_size(x->pool)), run_rows, &job);
+        vt_parallel(x->pool, vt_exec_rows(x, s->out), rows_grain(vt_exec_rows(x, s->out), vt_pool_size(x->pool)),
+                    run_rows, &job);
     else if (op->images)
         vt_parallel(x->pool, x->images, 1, run_images, &job);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the runtime knows of model families: a table that models/ defines. A family recognises a checkpoint by its config and builds the graph. */
+/* What the runtime knows of model families: a table that models/ defines. A family recognises a checkpoint by its
+ * config and builds the graph. */
 #ifndef VT_FAMILY_H
 #define VT_FAMILY_H
 
@@ -7,9 +8,10 @@
 
 /* What a family says about a model beside its graph. */
 struct vt_model_facts {
-    const char *family;          /* constant */
-    char architecture[128];      /* as the checkpoint calls itself */
-    uint32_t trained_size[2];    /* height, width that the stored positions are for: the input size when the preprocessing says none */
+    const char *family;       /* constant */
+    char architecture[128];   /* as the checkpoint calls itself */
+    uint32_t trained_size[2]; /* height, width that the stored positions are for: the input size when the preprocessing
+                                 says none */
     uint32_t blocks, dim, classes;
     uint32_t size_multiple[2];
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The floating-point environment around our arithmetic: round to nearest, no flush to zero, whatever the host has set. Every public call that computes
- * enters it and leaves it; so does every task on a thread that is not ours. */
+/* The floating-point environment around our arithmetic: round to nearest, no flush to zero, whatever the host has set.
+ * Every public call that computes enters it and leaves it; so does every task on a thread that is not ours. */
 #ifndef VT_FLOAT_ENV_H
 #define VT_FLOAT_ENV_H
 

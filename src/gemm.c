@@ -2,18 +2,21 @@
 /*
  * Blocking of matrix products; see gemm.h.
  *
- * Every output is one chain over k inside the tile, so neither blocking nor threads change a bit. A block of rows of A is chosen to stay in the
- * second-level cache while the panels of B stream past it once.
+ * Every output is one chain over k inside the tile, so neither blocking nor threads change a bit. For each block of
+ * rows the panels of B stream past once, from memory where a model is larger than the caches: a panel's element is used
+ * for BLOCK_ROWS multiply-adds for every time it is fetched. A is read once for each panel, from a nearer cache, so its
+ * block may be large; splitting k was measured to gain nothing.
  */
 #include "gemm.h"
 
 #include <assert.h>
 
-/* Bytes of A that one block of rows may take: half of a second-level cache of 512 KiB. */
-#define A_BLOCK_BYTES ((size_t)256 << 10)
+/* With 6 x 16 tiles at 2 fused multiply-adds of 8 a cycle, 192 rows need a third of a byte of B for each cycle. */
+#define BLOCK_ROWS 192
 
 /* A tile whose epilogue is more than bias and residual is finished in an L1 scratch. */
-static void finish_tile(const struct vt_gemm *g, size_t m, size_t n, size_t nr, float *tile, const float *scale, const float *residual, float *c)
+static void finish_tile(const struct vt_gemm *g, size_t m, size_t n, size_t nr, float *tile, const float *scale,
+                        const float *residual, float *c)
 {
     const struct vt_kernels *k = g->kernels;
     if (g->activation != VT_ACT_NONE)
@@ -47,41 +50,42 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
     finish_tile(g, m, n, kernel->nr, tile, g->scale ? g->scale + column : NULL, residual, c);
 }
 
-void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end)
-{
-    const size_t mr = g->kernels->gemm_f32.mr, nr = g->kernels->gemm_f32.nr;
-    for (size_t p = panel; p < panel_end; p++) {
-        const size_t column = p * nr, n = g->n - column < nr ? g->n - column : nr;
-        for (size_t i = row; i < row_end; i += mr)
-            one_tile(g, i, row_end - i < mr ? row_end - i : mr, column, n);
-    }
-}
-
 static size_t divide_up(size_t a, size_t b)
 {
     return (a + b - 1) / b;
 }
 
+void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end)
+{
+    const size_t mr = g->kernels->gemm_f32.mr, nr = g->kernels->gemm_f32.nr;
+    const size_t rows = row_end - row, tiles = divide_up(rows, mr);
+    for (size_t p = panel; p < panel_end; p++) {
+        const size_t column = p * nr, n = g->n - column < nr ? g->n - column : nr;
+        for (size_t t = 0; t < tiles;
+             t++) { /* tiles of nearly equal height: a low one wastes more than several that lack a row */
+            const size_t begin = rows * t / tiles, end = rows * (t + 1) / tiles;
+            one_tile(g, row + begin, end - begin, column, n);
+        }
+    }
+}
+
+static size_t at_least_one(size_t n)
+{
+    return n ? n : 1;
+}
+
 struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads)
 {
     const size_t mr = g->kernels->gemm_f32.mr, panels = divide_up(g->n, g->kernels->gemm_f32.nr);
-    size_t fitting = A_BLOCK_BYTES / (sizeof(float) * (g->k ? g->k : 1)) / mr * mr;
-    if (fitting < mr)
-        fitting = mr;
     struct vt_gemm_split s;
-    s.row_blocks = divide_up(m, fitting);
-    if (s.row_blocks == 0)
-        s.row_blocks = 1;
-    s.rows = divide_up(divide_up(m, s.row_blocks), mr) * mr; /* blocks of equal height: no small one at the end */
-    if (s.rows == 0)
-        s.rows = mr;
+    s.row_blocks = at_least_one((m + BLOCK_ROWS / 2) / BLOCK_ROWS);
+    s.rows = at_least_one(divide_up(divide_up(m, s.row_blocks), mr)) * mr; /* blocks of equal height */
     s.row_blocks = divide_up(m, s.rows);
-    /* Several pieces for each thread let a fast core take more of them. */
+    /* Several pieces for each thread, so that a fast core can take more of them; columns before rows, which keeps
+     * blocks high. */
     const size_t wanted = threads > 1 ? 4 * (size_t)threads : 1;
-    const size_t groups = s.row_blocks && s.row_blocks < wanted ? divide_up(wanted, s.row_blocks) : 1;
-    s.panels = divide_up(panels, groups < panels ? groups : panels ? panels : 1);
-    if (s.panels == 0)
-        s.panels = 1;
+    const size_t groups = divide_up(wanted, at_least_one(s.row_blocks));
+    s.panels = at_least_one(divide_up(panels, groups < panels ? groups : at_least_one(panels)));
     s.panel_groups = divide_up(panels, s.panels);
     return s;
 }

@@ -5,7 +5,8 @@
 
 #include "kernels.h"
 
-/* c[i, :] = act(a[i, :] * B + bias) * scale + residual[i, :]. See kernels.h for the packed form of B and bias. scale: [n]; c may be residual. */
+/* c[i, :] = act(a[i, :] * B + bias) * scale + residual[i, :]. See kernels.h for the packed form of B and bias. scale:
+ * [n]; c may be residual. */
 struct vt_gemm {
     const struct vt_kernels *kernels;
     size_t n, k;
@@ -25,8 +26,8 @@ void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t p
 
 /* How a product of m rows is cut into equal pieces of work: blocks of rows by groups of panels. */
 struct vt_gemm_split {
-    size_t rows, panels;              /* of one piece */
-    size_t row_blocks, panel_groups;  /* pieces in each direction */
+    size_t rows, panels;             /* of one piece */
+    size_t row_blocks, panel_groups; /* pieces in each direction */
 };
 struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Building a graph: nodes, outputs and the checks each node makes of its inputs. Weights are in graph_weights.c, shapes in graph_shapes.c. */
+/* Building a graph: nodes, outputs and the checks each node makes of its inputs. Weights are in graph_weights.c, shapes
+ * in graph_shapes.c. */
 #include "graph.h"
 
 #include <assert.h>
@@ -64,8 +65,9 @@ static void add_input(struct vt_graph *g, struct vt_node *node, struct vt_view v
     if (!view.columns)
         view.columns = all - view.column;
     if (view.column > all || view.columns > all - view.column)
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s reads columns %u to %u of %s, which has %u", node->name, (unsigned)view.column,
-                      (unsigned)(view.column + view.columns), g->nodes[view.value].name, (unsigned)all);
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s reads columns %u to %u of %s, which has %u", node->name,
+                      (unsigned)view.column, (unsigned)(view.column + view.columns), g->nodes[view.value].name,
+                      (unsigned)all);
     node->in[node->in_count++] = view;
 }
 
@@ -73,7 +75,8 @@ static void add_input(struct vt_graph *g, struct vt_node *node, struct vt_view v
 static void expect(struct vt_graph *g, const struct vt_node *node, const char *what, uint64_t found, uint64_t wanted)
 {
     if (found != wanted)
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: %s is %llu, expected %llu", node->name, what, (unsigned long long)found, (unsigned long long)wanted);
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: %s is %llu, expected %llu", node->name, what,
+                      (unsigned long long)found, (unsigned long long)wanted);
 }
 
 static void expect_weight(struct vt_graph *g, const struct vt_node *node, vt_weight w, uint64_t rows, uint64_t columns)
@@ -103,8 +106,8 @@ vt_value vt_graph_input(struct vt_graph *g, uint32_t channels)
     return value_of(g, node);
 }
 
-vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, vt_value x, vt_weight weight, vt_weight bias, const uint32_t kernel[2],
-                         const uint32_t stride[2], const uint32_t padding[2])
+vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, vt_value x, vt_weight weight, vt_weight bias,
+                         const uint32_t kernel[2], const uint32_t stride[2], const uint32_t padding[2])
 {
     struct vt_node *node = add_node(g, VT_NODE_CONV2D, name);
     if (!node)
@@ -135,7 +138,8 @@ vt_value vt_graph_linear(struct vt_graph *g, const char *name, struct vt_view x,
     return value_of(g, node);
 }
 
-vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight gamma, vt_weight beta, uint32_t groups, float eps)
+vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight gamma, vt_weight beta,
+                             uint32_t groups, float eps)
 {
     struct vt_node *node = add_node(g, VT_NODE_LAYER_NORM, name);
     if (!node)
@@ -152,7 +156,8 @@ vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_vie
     return value_of(g, node);
 }
 
-vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v, uint32_t heads, float scale)
+vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v,
+                            uint32_t heads, float scale)
 {
     struct vt_node *node = add_node(g, VT_NODE_ATTENTION, name);
     if (!node)
@@ -180,7 +185,8 @@ vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_vie
     return value_of(g, node);
 }
 
-static vt_value add_binary(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view a, struct vt_view b)
+static vt_value add_binary(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view a,
+                           struct vt_view b)
 {
     struct vt_node *node = add_node(g, type, name);
     if (!node)
@@ -228,7 +234,8 @@ vt_value vt_graph_scale(struct vt_graph *g, const char *name, struct vt_view x, 
     return value_of(g, node);
 }
 
-static vt_value add_rows(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count)
+static vt_value add_rows(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x,
+                         uint32_t first_row, uint32_t row_count)
 {
     struct vt_node *node = add_node(g, type, name);
     if (!node)
@@ -250,8 +257,8 @@ vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, 
     return add_rows(g, VT_NODE_SLICE, name, x, first_row, row_count);
 }
 
-vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, vt_weight table, enum vt_positions_filter filter, uint32_t prefix,
-                            const uint32_t grid[2])
+vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, vt_weight table,
+                            enum vt_positions_filter filter, uint32_t prefix, const uint32_t grid[2])
 {
     struct vt_node *node = add_node(g, VT_NODE_POSITIONS, name);
     if (!node)
@@ -266,7 +273,8 @@ vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, 
     return value_of(g, node);
 }
 
-vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_weight tokens, vt_value positions, uint32_t position_prefix)
+vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_weight tokens, vt_value positions,
+                        uint32_t position_prefix)
 {
     struct vt_node *node = add_node(g, VT_NODE_EMBED, name);
     if (!node)

@@ -2,12 +2,13 @@
 /*
  * The graph: what a model computes, at the level of a paper's figure.
  *
- * A node yields one value: for every image some rows (tokens) of `columns` numbers. Activations are token-major, channels last; a feature map is
- * rows in raster order behind `prefix` rows (class and register tokens). How many rows there are depends on the input size and is worked out when a
- * session is planned; graphs do not know it. Nodes read views, column ranges of a value, so that q, k and v of one product need no copies.
+ * A node yields one value: for every image some rows (tokens) of `columns` numbers. Activations are token-major,
+ * channels last; a feature map is rows in raster order behind `prefix` rows (class and register tokens). How many rows
+ * there are depends on the input size and is worked out when a session is planned; graphs do not know it. Nodes read
+ * views, column ranges of a value, so that q, k and v of one product need no copies.
  *
- * Families build graphs through the calls below. Errors stick: after the first one every call does nothing and returns VT_NO_VALUE, so that a family reads
- * like the paper and checks once at the end.
+ * Families build graphs through the calls below. Errors stick: after the first one every call does nothing and returns
+ * VT_NO_VALUE, so that a family reads like the paper and checks once at the end.
  */
 #ifndef VT_GRAPH_H
 #define VT_GRAPH_H
@@ -20,34 +21,35 @@
 typedef int32_t vt_value;  /* index of the node that yields it */
 typedef int32_t vt_weight; /* index into the graph's weights */
 
-#define VT_NO_VALUE (-1)
-#define VT_NO_WEIGHT (-1)
+#define VT_NO_VALUE   (-1)
+#define VT_NO_WEIGHT  (-1)
 #define VT_MAX_INPUTS 4
-#define VT_MAX_PARTS 4
-#define VT_NAME_SIZE 64
+#define VT_MAX_PARTS  4
+#define VT_NAME_SIZE  64
 
 /* ---- Weights ---- */
 
 enum vt_weight_form {
-    VT_WEIGHT_MATRIX,    /* [out, in] */
-    VT_WEIGHT_CONV,      /* stored [out, in, kh, kw], used as [out, kh * kw * in]: channels last */
-    VT_WEIGHT_VECTOR,    /* [columns]: bias, gamma, beta, LayerScale */
-    VT_WEIGHT_ROWS       /* [rows, columns]: tokens and position tables, used as they are */
+    VT_WEIGHT_MATRIX, /* [out, in] */
+    VT_WEIGHT_CONV,   /* stored [out, in, kh, kw], used as [out, kh * kw * in]: channels last */
+    VT_WEIGHT_VECTOR, /* [columns]: bias, gamma, beta, LayerScale */
+    VT_WEIGHT_ROWS    /* [rows, columns]: tokens and position tables, used as they are */
 };
 
 /* The rows of one tensor; NULL: that many rows of zeros. */
 struct vt_weight_part {
     const struct vt_tensor *tensor;
     uint64_t rows;
-    bool whole; /* the file's first extent is not the number of rows, as for [1, tokens, width]: can only be read as a whole */
+    bool whole; /* the file's first extent is not the number of rows, as for [1, tokens, width]: can only be read as a
+                   whole */
 };
 
 /* Parts one below the other: q, k and v of three tensors are one matrix. */
 struct vt_graph_weight {
     char name[VT_NAME_SIZE]; /* of its first tensor, for messages */
     enum vt_weight_form form;
-    uint64_t rows, columns;       /* VECTOR: rows is its length, columns 1 */
-    uint32_t kernel_area;         /* CONV: kh * kw, else 1 */
+    uint64_t rows, columns; /* VECTOR: rows is its length, columns 1 */
+    uint32_t kernel_area;   /* CONV: kh * kw, else 1 */
     uint32_t part_count;
     struct vt_weight_part parts[VT_MAX_PARTS];
 };
@@ -55,18 +57,19 @@ struct vt_graph_weight {
 /* ---- Nodes ---- */
 
 enum vt_node_type {
-    VT_NODE_INPUT,        /* pixels: rows of the image in raster order */
-    VT_NODE_CONV2D,       /* in[0] a map without prefix */
+    VT_NODE_INPUT,  /* pixels: rows of the image in raster order */
+    VT_NODE_CONV2D, /* in[0] a map without prefix */
     VT_NODE_LINEAR,
-    VT_NODE_LAYER_NORM,   /* over every group of columns / groups */
-    VT_NODE_ATTENTION,    /* in: q, k, v */
+    VT_NODE_LAYER_NORM, /* over every group of columns / groups */
+    VT_NODE_ATTENTION,  /* in: q, k, v */
     VT_NODE_ACTIVATION,
-    VT_NODE_ADD,          /* in[0] + in[1] */
-    VT_NODE_MUL,          /* in[0] * in[1], or in[0] * weight (LayerScale) without a second input */
-    VT_NODE_POOL,         /* mean over the rows from first_row on: one row */
-    VT_NODE_SLICE,        /* row_count rows from first_row on */
-    VT_NODE_CONCAT,       /* in[0] | in[1], columns side by side */
-    VT_NODE_EMBED,        /* weight's rows, then in[0]'s; plus the positions in[1] on the first position_prefix and all of in[0]'s rows */
+    VT_NODE_ADD,    /* in[0] + in[1] */
+    VT_NODE_MUL,    /* in[0] * in[1], or in[0] * weight (LayerScale) without a second input */
+    VT_NODE_POOL,   /* mean over the rows from first_row on: one row */
+    VT_NODE_SLICE,  /* row_count rows from first_row on */
+    VT_NODE_CONCAT, /* in[0] | in[1], columns side by side */
+    VT_NODE_EMBED,  /* weight's rows, then in[0]'s; plus the positions in[1] on the first position_prefix and all of
+                       in[0]'s rows */
     VT_NODE_HEAD_COMBINE, /* mean of in[0] and in[1] */
     VT_NODE_POSITIONS,    /* plan-time constant: a table of positions resized to in[0]'s map; only its shape is read */
     VT_NODE_TYPE_COUNT
@@ -89,15 +92,31 @@ struct vt_node {
     struct vt_view in[VT_MAX_INPUTS];
     uint32_t in_count;
     uint32_t columns; /* of its value */
-    vt_weight weight, bias; /* linear and conv2d; LayerNorm's gamma and beta; embed's tokens; positions' table; mul's vector */
+    vt_weight weight,
+        bias; /* linear and conv2d; LayerNorm's gamma and beta; embed's tokens; positions' table; mul's vector */
     union {
-        struct { uint32_t kernel[2], stride[2], padding[2]; } conv; /* height, width */
-        struct { uint32_t groups; float eps; } norm;
-        struct { uint32_t heads; float scale; } attention;
+        struct {
+            uint32_t kernel[2], stride[2], padding[2];
+        } conv; /* height, width */
+        struct {
+            uint32_t groups;
+            float eps;
+        } norm;
+        struct {
+            uint32_t heads;
+            float scale;
+        } attention;
         enum vt_activation activation;
-        struct { uint32_t first_row, row_count; } rows;
-        struct { uint32_t position_prefix; } embed;
-        struct { enum vt_positions_filter filter; uint32_t prefix, grid[2]; } positions; /* table: prefix rows, then grid[0] x grid[1] */
+        struct {
+            uint32_t first_row, row_count;
+        } rows;
+        struct {
+            uint32_t position_prefix;
+        } embed;
+        struct {
+            enum vt_positions_filter filter;
+            uint32_t prefix, grid[2];
+        } positions; /* table: prefix rows, then grid[0] x grid[1] */
     } u;
 };
 
@@ -126,12 +145,14 @@ void vt_graph_free(struct vt_graph *g);
 /* Records an error if there is none yet. */
 void vt_graph_fail(struct vt_graph *g, vitrt_status status, const char *format, ...) VT_PRINTF(3, 4);
 
-/* ---- Building: weights. Every name is looked up in the checkpoint, its shape compared with what the family expects. ---- */
+/* ---- Building: weights. Every name is looked up in the checkpoint, its shape compared with what the family expects.
+ * ---- */
 
 /* rank 1, or all but one extent 1. */
 vt_weight vt_graph_vector(struct vt_graph *g, const char *tensor, uint64_t n);
 vt_weight vt_graph_matrix(struct vt_graph *g, const char *tensor, uint64_t rows, uint64_t columns);
-vt_weight vt_graph_conv(struct vt_graph *g, const char *tensor, uint64_t out, uint64_t in, uint32_t kernel_h, uint32_t kernel_w);
+vt_weight vt_graph_conv(struct vt_graph *g, const char *tensor, uint64_t out, uint64_t in, uint32_t kernel_h,
+                        uint32_t kernel_w);
 /* [.., rows, columns] with leading extents of 1. */
 vt_weight vt_graph_rows(struct vt_graph *g, const char *tensor, uint64_t rows, uint64_t columns);
 /* The weights one below the other. VT_NO_WEIGHT among vectors stands for `rows` zeros; all missing: VT_NO_WEIGHT. */
@@ -143,11 +164,13 @@ struct vt_view vt_view_of(vt_value value);                                      
 struct vt_view vt_view_columns(vt_value value, uint32_t column, uint32_t columns); /* a range of them */
 
 vt_value vt_graph_input(struct vt_graph *g, uint32_t channels);
-vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, vt_value x, vt_weight weight, vt_weight bias, const uint32_t kernel[2],
-                         const uint32_t stride[2], const uint32_t padding[2]);
+vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, vt_value x, vt_weight weight, vt_weight bias,
+                         const uint32_t kernel[2], const uint32_t stride[2], const uint32_t padding[2]);
 vt_value vt_graph_linear(struct vt_graph *g, const char *name, struct vt_view x, vt_weight weight, vt_weight bias);
-vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight gamma, vt_weight beta, uint32_t groups, float eps);
-vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v, uint32_t heads, float scale);
+vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight gamma, vt_weight beta,
+                             uint32_t groups, float eps);
+vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v,
+                            uint32_t heads, float scale);
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation);
 vt_value vt_graph_add(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);
 vt_value vt_graph_mul(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);
@@ -155,9 +178,10 @@ vt_value vt_graph_scale(struct vt_graph *g, const char *name, struct vt_view x, 
 vt_value vt_graph_pool(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row);
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count);
 vt_value vt_graph_concat(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);
-vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, vt_weight table, enum vt_positions_filter filter, uint32_t prefix,
-                            const uint32_t grid[2]);
-vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_weight tokens, vt_value positions, uint32_t position_prefix);
+vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, vt_weight table,
+                            enum vt_positions_filter filter, uint32_t prefix, const uint32_t grid[2]);
+vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_weight tokens, vt_value positions,
+                        uint32_t position_prefix);
 vt_value vt_graph_head_combine(struct vt_graph *g, const char *name, vt_value a, vt_value b);
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
 
@@ -175,7 +199,9 @@ struct vt_shape {
 /* Rows of one image. */
 size_t vt_shape_rows(const struct vt_shape *s);
 
-/* Works out shapes[node_count] for input_height x input_width. Fails with a sentence naming the node where the size does not fit. */
-vitrt_status vt_graph_shapes(const struct vt_graph *g, uint32_t input_height, uint32_t input_width, struct vt_shape *shapes, vitrt_error *err);
+/* Works out shapes[node_count] for input_height x input_width. Fails with a sentence naming the node where the size
+ * does not fit. */
+vitrt_status vt_graph_shapes(const struct vt_graph *g, uint32_t input_height, uint32_t input_width,
+                             struct vt_shape *shapes, vitrt_error *err);
 
 #endif

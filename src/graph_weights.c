@@ -17,8 +17,10 @@ static const char *shape_text(const uint64_t *shape, uint32_t rank, char *buf, s
     return buf;
 }
 
-/* The tensor of that name with that shape, leading extents of 1 in the file ignored when `loose`; NULL after an error. */
-static const struct vt_tensor *find(struct vt_graph *g, const char *name, const uint64_t *shape, uint32_t rank, bool loose)
+/* The tensor of that name with that shape, leading extents of 1 in the file ignored when `loose`; NULL after an error.
+ */
+static const struct vt_tensor *find(struct vt_graph *g, const char *name, const uint64_t *shape, uint32_t rank,
+                                    bool loose)
 {
     if (g->status)
         return NULL;
@@ -32,16 +34,19 @@ static const struct vt_tensor *find(struct vt_graph *g, const char *name, const 
     while (loose && skip + rank < t->rank && t->shape[skip] == 1)
         skip++;
     if (t->rank - skip != rank || (rank && memcmp(t->shape + skip, shape, rank * sizeof *shape))) {
-        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s has shape %s, expected %s", name, shape_text(t->shape, t->rank, found, sizeof found),
+        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s has shape %s, expected %s", name,
+                      shape_text(t->shape, t->rank, found, sizeof found),
                       shape_text(shape, rank, wanted, sizeof wanted));
         return NULL;
     }
     if (!t->count) {
-        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s is empty: its shape is %s", name, shape_text(t->shape, t->rank, found, sizeof found));
+        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s is empty: its shape is %s", name,
+                      shape_text(t->shape, t->rank, found, sizeof found));
         return NULL;
     }
     if (t->dtype == VT_OTHER) {
-        vt_graph_fail(g, VITRT_EUNSUPPORTED, "tensor %s has type %s, expected F32, F16, BF16 or I8 with a scale", name, t->dtype_name);
+        vt_graph_fail(g, VITRT_EUNSUPPORTED, "tensor %s has type %s, expected F32, F16, BF16 or I8 with a scale", name,
+                      t->dtype_name);
         return NULL;
     }
     return t;
@@ -64,7 +69,8 @@ static vt_weight add_weight(struct vt_graph *g, const struct vt_graph_weight *w)
 }
 
 /* A weight of one whole tensor, seen as [rows, columns]. */
-static vt_weight add_tensor(struct vt_graph *g, const struct vt_tensor *t, enum vt_weight_form form, uint64_t rows, uint64_t columns, uint32_t area)
+static vt_weight add_tensor(struct vt_graph *g, const struct vt_tensor *t, enum vt_weight_form form, uint64_t rows,
+                            uint64_t columns, uint32_t area)
 {
     if (!t)
         return VT_NO_WEIGHT;
@@ -86,7 +92,8 @@ vt_weight vt_graph_matrix(struct vt_graph *g, const char *tensor, uint64_t rows,
     return add_tensor(g, find(g, tensor, shape, 2, false), VT_WEIGHT_MATRIX, rows, columns, 1);
 }
 
-vt_weight vt_graph_conv(struct vt_graph *g, const char *tensor, uint64_t out, uint64_t in, uint32_t kernel_h, uint32_t kernel_w)
+vt_weight vt_graph_conv(struct vt_graph *g, const char *tensor, uint64_t out, uint64_t in, uint32_t kernel_h,
+                        uint32_t kernel_w)
 {
     const uint64_t shape[] = { out, in, kernel_h, kernel_w };
     const uint32_t area = kernel_h * kernel_w;

@@ -21,7 +21,8 @@ static void log_note(const vitrt_model *m, const char *what, const char *name)
 
 static vitrt_status set_label(vitrt_model *m, size_t i, vt_json text, vitrt_error *err)
 {
-    if (i >= m->label_count || m->labels[i] || vt_json_type(text) != VT_JSON_STRING) /* an index out of range, twice, or no text */
+    if (i >= m->label_count || m->labels[i] ||
+        vt_json_type(text) != VT_JSON_STRING) /* an index out of range, twice, or no text */
         return VITRT_OK;
     m->labels[i] = vt_json_dup_string(&m->alloc, text);
     return m->labels[i] ? VITRT_OK : vt_err_memory(err, 0, "labels");
@@ -46,10 +47,12 @@ static bool same_text(const vt_json_iterator *it, vt_json string)
 {
     size_t n = 0;
     const char *text = vt_json_text(string, &n);
-    return it->key && text && vt_json_type(it->value) == VT_JSON_STRING && n == it->key_size && !memcmp(text, it->key, n);
+    return it->key && text && vt_json_type(it->value) == VT_JSON_STRING && n == it->key_size &&
+           !memcmp(text, it->key, n);
 }
 
-/* Hugging Face: id2label {"0": name}; timm: label_names [name] and label_descriptions {name: text} in the same order. */
+/* Hugging Face: id2label {"0": name}; timm: label_names [name] and label_descriptions {name: text} in the same order.
+ */
 static vitrt_status read_labels(vitrt_model *m, vitrt_error *err)
 {
     const vt_json config = vt_checkpoint_config(m->checkpoint);
@@ -60,11 +63,13 @@ static vitrt_status read_labels(vitrt_model *m, vitrt_error *err)
         return vt_err_memory(err, m->facts.classes * sizeof *m->labels, "labels");
     m->label_count = m->facts.classes;
     vitrt_status st = VITRT_OK;
-    for (vt_json_iterator it = vt_json_first(vt_json_get(config, "id2label")); vt_json_type(it.value) && !st; vt_json_next(&it))
+    for (vt_json_iterator it = vt_json_first(vt_json_get(config, "id2label")); vt_json_type(it.value) && !st;
+         vt_json_next(&it))
         st = it.key ? set_label(m, label_index(it.key, it.key_size), it.value, err) : VITRT_OK;
     vt_json_iterator description = vt_json_first(vt_json_get(config, "label_descriptions"));
     size_t i = 0;
-    for (vt_json_iterator it = vt_json_first(vt_json_get(config, "label_names")); vt_json_type(it.value) && !st; vt_json_next(&it), i++) {
+    for (vt_json_iterator it = vt_json_first(vt_json_get(config, "label_names")); vt_json_type(it.value) && !st;
+         vt_json_next(&it), i++) {
         st = set_label(m, i, same_text(&description, it.value) ? description.value : it.value, err);
         if (vt_json_type(description.value))
             vt_json_next(&description);
@@ -89,11 +94,12 @@ static void mark_used(const vitrt_model *m, bool *used)
 }
 
 /* A tensor that the graph does not read would be a part of the model that is silently left out. */
-static vitrt_status check_tensor(const vitrt_model *m, const struct vt_family *family, const struct vt_tensor *t, vitrt_error *err)
+static vitrt_status check_tensor(const vitrt_model *m, const struct vt_family *family, const struct vt_tensor *t,
+                                 vitrt_error *err)
 {
     if (!family->ignores(t->name))
-        return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s belongs to nothing that this version knows of %s (%s)", vt_checkpoint_path(m->checkpoint),
-                      t->name, m->facts.family, m->facts.architecture);
+        return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s belongs to nothing that this version knows of %s (%s)",
+                      vt_checkpoint_path(m->checkpoint), t->name, m->facts.family, m->facts.architecture);
     log_note(m, "not needed for inference:", t->name);
     return VITRT_OK;
 }
@@ -135,22 +141,31 @@ static vitrt_status find_family(const struct vt_checkpoint *c, const struct vt_f
     if (!type)
         type = vt_json_text(vt_json_get(config, "architecture"), &n);
     if (!type)
-        return vt_err(err, VITRT_EFORMAT, "%s/config.json: neither \"model_type\" (Hugging Face) nor \"architecture\" (timm) is there",
+        return vt_err(err, VITRT_EFORMAT,
+                      "%s/config.json: neither \"model_type\" (Hugging Face) nor \"architecture\" (timm) is there",
                       vt_checkpoint_path(c));
-    return vt_err(err, VITRT_EUNSUPPORTED, "%s/config.json: architecture \"%.*s\" is not supported", vt_checkpoint_path(c), (int)(n < 100 ? n : 100), type);
+    return vt_err(err, VITRT_EUNSUPPORTED, "%s/config.json: architecture \"%.*s\" is not supported",
+                  vt_checkpoint_path(c), (int)(n < 100 ? n : 100), type);
 }
 
-/* What a session takes by default must be in proportion to the file: a caller may ask for a large input, a few bytes of config may not. */
+/* What a session takes by default must be in proportion to the file: a caller may ask for a large input, a few bytes of
+ * config may not. */
 static vitrt_status choose_default_size(vitrt_model *m, vitrt_error *err)
 {
+    const vt_json config = vt_checkpoint_config(m->checkpoint);
     const uint64_t trained = (uint64_t)m->facts.trained_size[0] * m->facts.trained_size[1], usual = 1024 * 1024;
-    if (!vt_preprocess_default_size(&m->preprocess, &m->default_size[0], &m->default_size[1]))
+    const bool described =
+        vt_json_type(vt_checkpoint_preprocessor(m->checkpoint)) || vt_json_type(vt_json_get(config, "pretrained_cfg"));
+    if (!described || !vt_preprocess_default_size(&m->preprocess, &m->default_size[0], &m->default_size[1]))
         memcpy(m->default_size, m->facts.trained_size, sizeof m->default_size);
+    if (!described)
+        log_note(m, "no preprocessor_config.json: images are prepared as is usual for", m->facts.family);
     const uint64_t area = (uint64_t)m->default_size[0] * m->default_size[1];
     if (area <= usual || area / 4 <= trained)
         return VITRT_OK;
-    return vt_err(err, VITRT_ELIMIT, "%s: the preprocessing asks for images of %ux%u, the model was trained on %ux%u", vt_checkpoint_path(m->checkpoint),
-                  (unsigned)m->default_size[0], (unsigned)m->default_size[1], (unsigned)m->facts.trained_size[0], (unsigned)m->facts.trained_size[1]);
+    return vt_err(err, VITRT_ELIMIT, "%s: the preprocessing asks for images of %ux%u, the model was trained on %ux%u",
+                  vt_checkpoint_path(m->checkpoint), (unsigned)m->default_size[0], (unsigned)m->default_size[1],
+                  (unsigned)m->facts.trained_size[0], (unsigned)m->facts.trained_size[1]);
 }
 
 static vitrt_status build(vitrt_model *m, vitrt_error *err)
@@ -215,7 +230,8 @@ static vitrt_status check_options(const vitrt_model_options *o, vitrt_model **ou
     *out = NULL;
     if (o && !vt_allocator_valid(o->allocator))
         return vt_err(err, VITRT_EINVAL, "the allocator has only one of its two functions");
-    if (o && (o->flags & ~VITRT_MODEL_COPY_BUFFERS || o->reserved32 || o->reserved[0] || o->reserved[1] || o->reserved[2] || o->reserved[3]))
+    if (o && (o->flags & ~VITRT_MODEL_COPY_BUFFERS || o->reserved32 || o->reserved[0] || o->reserved[1] ||
+              o->reserved[2] || o->reserved[3]))
         return vt_err(err, VITRT_EINVAL, "the model options have unknown flags or reserved members that are not zero");
     return VITRT_OK;
 }
@@ -231,7 +247,8 @@ vitrt_status vitrt_model_open(const char *path, const vitrt_model_options *optio
     return m ? finish(m, vt_checkpoint_open(&m->alloc, path, &m->checkpoint, err), out, err) : VITRT_ENOMEM;
 }
 
-vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count, const vitrt_model_options *options, vitrt_model **out, vitrt_error *err)
+vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count, const vitrt_model_options *options,
+                                     vitrt_model **out, vitrt_error *err)
 {
     vitrt_status st = check_options(options, out, err);
     if (st)
@@ -240,7 +257,8 @@ vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count, 
         return vt_err(err, VITRT_EINVAL, "buffers is NULL");
     const bool copy = options && options->flags & VITRT_MODEL_COPY_BUFFERS;
     vitrt_model *m = new_model(options, err);
-    return m ? finish(m, vt_checkpoint_open_memory(&m->alloc, buffers, count, copy, &m->checkpoint, err), out, err) : VITRT_ENOMEM;
+    return m ? finish(m, vt_checkpoint_open_memory(&m->alloc, buffers, count, copy, &m->checkpoint, err), out, err)
+             : VITRT_ENOMEM;
 }
 
 void vt_model_retain(vitrt_model *m)

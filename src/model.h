@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An opened model: checkpoint, graph, weights, preprocessing, labels. Immutable but for the store of packed weights, which locks itself. */
+/* An opened model: checkpoint, graph, weights, preprocessing, labels. Immutable but for the store of packed weights,
+ * which locks itself. */
 #ifndef VT_MODEL_H
 #define VT_MODEL_H
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dense convolutions, channels last: a block of output positions gathers its windows into the worker's scratch and multiplies them. */
+/* Dense convolutions, channels last: a block of output positions gathers its windows into the worker's scratch and
+ * multiplies them. */
 #include "ops.h"
 
 #include <string.h>
 
-/* Windows gathered at a time, at most: enough rows for the tile to reuse a panel, few enough to stay in the second-level cache. */
+/* Windows gathered at a time, at most: enough rows for the tile to reuse a panel, few enough to stay in the
+ * second-level cache. */
 #define BLOCK_ROWS 48
 
 struct conv_job {
@@ -15,7 +17,8 @@ struct conv_job {
 };
 
 /* One window [kernel_h, kernel_w, channels] of the map at output position (oy, ox), zeros outside the map. */
-static void gather_window(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t ld, size_t oy, size_t ox, float *row)
+static void gather_window(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t ld, size_t oy,
+                          size_t ox, float *row)
 {
     const uint32_t *kernel = node->u.conv.kernel, *stride = node->u.conv.stride, *padding = node->u.conv.padding;
     const size_t channels = node->in[0].columns;
@@ -33,7 +36,8 @@ static void gather_window(const struct vt_node *node, const struct vt_shape *in,
 }
 
 /* Rows of a window that lies inside a map whose channels are packed are contiguous: patch embeddings. */
-static void gather_patch(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t oy, size_t ox, float *row)
+static void gather_patch(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t oy, size_t ox,
+                         float *row)
 {
     const uint32_t *kernel = node->u.conv.kernel, *stride = node->u.conv.stride;
     const size_t channels = node->in[0].columns, width = kernel[1] * channels;
@@ -103,6 +107,9 @@ static uint64_t conv_macs(const struct vt_plan *p, const struct vt_step *s)
     return (uint64_t)p->values[s->out].rows * window_size(s->node) * s->node->columns;
 }
 
-const struct vt_op vt_op_conv2d = {
-    .name = "conv2d", .run = run_conv, .scratch_bytes = conv_scratch, .macs = conv_macs, .weight_panels = true, .kernel_name = vt_gemm_name
-};
+const struct vt_op vt_op_conv2d = { .name = "conv2d",
+                                    .run = run_conv,
+                                    .scratch_bytes = conv_scratch,
+                                    .macs = conv_macs,
+                                    .weight_panels = true,
+                                    .kernel_name = vt_gemm_name };

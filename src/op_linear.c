@@ -38,4 +38,6 @@ static uint64_t linear_macs(const struct vt_plan *p, const struct vt_step *s)
     return (uint64_t)p->values[s->out].rows * s->node->in[0].columns * s->node->columns;
 }
 
-const struct vt_op vt_op_linear = { .name = "linear", .run = run_linear, .macs = linear_macs, .weight_panels = true, .kernel_name = vt_gemm_name };
+const struct vt_op vt_op_linear = {
+    .name = "linear", .run = run_linear, .macs = linear_macs, .weight_panels = true, .kernel_name = vt_gemm_name
+};

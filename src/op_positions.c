@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Position tables resized to the session's map, as torch.nn.functional.interpolate does with align_corners=False and a given output size:
- * bicubic (Keys' kernel with a = -0.75, four taps, edges clamped) or antialiased bicubic (a = -0.5, support widened by the scale when shrinking,
- * taps outside dropped and the rest normalised, as in Pillow). Runs once per session, so it is plain double arithmetic.
+ * Position tables resized to the session's map, as torch.nn.functional.interpolate does with align_corners=False and a
+ * given output size: bicubic (Keys' kernel with a = -0.75, four taps, edges clamped) or antialiased bicubic (a = -0.5,
+ * support widened by the scale when shrinking, taps outside dropped and the rest normalised, as in Pillow). Runs once
+ * per session, so it is plain double arithmetic.
  */
 #include "ops.h"
 
@@ -19,7 +20,8 @@ static double keys_cubic(double x, double a)
     return 0;
 }
 
-/* Weight of input i for output o along one side, before normalisation. Clamped kernels address inputs outside [0, in). */
+/* Weight of input i for output o along one side, before normalisation. Clamped kernels address inputs outside [0, in).
+ */
 static double tap_weight(enum vt_positions_filter filter, double center, double scale, long i)
 {
     switch (filter) {
@@ -36,7 +38,8 @@ struct axis {
 };
 
 /* Range of inputs that output o reads, and the divisor that normalises them. */
-static void axis_range(const struct axis *axis, size_t o, double *center, double *scale, long *first, long *last, double *norm)
+static void axis_range(const struct axis *axis, size_t o, double *center, double *scale, long *first, long *last,
+                       double *norm)
 {
     const double ratio = (double)axis->in / (double)axis->out;
     const bool antialias = axis->filter == VT_POSITIONS_BICUBIC_ANTIALIAS;
@@ -96,7 +99,8 @@ static void run_positions(const struct vt_exec *x, const struct vt_step *s, cons
         memcpy(out + prefix, w->weight + prefix, (size_t)grid[0] * grid[1] * columns * sizeof *out);
         return;
     }
-    const struct axis wide = { node->u.positions.filter, grid[1], shape->map[1] }, high = { node->u.positions.filter, grid[0], shape->map[0] };
+    const struct axis wide = { node->u.positions.filter, grid[1], shape->map[1] },
+                      high = { node->u.positions.filter, grid[0], shape->map[0] };
     resize_axis(&wide, w->weight + prefix, between, grid[0], columns);
     resize_axis(&high, between, out + prefix, 1, shape->map[1] * columns);
 }
@@ -104,7 +108,8 @@ static void run_positions(const struct vt_exec *x, const struct vt_step *s, cons
 /* The table resized along its width only. */
 static size_t positions_scratch(const struct vt_plan *p, const struct vt_step *s)
 {
-    return vt_size_mul(vt_size_mul(s->node->u.positions.grid[0], p->values[s->out].shape.map[1]), s->node->columns * sizeof(float));
+    return vt_size_mul(vt_size_mul(s->node->u.positions.grid[0], p->values[s->out].shape.map[1]),
+                       s->node->columns * sizeof(float));
 }
 
 const struct vt_op vt_op_positions = { .name = "positions", .run = run_positions, .scratch_bytes = positions_scratch };

@@ -34,7 +34,8 @@ static void layer_norm_rows(const struct vt_step_job *job, size_t begin, size_t 
     const size_t groups = job->s->node->u.norm.groups, n = v.columns / groups;
     for (size_t r = begin; r < end; r++)
         for (size_t g = 0; g < groups; g++)
-            v.kernels->layer_norm_f32(n, v.a + r * v.lda + g * n, job->w->weight, job->w->bias, job->s->node->u.norm.eps, v.out + r * v.ldo + g * n);
+            v.kernels->layer_norm_f32(n, v.a + r * v.lda + g * n, job->w->weight, job->w->bias,
+                                      job->s->node->u.norm.eps, v.out + r * v.ldo + g * n);
 }
 
 static void activation_rows(const struct vt_step_job *job, size_t begin, size_t end)

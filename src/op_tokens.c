@@ -49,7 +49,8 @@ static void slice_images(const struct vt_step_job *j, size_t begin, size_t end)
     for (size_t image = begin; image < end; image++) {
         const struct image_rows r = rows_of_image(j, image);
         for (size_t i = 0; i < r.out_rows; i++)
-            memcpy(r.out + i * r.ld_out, r.in + (i + j->s->node->u.rows.first_row) * r.ld_in, j->s->node->columns * sizeof *r.out);
+            memcpy(r.out + i * r.ld_out, r.in + (i + j->s->node->u.rows.first_row) * r.ld_in,
+                   j->s->node->columns * sizeof *r.out);
     }
 }
 

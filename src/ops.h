@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The operations: how one step of a plan is computed. An op knows blocking, packing and threads; the arithmetic is in kernels/. */
+/* The operations: how one step of a plan is computed. An op knows blocking, packing and threads; the arithmetic is in
+ * kernels/. */
 #ifndef VT_OPS_H
 #define VT_OPS_H
 
@@ -20,8 +21,8 @@ struct vt_exec {
     char *scratch;        /* for each worker */
     size_t scratch_bytes; /* of one worker */
     size_t images;
-    size_t *const *offsets;                 /* [row_set][max_batch + 1] */
-    const struct vt_step_weights *weights;  /* [step_count] */
+    size_t *const *offsets;                /* [row_set][max_batch + 1] */
+    const struct vt_step_weights *weights; /* [step_count] */
 };
 
 /* First element of a view, and elements from row to row. */
@@ -49,11 +50,11 @@ const char *vt_gemm_name(const struct vt_plan *p);
 struct vt_op {
     const char *name;
     void (*run)(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
-    void (*rows)(const struct vt_step_job *job, size_t begin, size_t end);   /* each row of the output by itself */
-    void (*images)(const struct vt_step_job *job, size_t begin, size_t end); /* each image by itself */
+    void (*rows)(const struct vt_step_job *job, size_t begin, size_t end);     /* each row of the output by itself */
+    void (*images)(const struct vt_step_job *job, size_t begin, size_t end);   /* each image by itself */
     size_t (*scratch_bytes)(const struct vt_plan *p, const struct vt_step *s); /* of one worker; NULL: none */
     uint64_t (*macs)(const struct vt_plan *p, const struct vt_step *s);        /* per image; NULL: none */
-    bool weight_panels; /* the weight is wanted in the kernels' panels, not as it is */
+    bool weight_panels;                                  /* the weight is wanted in the kernels' panels, not as it is */
     const char *(*kernel_name)(const struct vt_plan *p); /* of products, for vitrt_describe; else NULL */
 };
 
@@ -63,7 +64,7 @@ const struct vt_op *vt_op_of(enum vt_node_type type);
 /* Computes one step. */
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
 
-extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add, vt_op_mul, vt_op_pool, vt_op_slice,
-    vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_positions;
+extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add,
+    vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_positions;
 
 #endif

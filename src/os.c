@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -226,6 +227,16 @@ void vt_thread_join(vt_thread t)
     pthread_t id;
     memcpy(&id, &t, sizeof id);
     pthread_join(id, NULL);
+}
+
+void vt_prefer_large_pages(void *p, size_t n)
+{
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(p, n / VT_LARGE_PAGE * VT_LARGE_PAGE, MADV_HUGEPAGE); /* the rest stays small: no memory beyond n is touched */
+#else
+    (void)p;
+    (void)n;
+#endif
 }
 
 uint64_t vt_clock_ns(void)

@@ -179,6 +179,12 @@ void vt_thread_join(vt_thread t)
     CloseHandle((HANDLE)t.opaque);
 }
 
+void vt_prefer_large_pages(void *p, size_t n)
+{
+    (void)p; /* needs a privilege that programs rarely have */
+    (void)n;
+}
+
 uint64_t vt_clock_ns(void)
 {
     LARGE_INTEGER ticks, per_second;

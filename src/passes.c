@@ -26,8 +26,10 @@ static bool is_output(const vt_value *outputs, size_t count, vt_value v)
     return false;
 }
 
-/* The only live node that reads v, all of its columns, as in[0] or, if commutative, any input; NULL if there are several readers or v is an output. */
-static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, const vt_value *outputs, size_t count, uint32_t *input)
+/* The only live node that reads v, all of its columns, as in[0] or, if commutative, any input; NULL if there are
+ * several readers or v is an output. */
+static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, const vt_value *outputs, size_t count,
+                                         uint32_t *input)
 {
     if (is_output(outputs, count, v))
         return NULL;
@@ -46,7 +48,8 @@ static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, co
     return reader;
 }
 
-/* Extends the step by the node that reads its value, if an epilogue can do it: activation, then LayerScale, then residual, each at most once. */
+/* Extends the step by the node that reads its value, if an epilogue can do it: activation, then LayerScale, then
+ * residual, each at most once. */
 static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outputs, size_t count)
 {
     uint32_t input = 0;
@@ -82,8 +85,13 @@ void vt_pass_fuse(struct vt_plan *p, const vt_value *outputs, size_t count)
                 continue;
             assert(p->step_count < p->step_capacity);
             struct vt_step *s = &p->steps[p->step_count++];
-            *s = (struct vt_step){ .type = node->type, .node = node, .out = (vt_value)v, .weight = node->weight, .bias = node->bias,
-                                   .scale = VT_NO_WEIGHT, .residual = { VT_NO_VALUE, 0, 0 } };
+            *s = (struct vt_step){ .type = node->type,
+                                   .node = node,
+                                   .out = (vt_value)v,
+                                   .weight = node->weight,
+                                   .bias = node->bias,
+                                   .scale = VT_NO_WEIGHT,
+                                   .residual = { VT_NO_VALUE, 0, 0 } };
             if (node->type == VT_NODE_LINEAR || node->type == VT_NODE_CONV2D)
                 while (fuse_next(p, s, outputs, count)) {
                 }
@@ -129,8 +137,8 @@ static void share_residuals(struct vt_plan *p)
         if (s->residual.value == VT_NO_VALUE)
             continue;
         const struct vt_plan_value *from = &p->values[s->residual.value], *to = &p->values[s->out];
-        if (from->last == i && !from->constant && from->bytes == to->bytes && s->node->in[0].value != s->residual.value &&
-            from->shape.columns == to->shape.columns)
+        if (from->last == i && !from->constant && from->bytes == to->bytes &&
+            s->node->in[0].value != s->residual.value && from->shape.columns == to->shape.columns)
             p->values[s->out].shares = from->shares;
     }
     for (size_t v = 0; v < p->graph->node_count; v++)
@@ -148,8 +156,8 @@ static size_t lowest_place(const struct vt_plan *p, size_t v)
         for (size_t i = 0; i < p->graph->node_count; i++) {
             const struct vt_plan_value *other = &p->values[i];
             const bool placed = i != v && other->live && other->offset != SIZE_MAX && other->shares == (vt_value)i;
-            if (placed && other->first <= value->last && value->first <= other->last && at < other->offset + other->bytes &&
-                other->offset < at + value->bytes) {
+            if (placed && other->first <= value->last && value->first <= other->last &&
+                at < other->offset + other->bytes && other->offset < at + value->bytes) {
                 at = other->offset + other->bytes;
                 moved = true;
             }
@@ -169,7 +177,8 @@ void vt_pass_place(struct vt_plan *p, const vt_value *outputs, size_t count)
         size_t largest = n;
         for (size_t v = 0; v < n; v++) {
             const struct vt_plan_value *value = &p->values[v];
-            if (value->live && value->shares == (vt_value)v && value->offset == SIZE_MAX && (largest == n || value->bytes > p->values[largest].bytes))
+            if (value->live && value->shares == (vt_value)v && value->offset == SIZE_MAX &&
+                (largest == n || value->bytes > p->values[largest].bytes))
                 largest = v;
         }
         if (largest == n)

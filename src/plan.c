@@ -21,11 +21,14 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
         value->shares = (vt_value)v;
         value->rows = vt_shape_rows(&value->shape);
         const size_t images = p->graph->nodes[v].type == VT_NODE_POSITIONS ? 1 : p->max_batch;
-        value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns), sizeof(float)));
+        value->bytes =
+            align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns), sizeof(float)));
         total = vt_size_add(total, value->bytes);
         if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
-            return vt_err(err, VITRT_ELIMIT, "%s: up to node %s %u images of %ux%u would need more memory than can be addressed",
-                          vt_checkpoint_path(p->graph->checkpoint), p->graph->nodes[v].name, (unsigned)p->max_batch, (unsigned)p->height, (unsigned)p->width);
+            return vt_err(err, VITRT_ELIMIT,
+                          "%s: up to node %s %u images of %ux%u would need more memory than can be addressed",
+                          vt_checkpoint_path(p->graph->checkpoint), p->graph->nodes[v].name, (unsigned)p->max_batch,
+                          (unsigned)p->height, (unsigned)p->width);
         size_t set = 0;
         while (set < p->row_set_count && p->row_sets[set] != value->rows)
             set++;
@@ -43,7 +46,9 @@ static vitrt_status allocate(struct vt_plan *p, vitrt_error *err)
     p->values = vt_calloc(&p->alloc, n, sizeof *p->values);
     p->steps = vt_calloc(&p->alloc, n, sizeof *p->steps);
     p->row_sets = vt_calloc(&p->alloc, n, sizeof *p->row_sets);
-    return p->values && p->steps && p->row_sets ? VITRT_OK : vt_err_memory(err, n * (sizeof *p->values + sizeof *p->steps), "the plan");
+    return p->values && p->steps && p->row_sets
+               ? VITRT_OK
+               : vt_err_memory(err, n * (sizeof *p->values + sizeof *p->steps), "the plan");
 }
 
 static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
@@ -77,11 +82,12 @@ static void sum_up(struct vt_plan *p, size_t preprocess_bytes)
     }
     p->image_scratch_bytes = align_up(preprocess_bytes);
     p->image_slots = p->max_batch < p->threads ? p->max_batch : p->threads;
-    p->arena_bytes = vt_size_add(p->value_bytes, larger(vt_size_mul(p->scratch_bytes, p->threads), vt_size_mul(p->image_scratch_bytes, p->image_slots)));
+    p->arena_bytes = vt_size_add(p->value_bytes, larger(vt_size_mul(p->scratch_bytes, p->threads),
+                                                        vt_size_mul(p->image_scratch_bytes, p->image_slots)));
 }
 
-vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, const struct vt_kernels *kernels, const struct vt_plan_options *o,
-                            struct vt_plan **out, vitrt_error *err)
+vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, const struct vt_kernels *kernels,
+                            const struct vt_plan_options *o, struct vt_plan **out, vitrt_error *err)
 {
     *out = NULL;
     struct vt_plan *p = vt_calloc(a, 1, sizeof *p);

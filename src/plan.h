@@ -2,11 +2,12 @@
 /*
  * The plan: a graph made executable for one CPU, one input size and one batch.
  *
- * Dead nodes are dropped, chains of linear -> activation -> LayerScale -> residual add become one step, values get places in one arena by their
- * lifetimes. Making a plan reads no weights and takes no arena: what a session costs is known before it is created.
+ * Dead nodes are dropped, chains of linear -> activation -> LayerScale -> residual add become one step, values get
+ * places in one arena by their lifetimes. Making a plan reads no weights and takes no arena: what a session costs is
+ * known before it is created.
  *
- * Ragged batches: image i owns rows offsets[i] .. offsets[i + 1] of every value. Values with the same number of rows per image share a table
- * (a row set). An image that could not be read owns no rows; nothing is padded.
+ * Ragged batches: image i owns rows offsets[i] .. offsets[i + 1] of every value. Values with the same number of rows
+ * per image share a table (a row set). An image that could not be read owns no rows; nothing is padded.
  */
 #ifndef VT_PLAN_H
 #define VT_PLAN_H
@@ -26,12 +27,12 @@ struct vt_step {
 struct vt_plan_value {
     struct vt_shape shape;
     bool live;
-    bool constant;     /* the same for all images: rows of one image, computed when the session is created */
-    size_t rows;       /* of one image */
-    size_t row_set;    /* index of its offset table */
+    bool constant;      /* the same for all images: rows of one image, computed when the session is created */
+    size_t rows;        /* of one image */
+    size_t row_set;     /* index of its offset table */
     size_t first, last; /* steps between which its memory is taken; first is 0 for the input and constants */
-    vt_value shares;   /* the value whose memory it takes over (the residual stream), or itself */
-    size_t offset;     /* in the arena, bytes */
+    vt_value shares;    /* the value whose memory it takes over (the residual stream), or itself */
+    size_t offset;      /* in the arena, bytes */
     size_t bytes;
 };
 
@@ -52,21 +53,21 @@ struct vt_plan {
     struct vt_plan_value *values; /* [graph->node_count] */
     struct vt_step *steps;        /* constants first */
     size_t step_count, step_capacity;
-    size_t constant_count;        /* of the steps: evaluated once */
-    size_t *row_sets;             /* rows of one image, for each set */
+    size_t constant_count; /* of the steps: evaluated once */
+    size_t *row_sets;      /* rows of one image, for each set */
     size_t row_set_count;
-    size_t value_bytes;           /* arena: values, then the scratch of either steps or images */
-    size_t scratch_bytes;         /* of a step, for each of the threads */
-    size_t image_scratch_bytes;   /* of preparing an image, for each slot */
-    unsigned image_slots;         /* images prepared at the same time */
+    size_t value_bytes;            /* arena: values, then the scratch of either steps or images */
+    size_t scratch_bytes;          /* of a step, for each of the threads */
+    size_t image_scratch_bytes;    /* of preparing an image, for each slot */
+    unsigned image_slots;          /* images prepared at the same time */
     size_t constant_scratch_bytes; /* of the constants, needed once and not in the arena */
     size_t arena_bytes;
-    uint64_t macs;                /* per image */
+    uint64_t macs; /* per image */
 };
 
 /* kernels must outlive the plan. */
-vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, const struct vt_kernels *kernels, const struct vt_plan_options *o,
-                            struct vt_plan **out, vitrt_error *err);
+vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, const struct vt_kernels *kernels,
+                            const struct vt_plan_options *o, struct vt_plan **out, vitrt_error *err);
 void vt_plan_free(struct vt_plan *p); /* NULL is allowed */
 
 /* Bytes of packed weights that the plan's steps read. */

@@ -2,8 +2,9 @@
 /*
  * Threads of one session; see pool.h.
  *
- * A job is published under the mutex by raising `generation`. The number of a job's items is small (tens), so workers take them one by one from an
- * atomic counter, which balances cores of different speed. `pending` counts workers that have not finished with the job yet.
+ * A job is published under the mutex by raising `generation`. The number of a job's items is small (tens), so workers
+ * take them one by one from an atomic counter, which balances cores of different speed. `pending` counts workers that
+ * have not finished with the job yet.
  */
 #include "pool.h"
 
@@ -13,7 +14,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Polling before a thread sleeps: longer than the gaps between the steps of a plan, too short to be noticed in an idle process. */
+/* Polling before a thread sleeps: longer than the gaps between the steps of a plan, too short to be noticed in an idle
+ * process. */
 #define SPIN_NS 50000
 
 struct vt_pool {
@@ -40,7 +42,7 @@ struct vt_pool {
         struct vt_pool *pool;
         size_t number;
         vt_thread thread;
-    } *workers; /* [size - 1] */
+    } * workers; /* [size - 1] */
 };
 
 /* Polls until *value is (equal) or is not `other`, for SPIN_NS at most; true when it came so. */
@@ -151,7 +153,8 @@ void vt_parallel(struct vt_pool *p, size_t n, size_t grain, vt_task_fn *fn, void
 static vitrt_status start_workers(struct vt_pool *p, vitrt_error *err)
 {
     if (VT_NO_THREADS)
-        return vt_err(err, VITRT_EUNSUPPORTED, "this build starts no threads (VITRT_THREADS is off): %u threads need parallel_for", p->size);
+        return vt_err(err, VITRT_EUNSUPPORTED,
+                      "this build starts no threads (VITRT_THREADS is off): %u threads need parallel_for", p->size);
     p->workers = vt_calloc(&p->alloc, p->size - 1, sizeof *p->workers);
     if (!p->workers)
         return vt_err_memory(err, (p->size - 1) * sizeof *p->workers, "threads");
@@ -171,8 +174,8 @@ static vitrt_status start_workers(struct vt_pool *p, vitrt_error *err)
     return VITRT_OK;
 }
 
-vitrt_status vt_pool_create(const vitrt_allocator *a, unsigned threads, vitrt_parallel_for parallel_for, void *parallel_user, struct vt_pool **out,
-                            vitrt_error *err)
+vitrt_status vt_pool_create(const vitrt_allocator *a, unsigned threads, vitrt_parallel_for parallel_for,
+                            void *parallel_user, struct vt_pool **out, vitrt_error *err)
 {
     *out = NULL;
     struct vt_pool *p = vt_calloc(a, 1, sizeof *p);

@@ -2,8 +2,8 @@
 /*
  * Threads of one session: a pool of its own, or the caller's parallel_for.
  *
- * Workers spin for a bounded time after a job and then sleep; they never pin themselves. Every task runs in the default floating-point
- * environment, so results do not depend on the host's rounding mode or flush-to-zero.
+ * Workers spin for a bounded time after a job and then sleep; they never pin themselves. Every task runs in the default
+ * floating-point environment, so results do not depend on the host's rounding mode or flush-to-zero.
  */
 #ifndef VT_POOL_H
 #define VT_POOL_H
@@ -22,9 +22,10 @@ struct vt_pool;
 typedef void vt_task_fn(void *arg, size_t begin, size_t end, size_t worker);
 
 /* threads >= 1 with the calling one. parallel_for NULL: threads - 1 threads are started. */
-vitrt_status vt_pool_create(const vitrt_allocator *a, unsigned threads, vitrt_parallel_for parallel_for, void *parallel_user, struct vt_pool **out,
-                            vitrt_error *err);
-void vt_pool_free(struct vt_pool *p); /* NULL is allowed; in a forked child the threads are gone and only memory is freed */
+vitrt_status vt_pool_create(const vitrt_allocator *a, unsigned threads, vitrt_parallel_for parallel_for,
+                            void *parallel_user, struct vt_pool **out, vitrt_error *err);
+void vt_pool_free(
+    struct vt_pool *p); /* NULL is allowed; in a forked child the threads are gone and only memory is freed */
 
 unsigned vt_pool_size(const struct vt_pool *p);
 

@@ -499,7 +499,8 @@ vitrt_status vt_preprocess_from_config(vt_json config, vt_json processor, const 
         }
         return from_timm(&r, out);
     }
-    if (vt_json_type(processor) == VT_JSON_OBJECT) {
+    /* Without the file a model of transformers gets what its image processor does by default. */
+    if (vt_json_type(processor) == VT_JSON_OBJECT || (missing(processor) && !missing(member(config, "model_type")))) {
         r.object = processor;
         r.file = "preprocessor_config.json";
         return from_transformers(&r, config, out);

@@ -25,8 +25,10 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
     const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
     for (size_t i = begin; i < end; i++) {
         float *pixels = vt_exec_view(&x, vt_view_of(0)) + i * input_floats(s->plan);
-        char *scratch = s->arena + s->plan->value_bytes + (s->plan->image_slots < s->plan->threads ? i : worker) * s->plan->image_scratch_bytes;
-        s->image_errors[i].status = vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch, pixels, &s->image_errors[i]);
+        char *scratch = s->arena + s->plan->value_bytes +
+                        (s->plan->image_slots < s->plan->threads ? i : worker) * s->plan->image_scratch_bytes;
+        s->image_errors[i].status =
+            vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch, pixels, &s->image_errors[i]);
     }
 }
 
@@ -95,26 +97,36 @@ static void give_outputs(const vitrt_session *s, size_t n, vitrt_output *outputs
 
 /* ---- The call ---- */
 
-static vitrt_status check_call(const vitrt_session *s, const vitrt_image *images, size_t n, const vitrt_output *outputs, vitrt_error *err)
+static vitrt_status check_call(const vitrt_session *s, const vitrt_image *images, size_t n, const vitrt_output *outputs,
+                               vitrt_error *err)
 {
     if (!s || !images)
         return vt_err(err, VITRT_EINVAL, "the %s is NULL", s ? "array of images" : "session");
     if (n == 0 || n > s->plan->max_batch)
-        return vt_err(err, n ? VITRT_ELIMIT : VITRT_EINVAL, "the run has %zu images, expected 1 to %u (max_batch of the session)", n,
+        return vt_err(err, n ? VITRT_ELIMIT : VITRT_EINVAL,
+                      "the run has %zu images, expected 1 to %u (max_batch of the session)", n,
                       (unsigned)s->plan->max_batch);
     if (!vt_pool_alive(s->pool))
-        return vt_err(err, VITRT_ESTATE, "the process has forked since this session was created and its threads are gone; create a session in the child");
+        return vt_err(
+            err, VITRT_ESTATE,
+            "the process has forked since this session was created and its threads are gone; create a session in the child");
     for (size_t i = 0; outputs && i < s->output_count; i++)
         if (outputs[i].buffer && outputs[i].buffer_bytes < output_bytes(s, i, n))
-            return vt_err(err, VITRT_EINVAL, "the buffer of output \"%s\" has %zu bytes, expected at least %zu", s->outputs[i].name,
-                          outputs[i].buffer_bytes, output_bytes(s, i, n));
+            return vt_err(err, VITRT_EINVAL, "the buffer of output \"%s\" has %zu bytes, expected at least %zu",
+                          s->outputs[i].name, outputs[i].buffer_bytes, output_bytes(s, i, n));
     return VITRT_OK;
 }
 
 static void run_steps(vitrt_session *s, size_t n)
 {
-    const struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .scratch = s->arena + s->plan->value_bytes,
-                               .scratch_bytes = s->plan->scratch_bytes, .images = n, .offsets = s->offsets, .weights = s->weights };
+    const struct vt_exec x = { .plan = s->plan,
+                               .pool = s->pool,
+                               .arena = s->arena,
+                               .scratch = s->arena + s->plan->value_bytes,
+                               .scratch_bytes = s->plan->scratch_bytes,
+                               .images = n,
+                               .offsets = s->offsets,
+                               .weights = s->weights };
     for (size_t i = s->plan->constant_count; i < s->plan->step_count; i++)
         vt_exec_step(&x, &s->plan->steps[i], &s->weights[i]);
 }
@@ -145,7 +157,8 @@ vitrt_status vitrt_run(vitrt_session *s, const vitrt_image *images, size_t n, vi
 vitrt_status vitrt_image_status(const vitrt_session *s, size_t i, vitrt_error *err)
 {
     if (!s || i >= s->images)
-        return vt_err(err, VITRT_EINVAL, "the last run had %zu images, image %zu is not one of them", s ? s->images : 0, i);
+        return vt_err(err, VITRT_EINVAL, "the last run had %zu images, image %zu is not one of them", s ? s->images : 0,
+                      i);
     if (s->image_errors[i].status && err)
         *err = s->image_errors[i];
     return s->image_errors[i].status;

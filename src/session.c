@@ -18,7 +18,8 @@ static vitrt_status choose_kernels(struct vt_kernels *kernels, vitrt_error *err)
     const char *name = getenv("VITRT_CPU");
     if (name && *name) {
         if (!vt_cpu_from_name(name, &cap))
-            return vt_err(err, VITRT_EINVAL, "the environment variable VITRT_CPU is \"%.64s\", expected one of: %s", name, vt_cpu_names());
+            return vt_err(err, VITRT_EINVAL, "the environment variable VITRT_CPU is \"%.64s\", expected one of: %s",
+                          name, vt_cpu_names());
         cpu &= cap;
     }
     vt_kernels_init(kernels, cpu);
@@ -33,18 +34,24 @@ static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *e
     if (!vt_allocator_valid(o->allocator))
         return vt_err(err, VITRT_EINVAL, "the allocator has only one of its two functions");
     if (o->threads < 0 || o->threads > VITRT_MAX_THREADS)
-        return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads, VITRT_MAX_THREADS);
+        return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads,
+                      VITRT_MAX_THREADS);
     if (o->precision != VITRT_PRECISION_DEFAULT && o->precision != VITRT_PRECISION_F32)
-        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32", (int)o->precision);
+        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32",
+                      (int)o->precision);
     if (!o->height != !o->width)
-        return vt_err(err, VITRT_EINVAL, "the session options give the input size %ux%u, expected both sides or neither", (unsigned)o->height,
-                      (unsigned)o->width);
+        return vt_err(err, VITRT_EINVAL,
+                      "the session options give the input size %ux%u, expected both sides or neither",
+                      (unsigned)o->height, (unsigned)o->width);
     if (o->height > VITRT_MAX_INPUT_SIDE || o->width > VITRT_MAX_INPUT_SIDE)
-        return vt_err(err, VITRT_ELIMIT, "the input size %ux%u is over %u on a side", (unsigned)o->height, (unsigned)o->width, VITRT_MAX_INPUT_SIDE);
+        return vt_err(err, VITRT_ELIMIT, "the input size %ux%u is over %u on a side", (unsigned)o->height,
+                      (unsigned)o->width, VITRT_MAX_INPUT_SIDE);
     if (o->max_batch > VITRT_MAX_BATCH)
-        return vt_err(err, VITRT_ELIMIT, "max_batch is %u, expected at most %u", (unsigned)o->max_batch, VITRT_MAX_BATCH);
+        return vt_err(err, VITRT_ELIMIT, "max_batch is %u, expected at most %u", (unsigned)o->max_batch,
+                      VITRT_MAX_BATCH);
     if (o->max_image_side > VITRT_MAX_IMAGE_SIDE)
-        return vt_err(err, VITRT_ELIMIT, "max_image_side is %u, expected at most %u", (unsigned)o->max_image_side, VITRT_MAX_IMAGE_SIDE);
+        return vt_err(err, VITRT_ELIMIT, "max_image_side is %u, expected at most %u", (unsigned)o->max_image_side,
+                      VITRT_MAX_IMAGE_SIDE);
     if (o->outputs && !o->output_count)
         return vt_err(err, VITRT_EINVAL, "outputs is given but output_count is 0");
     if (!o->outputs && o->output_count)
@@ -67,7 +74,8 @@ static vitrt_status choose_outputs(vitrt_session *s, const vitrt_session_options
             return vt_err(err, VITRT_EINVAL, "the name of output %zu is NULL", i);
         s->outputs[i].value = vt_graph_find_output(g, name);
         if (s->outputs[i].value == VT_NO_VALUE)
-            return vt_err(err, VITRT_EINVAL, "%s has no output \"%.60s\" (there are pixels, block.0 to block.%u, features, embedding%s)",
+            return vt_err(err, VITRT_EINVAL,
+                          "%s has no output \"%.60s\" (there are pixels, block.0 to block.%u, features, embedding%s)",
                           vt_checkpoint_path(s->model->checkpoint), name, (unsigned)(s->model->facts.blocks - 1),
                           vt_graph_find_output(g, "logits") != VT_NO_VALUE ? ", logits" : "");
         memcpy(s->outputs[i].name, name, strlen(name) + 1); /* a name that was found fits */
@@ -107,7 +115,8 @@ static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, 
 }
 
 /* Everything that costs neither weights, arena nor threads. */
-static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
+static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out,
+                            vitrt_error *err)
 {
     static const vitrt_session_options defaults = { 0 };
     const vitrt_session_options *o = options ? options : &defaults;
@@ -176,7 +185,9 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
 static vitrt_status evaluate_constants(vitrt_session *s, vitrt_error *err)
 {
     const size_t scratch_bytes = s->plan->constant_scratch_bytes;
-    struct vt_exec x = { .plan = s->plan, .pool = s->pool, .arena = s->arena, .offsets = s->offsets, .weights = s->weights };
+    struct vt_exec x = {
+        .plan = s->plan, .pool = s->pool, .arena = s->arena, .offsets = s->offsets, .weights = s->weights
+    };
     x.scratch = vt_alloc(&s->alloc, scratch_bytes);
     if (scratch_bytes && !x.scratch)
         return vt_err_memory(err, scratch_bytes, "resizing positions");
@@ -186,7 +197,8 @@ static vitrt_status evaluate_constants(vitrt_session *s, vitrt_error *err)
     return VITRT_OK;
 }
 
-static vitrt_status create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
+static vitrt_status create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out,
+                           vitrt_error *err)
 {
     vitrt_session *s = NULL;
     vitrt_status st = prepare(m, options, &s, err);
@@ -196,7 +208,8 @@ static vitrt_status create(const vitrt_model *m, const vitrt_session_options *op
     if (!st)
         st = load_weights(s, err);
     if (!st)
-        st = vt_pool_create(&s->alloc, s->plan->threads, options ? options->parallel_for : NULL, options ? options->parallel_user : NULL, &s->pool, err);
+        st = vt_pool_create(&s->alloc, s->plan->threads, options ? options->parallel_for : NULL,
+                            options ? options->parallel_user : NULL, &s->pool, err);
     if (!st)
         st = evaluate_constants(s, err);
     if (st)
@@ -206,7 +219,8 @@ static vitrt_status create(const vitrt_model *m, const vitrt_session_options *op
     return st;
 }
 
-vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out, vitrt_error *err)
+vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out,
+                                  vitrt_error *err)
 {
     vt_float_env env;
     if (!out)
@@ -250,7 +264,8 @@ static void fill_info(const vitrt_session *s, vitrt_session_info *info)
                                   .macs_per_image = s->plan->macs };
 }
 
-vitrt_status vitrt_session_measure(const vitrt_model *m, const vitrt_session_options *options, vitrt_session_info *info, vitrt_error *err)
+vitrt_status vitrt_session_measure(const vitrt_model *m, const vitrt_session_options *options, vitrt_session_info *info,
+                                   vitrt_error *err)
 {
     vitrt_session *s = NULL;
     vt_float_env env;

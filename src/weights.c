@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store of packed weights; see weights.h. Rows stream through one panel's worth of memory, so that packing needs little beyond the result. */
+/* The store of packed weights; see weights.h. Rows stream through one panel's worth of memory, so that packing needs
+ * little beyond the result. */
 #include "weights.h"
 
 #include "os.h"
@@ -67,13 +68,15 @@ static size_t round_up(size_t n, size_t multiple)
     return vt_size_mul(vt_size_add(n, multiple - 1) / multiple, multiple);
 }
 
-size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel)
+size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout,
+                        const struct vt_gemm_f32 *kernel)
 {
     if (weight == VT_NO_WEIGHT)
         return 0;
     const struct vt_graph_weight *g = &graph->weights[weight];
-    const size_t count = layout == VT_LAYOUT_PLAIN ? vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING)
-                                                   : vt_size_mul(round_up((size_t)g->rows, kernel->nr), (size_t)g->columns);
+    const size_t count = layout == VT_LAYOUT_PLAIN
+                             ? vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING)
+                             : vt_size_mul(round_up((size_t)g->rows, kernel->nr), (size_t)g->columns);
     return vt_size_mul(count, sizeof(float));
 }
 
@@ -86,8 +89,8 @@ static void channels_last(const float *stored, size_t channels, size_t area, flo
 }
 
 /* Rows [row, row + n) of one part. */
-static vitrt_status read_part(const struct vt_weights *w, const struct vt_weight_part *part, uint64_t row, uint64_t n, uint64_t columns, float *dst, void *raw,
-                              vitrt_error *err)
+static vitrt_status read_part(const struct vt_weights *w, const struct vt_weight_part *part, uint64_t row, uint64_t n,
+                              uint64_t columns, float *dst, void *raw, vitrt_error *err)
 {
     const struct vt_tensor *t = part->tensor;
     if (!t) {
@@ -100,8 +103,8 @@ static vitrt_status read_part(const struct vt_weights *w, const struct vt_weight
 }
 
 /* Rows [row, row + n) of the stacked parts, each of g->columns elements in the order used. */
-static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_weight *g, uint64_t row, uint64_t n, const struct staging *s, float *dst,
-                              vitrt_error *err)
+static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_weight *g, uint64_t row, uint64_t n,
+                              const struct staging *s, float *dst, vitrt_error *err)
 {
     uint64_t first = 0; /* of the part, in the stack */
     for (uint32_t p = 0; p < g->part_count && n; first += g->parts[p++].rows) {
@@ -123,8 +126,9 @@ static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_
     return VITRT_OK;
 }
 
-static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_graph_weight *g, const struct vt_gemm_f32 *kernel, const struct staging *s,
-                                float *data, vitrt_error *err)
+static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_graph_weight *g,
+                                const struct vt_gemm_f32 *kernel, const struct staging *s, float *data,
+                                vitrt_error *err)
 {
     const size_t k = (size_t)g->columns;
     for (uint64_t row = 0; row < g->rows; row += kernel->nr, data += kernel->nr * k) {
@@ -137,7 +141,8 @@ static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_grap
     return VITRT_OK;
 }
 
-static vitrt_status fill(const struct vt_weights *w, struct entry *e, const struct vt_gemm_f32 *kernel, vitrt_error *err)
+static vitrt_status fill(const struct vt_weights *w, struct entry *e, const struct vt_gemm_f32 *kernel,
+                         vitrt_error *err)
 {
     const struct vt_graph_weight *g = &w->graph->weights[e->weight];
     struct staging s = { 0 };
@@ -161,13 +166,15 @@ static vitrt_status fill(const struct vt_weights *w, struct entry *e, const stru
     return st;
 }
 
-static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel, const float **data,
-                              vitrt_error *err)
+static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_layout layout,
+                              const struct vt_gemm_f32 *kernel, const float **data, vitrt_error *err)
 {
     const struct vt_graph_weight *g = &w->graph->weights[weight];
     if (!vt_grow(&w->alloc, (void **)&w->entries, &w->capacity, w->count + 1, sizeof *w->entries))
         return vt_err_memory(err, (w->count + 1) * sizeof *w->entries, "the weight store");
-    struct entry e = { .weight = weight, .layout = layout, .pack = layout == VT_LAYOUT_PLAIN ? NULL : kernel->pack_rows };
+    struct entry e = { .weight = weight,
+                       .layout = layout,
+                       .pack = layout == VT_LAYOUT_PLAIN ? NULL : kernel->pack_rows };
     e.bytes = vt_weights_bytes(w->graph, weight, layout, kernel);
     e.data = vt_alloc(&w->alloc, e.bytes);
     if (!e.data)
@@ -186,8 +193,8 @@ static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_la
     return VITRT_OK;
 }
 
-vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel, const float **data,
-                            vitrt_error *err)
+vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout,
+                            const struct vt_gemm_f32 *kernel, const float **data, vitrt_error *err)
 {
     *data = NULL;
     if (weight == VT_NO_WEIGHT)

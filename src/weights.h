@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The model's store of packed weights: each weight is read from the checkpoint and packed once, when a session first needs it in that layout, and then
- * shared by all sessions. Thread-safe.
+ * The model's store of packed weights: each weight is read from the checkpoint and packed once, when a session first
+ * needs it in that layout, and then shared by all sessions. Thread-safe.
  */
 #ifndef VT_WEIGHTS_H
 #define VT_WEIGHTS_H
@@ -23,10 +23,11 @@ vitrt_status vt_weights_create(const struct vt_graph *graph, struct vt_weights *
 void vt_weights_free(struct vt_weights *w); /* NULL is allowed */
 
 /* Bytes of a weight in that layout. kernel is only read for panels. */
-size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel);
+size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout,
+                        const struct vt_gemm_f32 *kernel);
 
 /* The packed weight, 64-byte aligned, valid as long as the store. *data is NULL for VT_NO_WEIGHT. */
-vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout, const struct vt_gemm_f32 *kernel, const float **data,
-                            vitrt_error *err);
+vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout,
+                            const struct vt_gemm_f32 *kernel, const float **data, vitrt_error *err);
 
 #endif

@@ -103,7 +103,8 @@ void golden_size(const char *name, uint32_t *height, uint32_t *width)
     fclose(f);
     vitrt_error err;
     assert_ok(vt_json_parse(&vt_default_allocator, "case.json", text, n, &json, &err), &err);
-    assert_true(vt_json_to_u64(vt_json_get(vt_json_root(json), "height"), &h) && vt_json_to_u64(vt_json_get(vt_json_root(json), "width"), &w));
+    assert_true(vt_json_to_u64(vt_json_get(vt_json_root(json), "height"), &h) &&
+                vt_json_to_u64(vt_json_get(vt_json_root(json), "width"), &w));
     vt_json_free(json);
     *height = (uint32_t)h;
     *width = (uint32_t)w;

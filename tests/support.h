@@ -38,14 +38,15 @@ float *golden_read(const struct golden *g, const struct vt_tensor *t);         /
 /* The size that a case runs at (case.json); 0 x 0: the model's own. */
 void golden_size(const char *name, uint32_t *height, uint32_t *width);
 
-/* Sets a locale with a decimal comma, building one if none is installed; false: it cannot be had, and the locale is "C". */
+/* Sets a locale with a decimal comma, building one if none is installed; false: it cannot be had, and the locale is
+ * "C". */
 bool use_comma_locale(void);
 
 /* ---- Allocator that counts ---- */
 
 struct counting {
-    size_t calls;       /* of alloc so far */
-    size_t fail_at;     /* the call that returns NULL, from 1 on; 0: none */
+    size_t calls;   /* of alloc so far */
+    size_t fail_at; /* the call that returns NULL, from 1 on; 0: none */
     size_t live, live_bytes, peak_bytes;
     vitrt_allocator allocator;
 };

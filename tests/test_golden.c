@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every golden case against PyTorch's own answers, from the picture's file on: pixels, every block, and logits or features.
+ * Every golden case against PyTorch's own answers, from the picture's file on: pixels, every block, and logits or
+ * features.
  *
- * Bounds: pixels 1e-6 absolute (they go through one 8-bit table in both). Everything else 1e-4 of the tensor's largest value: f32 products of up to some
- * thousand terms in another order differ by about sqrt(K) * 2^-24 each, some 20 of them in a row stay below 2e-5.
+ * Bounds: pixels 1e-6 absolute (they go through one 8-bit table in both). Everything else 1e-4 of the tensor's largest
+ * value: f32 products of up to some thousand terms in another order differ by about sqrt(K) * 2^-24 each, some 20 of
+ * them in a row stay below 2e-5.
  */
 #include "support.h"
 
@@ -33,7 +35,8 @@ static bool compare(const char *name, int image, const vitrt_output *out, const 
     const bool pixels = !strcmp(out->name, "pixels");
     double largest = 0, worst = 0;
     if (out->offsets[1] * out->columns != count) {
-        print_error("%s: %d/%s: %zu x %zu values, expected %llu\n", name, image, out->name, out->offsets[1], out->columns, (unsigned long long)count);
+        print_error("%s: %d/%s: %zu x %zu values, expected %llu\n", name, image, out->name, out->offsets[1],
+                    out->columns, (unsigned long long)count);
         return false;
     }
     for (uint64_t i = 0; i < count; i++) {

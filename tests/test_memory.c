@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory: every allocation may fail and nothing leaks; a run allocates nothing, neither from the caller's allocator nor from the heap; what a session says it
- * takes is what it takes. */
+/* Memory: every allocation may fail and nothing leaks; a run allocates nothing, neither from the caller's allocator nor
+ * from the heap; what a session says it takes is what it takes. */
 #include "support.h"
 
 #include <stdatomic.h>
@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The heap, watched: glibc lets a program define malloc and still call the original. Sanitizers define it themselves. ---- */
+/* ---- The heap, watched: glibc lets a program define malloc and still call the original. Sanitizers define it
+ * themselves. ---- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define VT_SANITIZED 1
@@ -131,9 +132,11 @@ static void free_files(struct files *f)
 }
 
 /* Opens, makes a session and runs with an allocator whose allocation number fail_at fails; the status. */
-static vitrt_status open_and_run(const struct files *f, struct counting *counting, const vitrt_image *picture, bool copy, float *logits)
+static vitrt_status open_and_run(const struct files *f, struct counting *counting, const vitrt_image *picture,
+                                 bool copy, float *logits)
 {
-    const vitrt_model_options model_options = { .allocator = &counting->allocator, .flags = copy ? VITRT_MODEL_COPY_BUFFERS : 0 };
+    const vitrt_model_options model_options = { .allocator = &counting->allocator,
+                                                .flags = copy ? VITRT_MODEL_COPY_BUFFERS : 0 };
     const vitrt_session_options options = { .threads = 2 };
     vitrt_model *m = NULL;
     vitrt_session *s = NULL;
@@ -194,7 +197,8 @@ static void test_weights_can_be_loaded_after_a_failure(void **state)
     const vitrt_model_options model_options = { .allocator = &counting.allocator };
     assert_ok(vitrt_model_open_memory(files.buffers, 3, &model_options, &m, &err), &err);
     vitrt_status st = VITRT_ENOMEM;
-    for (size_t n = 1; st == VITRT_ENOMEM; n++) { /* each attempt fails one allocation later and keeps what it has packed */
+    for (size_t n = 1; st == VITRT_ENOMEM;
+         n++) { /* each attempt fails one allocation later and keeps what it has packed */
         counting.fail_at = counting.calls + n;
         st = vitrt_session_create(m, NULL, &s, &err);
     }

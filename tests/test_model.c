@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening models that are wrong: each yields a status and a sentence that names what was found, and leaves nothing behind. */
+/* Opening models that are wrong: each yields a status and a sentence that names what was found, and leaves nothing
+ * behind. */
 #include "support.h"
 
 #include <stdio.h>
@@ -57,7 +58,8 @@ static void replace(struct checkpoint *c, int file, const char *from, const char
 
 static vitrt_status open(const struct checkpoint *c, struct counting *counting, vitrt_model **m, vitrt_error *err)
 {
-    const vitrt_buffer buffers[2] = { { "config.json", c->data[0], c->size[0] }, { "model.safetensors", c->data[1], c->size[1] } };
+    const vitrt_buffer buffers[2] = { { "config.json", c->data[0], c->size[0] },
+                                      { "model.safetensors", c->data[1], c->size[1] } };
     counting_init(counting);
     const vitrt_model_options options = { .allocator = &counting->allocator };
     return vitrt_model_open_memory(buffers, 2, &options, m, err);
@@ -77,7 +79,8 @@ static void expect_refused(const struct checkpoint *c, vitrt_status status, cons
 }
 
 /* One change of one file. */
-static void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status, const char *part, const char *other)
+static void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status,
+                          const char *part, const char *other)
 {
     struct checkpoint c;
     load(&c, name);
@@ -121,8 +124,10 @@ static void test_tensors(void **state)
     missing("timm_vit", "blocks.1.attn.qkv.bias"); /* another block has one */
     missing("timm_deit3", "blocks.1.ls2.gamma");
     missing("timm_dinov2_reg", "cls_token"); /* a register token must not take its place */
-    refused_after("timm_vit", 1, "\"blocks.2.norm1.weight\"", "\"blocks.7.norm1.weight\"", VITRT_EFORMAT, "3 blocks", "the tensors have 2");
-    refused_after("hf_vit", 1, "vit.layernorm.weight", "vit.layernorm.weighs", VITRT_EFORMAT, "vit.layernorm.weight", "missing");
+    refused_after("timm_vit", 1, "\"blocks.2.norm1.weight\"", "\"blocks.7.norm1.weight\"", VITRT_EFORMAT, "3 blocks",
+                  "the tensors have 2");
+    refused_after("hf_vit", 1, "vit.layernorm.weight", "vit.layernorm.weighs", VITRT_EFORMAT, "vit.layernorm.weight",
+                  "missing");
     refused_after("timm_vit", 1, "[144,48]", "[48,144]", VITRT_EFORMAT, "shape [48, 144]", "expected [144, 48]");
     refused_after("timm_vit", 1, "[48,3,8,8]", "[48,8,8,3]", VITRT_EFORMAT, "patch_embed.proj.weight", "[48, 8, 8, 3]");
     refused_after("timm_vit", 1, "[1,65,48]", "[65,1,48]", VITRT_EFORMAT, "pos_embed", "expected");
@@ -131,28 +136,43 @@ static void test_tensors(void **state)
 static void test_config(void **state)
 {
     (void)state;
-    refused_after("hf_vit", 0, "\"model_type\": \"vit\"", "\"model_type\": \"llama\"", VITRT_EUNSUPPORTED, "llama", "not supported");
+    refused_after("hf_vit", 0, "\"model_type\": \"vit\"", "\"model_type\": \"llama\"", VITRT_EUNSUPPORTED, "llama",
+                  "not supported");
     refused_after("hf_vit", 0, "\"model_type\"", "\"model_kind\"", VITRT_EFORMAT, "model_type", "architecture");
-    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 0", VITRT_EFORMAT, "num_attention_heads", "is 0");
-    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 5", VITRT_EFORMAT, "width 48", "5 heads");
-    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": -3", VITRT_EFORMAT, "num_attention_heads", "-3");
-    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 1e300", VITRT_EFORMAT, "num_attention_heads", "1e300");
-    refused_after("hf_vit", 0, "\"hidden_size\": 48", "\"hidden_size\": 64", VITRT_EFORMAT, "64 channels", "the tensors have 48");
-    refused_after("hf_vit", 0, "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 12", VITRT_EFORMAT, "12 blocks", "the tensors have 3");
-    refused_after("hf_vit", 0, "\"intermediate_size\": 192", "\"intermediate_size\": 96", VITRT_EFORMAT, "96 hidden", "the tensors have 192");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 0", VITRT_EFORMAT,
+                  "num_attention_heads", "is 0");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 5", VITRT_EFORMAT, "width 48",
+                  "5 heads");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": -3", VITRT_EFORMAT,
+                  "num_attention_heads", "-3");
+    refused_after("hf_vit", 0, "\"num_attention_heads\": 3", "\"num_attention_heads\": 1e300", VITRT_EFORMAT,
+                  "num_attention_heads", "1e300");
+    refused_after("hf_vit", 0, "\"hidden_size\": 48", "\"hidden_size\": 64", VITRT_EFORMAT, "64 channels",
+                  "the tensors have 48");
+    refused_after("hf_vit", 0, "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 12", VITRT_EFORMAT, "12 blocks",
+                  "the tensors have 3");
+    refused_after("hf_vit", 0, "\"intermediate_size\": 192", "\"intermediate_size\": 96", VITRT_EFORMAT, "96 hidden",
+                  "the tensors have 192");
     refused_after("hf_vit", 0, "\"0\": \"LABEL_0\",", "", VITRT_EFORMAT, "9 classes", "the tensors have 10");
     refused_after("timm_vit", 0, "\"depth\": 3", "\"depth\": 12", VITRT_EFORMAT, "12 blocks", "the tensors have 3");
-    refused_after("timm_vit", 0, "\"embed_dim\": 48", "\"embed_dim\": 192", VITRT_EFORMAT, "192 channels", "the tensors have 48");
+    refused_after("timm_vit", 0, "\"embed_dim\": 48", "\"embed_dim\": 192", VITRT_EFORMAT, "192 channels",
+                  "the tensors have 48");
     refused_after("hf_vit", 0, "\"patch_size\": 8", "\"patch_size\": 16", VITRT_EFORMAT, "patch_size", "8x8");
-    refused_after("hf_vit", 0, "\"image_size\": 64", "\"image_size\": 128", VITRT_EFORMAT, "position_embeddings", "65 positions");
-    refused_after("hf_vit", 0, "\"image_size\": 64", "\"image_size\": [64]", VITRT_EFORMAT, "image_size", "two integers");
-    refused_after("hf_vit", 0, "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"", VITRT_EUNSUPPORTED, "hidden_act", "mish");
-    refused_after("hf_vit", 0, "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": -1", VITRT_EFORMAT, "layer_norm_eps", "0 to 1");
-    refused_after("timm_vit", 0, "\"architecture\": \"vit_tiny_patch16_224\"", "\"architecture\": \"resnet50\"", VITRT_EUNSUPPORTED, "resnet50",
-                  "not supported");
+    refused_after("hf_vit", 0, "\"image_size\": 64", "\"image_size\": 128", VITRT_EFORMAT, "position_embeddings",
+                  "65 positions");
+    refused_after("hf_vit", 0, "\"image_size\": 64", "\"image_size\": [64]", VITRT_EFORMAT, "image_size",
+                  "two integers");
+    refused_after("hf_vit", 0, "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"", VITRT_EUNSUPPORTED, "hidden_act",
+                  "mish");
+    refused_after("hf_vit", 0, "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": -1", VITRT_EFORMAT, "layer_norm_eps",
+                  "0 to 1");
+    refused_after("timm_vit", 0, "\"architecture\": \"vit_tiny_patch16_224\"", "\"architecture\": \"resnet50\"",
+                  VITRT_EUNSUPPORTED, "resnet50", "not supported");
     refused_after("timm_vit", 0, "\"num_heads\": 3", "\"num_heads\": 0", VITRT_EFORMAT, "num_heads", "1 to 2^24");
-    refused_after("timm_vit", 0, "\"num_heads\": 3", "\"attn_rotary\": 3", VITRT_EUNSUPPORTED, "attn_rotary", "nothing that this version knows");
-    refused_after("timm_vit", 0, "\"global_pool\": \"token\"", "\"global_pool\": \"map\"", VITRT_EUNSUPPORTED, "global_pool", "map");
+    refused_after("timm_vit", 0, "\"num_heads\": 3", "\"attn_rotary\": 3", VITRT_EUNSUPPORTED, "attn_rotary",
+                  "nothing that this version knows");
+    refused_after("timm_vit", 0, "\"global_pool\": \"token\"", "\"global_pool\": \"map\"", VITRT_EUNSUPPORTED,
+                  "global_pool", "map");
     refused_after("timm_vit", 0, "{", "[", VITRT_EFORMAT, "config.json", "");
 }
 
@@ -169,7 +189,8 @@ static void bad_weight(const char *tensor, const float value)
     char *header = find_bytes(c.data[1], c.size[1], tensor);
     char *offsets = find_bytes(header, 300, "\"data_offsets\":[");
     assert_int_equal(sscanf(offsets, "\"data_offsets\":[%u", &begin), 1);
-    const size_t data = 8 + ((size_t)(unsigned char)c.data[1][0] | (size_t)(unsigned char)c.data[1][1] << 8 | (size_t)(unsigned char)c.data[1][2] << 16);
+    const size_t data = 8 + ((size_t)(unsigned char)c.data[1][0] | (size_t)(unsigned char)c.data[1][1] << 8 |
+                             (size_t)(unsigned char)c.data[1][2] << 16);
     memcpy(c.data[1] + data + begin + 4 * sizeof value, &value, sizeof value);
     assert_ok(open(&c, &counting, &m, &err), &err);
     assert_int_equal(vitrt_session_create(m, NULL, &s, &err), VITRT_EFORMAT);
@@ -207,7 +228,8 @@ static void test_arguments(void **state)
     assert_int_equal(vitrt_model_open_memory(NULL, 1, NULL, &m, &err), VITRT_EINVAL);
     assert_int_equal(vitrt_model_open("golden/no_such_folder", NULL, &m, &err), VITRT_EIO);
     assert_non_null(strstr(err.message, "golden/no_such_folder"));
-    assert_int_equal(vitrt_model_open("golden/no_such_folder", NULL, &m, NULL), VITRT_EIO); /* without an error struct */
+    assert_int_equal(vitrt_model_open("golden/no_such_folder", NULL, &m, NULL),
+                     VITRT_EIO); /* without an error struct */
     assert_int_equal(vitrt_model_get_info(NULL, &info), VITRT_EINVAL);
     vitrt_model_free(NULL);
     vitrt_session_free(NULL);
@@ -245,11 +267,50 @@ static void test_info_labels_and_notes(void **state)
     vitrt_model_free(m);
 }
 
+/* Without preprocessor_config.json: what transformers does for the model's type, at the size it was trained for. */
+static void test_without_preprocessor(void **state)
+{
+    struct checkpoint c;
+    struct counting counting;
+    vitrt_model *m;
+    vitrt_session *s;
+    vitrt_error err;
+    vitrt_output out = { 0 };
+    const char *names[] = { "pixels" };
+    const vitrt_session_options options = { .outputs = names, .output_count = 1 };
+    const uint8_t white[3] = { 255, 255, 255 };
+    const vitrt_image pixel = { .data = white, .width = 1, .height = 1 };
+    (void)state;
+    load(&c, "hf_vit");
+    assert_ok(open(&c, &counting, &m, &err), &err);
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+    assert_ok(vitrt_run(s, &pixel, 1, &out, &err), &err);
+    assert_int_equal(out.map_height, 64);
+    assert_int_equal(out.map_width, 64);
+    assert_float_equal(((const float *)out.data)[0], 1, 1e-6); /* (255 / 255 - 0.5) / 0.5 */
+    vitrt_session_free(s);
+    vitrt_model_free(m);
+    unload(&c);
+}
+
+/* A few bytes of configuration must not make a default session huge. */
+static void test_default_size_in_proportion(void **state)
+{
+    (void)state;
+    refused_after("timm_vit", 0, "\"input_size\": [\n      3,\n      64,\n      64",
+                  "\"input_size\": [\n      3,\n      16000,\n      16000", VITRT_ELIMIT, "16000x16000", "64x64");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensors),   cmocka_unit_test(test_config), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_arguments), cmocka_unit_test(test_info_labels_and_notes),
+        cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_info_labels_and_notes),
+        cmocka_unit_test(test_without_preprocessor),
+        cmocka_unit_test(test_default_size_in_proportion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

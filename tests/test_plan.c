@@ -8,7 +8,8 @@
 #include "session.h"
 
 /* Plans a case for the given outputs without weights or arena. */
-static struct vt_plan *make_plan(const char *name, const char *const *outputs, size_t count, uint32_t batch, struct vt_kernels *kernels, vitrt_model **m)
+static struct vt_plan *make_plan(const char *name, const char *const *outputs, size_t count, uint32_t batch,
+                                 struct vt_kernels *kernels, vitrt_model **m)
 {
     vt_value values[16];
     struct vt_plan *plan;
@@ -19,8 +20,12 @@ static struct vt_plan *make_plan(const char *name, const char *const *outputs, s
         assert_int_not_equal(values[i], VT_NO_VALUE);
     }
     vt_kernels_init(kernels, vt_cpu_detect());
-    const struct vt_plan_options options = { .height = (*m)->default_size[0], .width = (*m)->default_size[1], .max_batch = batch, .threads = 2,
-                                             .outputs = values, .output_count = count };
+    const struct vt_plan_options options = { .height = (*m)->default_size[0],
+                                             .width = (*m)->default_size[1],
+                                             .max_batch = batch,
+                                             .threads = 2,
+                                             .outputs = values,
+                                             .output_count = count };
     assert_ok(vt_plan_create(&vt_default_allocator, &(*m)->graph, kernels, &options, &plan, &err), &err);
     return plan;
 }
@@ -62,7 +67,8 @@ static void test_asked_for_block_is_kept(void **state)
     assert_int_equal(p->values[kept].last, p->step_count);
     for (size_t i = 0; i < p->step_count; i++)
         if (p->steps[i].residual.value == kept)
-            assert_int_not_equal(p->values[p->steps[i].out].offset, p->values[kept].offset); /* the next sum goes elsewhere */
+            assert_int_not_equal(p->values[p->steps[i].out].offset,
+                                 p->values[kept].offset); /* the next sum goes elsewhere */
     vt_plan_free(p);
     vitrt_model_free(m);
 }
@@ -80,7 +86,8 @@ static void test_only_what_is_asked_for(void **state)
 }
 
 /* Lifetimes recomputed from the steps alone: a value lives from the step that writes it to the last that reads it. */
-static void find_lifetime(const struct vt_plan *p, vt_value v, const vt_value *outputs, size_t count, size_t *first, size_t *last)
+static void find_lifetime(const struct vt_plan *p, vt_value v, const vt_value *outputs, size_t count, size_t *first,
+                          size_t *last)
 {
     *first = 0;
     *last = 0;
@@ -102,7 +109,8 @@ static void find_lifetime(const struct vt_plan *p, vt_value v, const vt_value *o
 }
 
 /* May the values a and b, with these lifetimes, lie in the same memory? */
-static bool may_share(const struct vt_plan *p, vt_value a, size_t first_a, size_t last_a, vt_value b, size_t first_b, size_t last_b)
+static bool may_share(const struct vt_plan *p, vt_value a, size_t first_a, size_t last_a, vt_value b, size_t first_b,
+                      size_t last_b)
 {
     if (last_a < first_b || last_b < first_a)
         return true;
@@ -131,14 +139,17 @@ static void check_plan(const char *name, const struct vt_plan *p, const vt_value
                 continue;
             find_lifetime(p, (vt_value)b, outputs, count, &first_b, &last_b);
             if (!may_share(p, (vt_value)a, first_a, last_a, (vt_value)b, first_b, last_b))
-                fail_msg("%s: values %zu (steps %zu-%zu) and %zu (steps %zu-%zu) share memory", name, a, first_a, last_a, b, first_b, last_b);
+                fail_msg("%s: values %zu (steps %zu-%zu) and %zu (steps %zu-%zu) share memory", name, a, first_a,
+                         last_a, b, first_b, last_b);
         }
     }
 }
 
 static void check_arena(const char *name)
 {
-    static const char *const sets[][3] = { { "logits" }, { "features", "block.0", "pixels" }, { "block.0" }, { "embedding", "features" } };
+    static const char *const sets[][3] = {
+        { "logits" }, { "features", "block.0", "pixels" }, { "block.0" }, { "embedding", "features" }
+    };
     for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) {
         struct vt_kernels kernels;
         vitrt_model *m;
@@ -175,7 +186,8 @@ static void test_arena_is_small(void **state)
     vitrt_model *m;
     (void)state;
     struct vt_plan *p = make_plan("timm_vit", &logits, 1, 1, &kernels, &m);
-    /* 65 tokens of width 48: stream, norm, and either qkv and attention's output or the hidden layer; the input is gone by then */
+    /* 65 tokens of width 48: stream, norm, and either qkv and attention's output or the hidden layer; the input is gone
+     * by then */
     const size_t row = 65 * sizeof(float), pixels = 64 * 64 * 3 * sizeof(float);
     const size_t positions = row * 48, blocks = row * (48 + 48 + 192), start = pixels + row * 48;
     assert_in_range(p->value_bytes, positions, positions + (blocks > start ? blocks : start) + 16 * VT_ALIGN);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions: the same bits for every thread count, batch, position and floating-point environment of the caller; options, outputs and lifetimes. */
+/* Sessions: the same bits for every thread count, batch, position and floating-point environment of the caller;
+ * options, outputs and lifetimes. */
 #include "support.h"
 
 #include <fenv.h>
@@ -14,7 +15,7 @@
 #include <xmmintrin.h>
 #endif
 
-#define CASE "timm_dinov2_reg"
+#define CASE    "timm_dinov2_reg"
 #define CLASSES 10
 
 /* ---- Bits ---- */
@@ -290,8 +291,10 @@ static void test_options_are_checked(void **state)
     expect_refused(m, &(vitrt_session_options){ .height = 3, .width = 70 }, VITRT_EINVAL, "patch_embed");
     expect_refused(m, &(vitrt_session_options){ .height = 100000, .width = 70 }, VITRT_ELIMIT, "100000x70");
     expect_refused(m, &(vitrt_session_options){ .max_batch = 1u << 30 }, VITRT_ELIMIT, "max_batch");
-    expect_refused(m, &(vitrt_session_options){ .outputs = &unknown, .output_count = 1 }, VITRT_EINVAL, "no output \"block.99\"");
-    expect_refused(m, &(vitrt_session_options){ .outputs = &null, .output_count = 1 }, VITRT_EINVAL, "output 0 is NULL");
+    expect_refused(m, &(vitrt_session_options){ .outputs = &unknown, .output_count = 1 }, VITRT_EINVAL,
+                   "no output \"block.99\"");
+    expect_refused(m, &(vitrt_session_options){ .outputs = &null, .output_count = 1 }, VITRT_EINVAL,
+                   "output 0 is NULL");
     expect_refused(m, &(vitrt_session_options){ .outputs = &unknown }, VITRT_EINVAL, "output_count is 0");
     expect_refused(m, &(vitrt_session_options){ .reserved = { m } }, VITRT_EINVAL, "reserved");
     expect_refused(NULL, NULL, VITRT_EINVAL, "model is NULL");
