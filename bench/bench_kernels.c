@@ -60,7 +60,6 @@ static bool wanted(const char *name)
 struct vectors {
     size_t n;
     float *a, *b, *c, *y;
-    uint16_t *half;
     float *panel;
 };
 
@@ -114,14 +113,6 @@ static void run_softmax(const struct vectors *v)
 {
     sink = bench.kernels.softmax_f32(v->n, 0.125f, v->a, v->y);
 }
-static void run_f16(const struct vectors *v)
-{
-    bench.kernels.f16_to_f32(v->n, v->half, v->y);
-}
-static void run_bf16(const struct vectors *v)
-{
-    bench.kernels.bf16_to_f32(v->n, v->half, v->y);
-}
 
 /* n elements as nr rows (or nr columns) of a matrix. */
 static void run_pack_rows(const struct vectors *v)
@@ -155,8 +146,6 @@ static const struct {
     { "mul_f32", run_mul, { 768 }, 12 },
     { "scale_add_f32", run_scale_add, { 768 }, 16 },
     { "axpy_f32", run_axpy, { 768 }, 12 },
-    { "f16_to_f32", run_f16, { L1 }, 6 },
-    { "bf16_to_f32", run_bf16, { L1 }, 6 },
     { "pack_rows_f32", run_pack_rows, { 16 * 64, 16 * 768, 16 * 3072 }, 8 },
     { "pack_columns_f32", run_pack_columns, { 16 * 64, 16 * 768 }, 8 },
 };
@@ -187,10 +176,7 @@ static void bench_simple(void)
     struct vectors v = {
         .a = floats(most), .b = floats(most), .c = floats(most), .y = floats(most), .panel = floats(most)
     };
-    v.half = malloc(most * sizeof *v.half);
-    for (size_t i = 0; v.half && i < most; i++)
-        v.half[i] = (uint16_t)(0x3000 + i % 4096);
-    for (size_t s = 0; v.half && s < sizeof simple / sizeof simple[0]; s++) {
+    for (size_t s = 0; s < sizeof simple / sizeof simple[0]; s++) {
         for (size_t i = 0; i < 4 && simple[s].sizes[i] && wanted(simple[s].name); i++) {
             v.n = simple[s].sizes[i];
             const double seconds = best_seconds(simple[s].run, &v);
@@ -203,7 +189,6 @@ static void bench_simple(void)
     free(v.c);
     free(v.y);
     free(v.panel);
-    free(v.half);
 }
 
 /* ---- Matrix products ---- */

@@ -98,10 +98,6 @@ typedef void vt_layer_norm_f32_fn(size_t n, const float *x, const float *gamma, 
  * NaN, there and in the sum. */
 typedef float vt_softmax_f32_fn(size_t n, float scale, const float *x, float *y);
 
-/* ---- Conversions of stored weights (exact; NaN stays NaN). x and y do not overlap. ---- */
-typedef void vt_f16_to_f32_fn(size_t n, const uint16_t *x, float *y);
-typedef void vt_bf16_to_f32_fn(size_t n, const uint16_t *x, float *y);
-
 struct vt_kernels {
     struct vt_gemm_f32 gemm_f32;
     vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
@@ -110,8 +106,6 @@ struct vt_kernels {
     vt_axpy_f32_fn *axpy_f32;
     vt_layer_norm_f32_fn *layer_norm_f32;
     vt_softmax_f32_fn *softmax_f32;
-    vt_f16_to_f32_fn *f16_to_f32;
-    vt_bf16_to_f32_fn *bf16_to_f32;
     const char *bundle; /* name of the best bundle in use: "ref", "avx2", ... */
 };
 

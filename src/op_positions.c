@@ -68,7 +68,8 @@ static size_t clamp(long i, size_t n)
 }
 
 /* Resizes along one side: in [outer][axis->in][inner] to out [outer][axis->out][inner]. */
-static void resize_axis(const struct axis *axis, const float *in, float *out, size_t outer, size_t inner)
+static void resize_axis(const struct axis *axis, vt_axpy_f32_fn *axpy, const float *in, float *out, size_t outer,
+                        size_t inner)
 {
     for (size_t o = 0; o < axis->out; o++) {
         double center, scale, norm;
@@ -80,8 +81,7 @@ static void resize_axis(const struct axis *axis, const float *in, float *out, si
             for (long i = first; i <= last; i++) {
                 const float weight = (float)(tap_weight(axis->filter, center, scale, i) / norm);
                 const float *src = in + (n * axis->in + clamp(i, axis->in)) * inner;
-                for (size_t c = 0; c < inner; c++)
-                    dst[c] += weight * src[c];
+                axpy(inner, weight, src, dst);
             }
         }
     }
@@ -93,6 +93,7 @@ static void run_positions(const struct vt_exec *x, const struct vt_step *s, cons
     const struct vt_shape *shape = &x->plan->values[s->out].shape;
     const size_t columns = node->columns, prefix = node->u.positions.prefix * columns;
     const uint32_t *grid = node->u.positions.grid;
+    vt_axpy_f32_fn *axpy = x->plan->kernels->axpy_f32;
     float *out = vt_exec_view(x, vt_view_of(s->out)), *between = vt_exec_scratch(x, 0);
     memcpy(out, w->weight, prefix * sizeof *out);
     if (grid[0] == shape->map[0] && grid[1] == shape->map[1]) {
@@ -101,8 +102,8 @@ static void run_positions(const struct vt_exec *x, const struct vt_step *s, cons
     }
     const struct axis wide = { node->u.positions.filter, grid[1], shape->map[1] },
                       high = { node->u.positions.filter, grid[0], shape->map[0] };
-    resize_axis(&wide, w->weight + prefix, between, grid[0], columns);
-    resize_axis(&high, between, out + prefix, 1, shape->map[1] * columns);
+    resize_axis(&wide, axpy, w->weight + prefix, between, grid[0], columns);
+    resize_axis(&high, axpy, between, out + prefix, 1, shape->map[1] * columns);
 }
 
 /* The table resized along its width only. */

@@ -103,65 +103,6 @@ static void test_arithmetic(void **state)
     for_each_bundle(arithmetic_of_bundle);
 }
 
-/* ---- Conversions ---- */
-
-static double value_of_f16(unsigned bits)
-{
-    const double sign = bits & 0x8000 ? -1 : 1;
-    const int exponent = bits >> 10 & 31, fraction = bits & 0x3FF;
-    if (exponent == 31)
-        return fraction ? (double)NAN : sign * (double)INFINITY;
-    return sign * (exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24));
-}
-
-static double value_of_bf16(unsigned bits)
-{
-    const double sign = bits & 0x8000 ? -1 : 1;
-    const int exponent = bits >> 7 & 255, fraction = bits & 0x7F;
-    if (exponent == 255)
-        return fraction ? (double)NAN : sign * (double)INFINITY;
-    return sign * (exponent ? ldexp(128 + fraction, exponent - 134) : ldexp(fraction, -133));
-}
-
-static void check_conversion(const struct vt_kernels *k, const char *name, vt_f16_to_f32_fn *convert,
-                             double (*value)(unsigned), size_t first, size_t n, enum place place)
-{
-    struct guarded x_memory, y_memory;
-    uint16_t *x = guarded_new(&x_memory, n * sizeof *x, place);
-    float *y = guarded_floats(&y_memory, n, place);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (uint16_t)(first + i);
-    convert(n, x, y);
-    for (size_t i = 0; i < n; i++) {
-        const float want = (float)value(x[i]);
-        require(same_bits(1, y + i, &want), "wrong value", name, k->bundle, 0, n, 0, x[i]);
-    }
-    require(guarded_intact(&y_memory), "wrote outside", name, k->bundle, 0, n, 0, first);
-    guarded_free(&x_memory);
-    guarded_free(&y_memory);
-}
-
-static void conversions_of_bundle(const struct vt_kernels *k)
-{
-    const struct {
-        const char *name;
-        vt_f16_to_f32_fn *convert;
-        double (*value)(unsigned);
-    } types[] = { { "f16_to_f32", k->f16_to_f32, value_of_f16 }, { "bf16_to_f32", k->bf16_to_f32, value_of_bf16 } };
-    for (size_t t = 0; t < 2; t++) {
-        check_conversion(k, types[t].name, types[t].convert, types[t].value, 0, 65536, AT_END);
-        for (size_t n = 0; n <= 40; n++)
-            for (enum place place = 0; place < PLACES; place++)
-                check_conversion(k, types[t].name, types[t].convert, types[t].value, 0x3C00 + 97 * n, n, place);
-    }
-}
-
-static void test_conversions(void **state)
-{
-    (void)state;
-    for_each_bundle(conversions_of_bundle);
-}
-
 /* ---- The table ---- */
 
 static void entries_of_bundle(const struct vt_kernels *k)
@@ -175,7 +116,6 @@ static void entries_of_bundle(const struct vt_kernels *k)
         assert_non_null(k->activation_f32[act]);
     assert_null(k->activation_f32[VT_ACT_NONE]);
     assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->axpy_f32 && k->layer_norm_f32 && k->softmax_f32);
-    assert_true(k->f16_to_f32 && k->bf16_to_f32);
 }
 
 static void test_table(void **state)
@@ -193,7 +133,6 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_arithmetic),
-        cmocka_unit_test(test_conversions),
     };
     return cmocka_run_group_tests_name("check_elementwise", tests, NULL, NULL);
 }

@@ -114,33 +114,4 @@ static inline float vf_max16(const vf *lane)
     return _mm_cvtss_f32(_mm_max_ss(max2, _mm_movehdup_ps(max2)));
 }
 
-static inline vf vf_load_bf16(const uint16_t *p)
-{
-    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
-}
-static inline vf vf_load_f16(const uint16_t *p)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-
-/* No masked load has elements of two bytes: through a buffer. */
-static inline void copy_n(uint16_t *to, const uint16_t *from, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = from[i];
-}
-static inline vf vf_load_bf16_n(const uint16_t *p, size_t n)
-{
-    uint16_t whole[8] = {0};
-    copy_n(whole, p, n);
-    return vf_load_bf16(whole);
-}
-static inline vf vf_load_f16_n(const uint16_t *p, size_t n)
-{
-    uint16_t whole[8] = {0};
-    copy_n(whole, p, n);
-    return vf_load_f16(whole);
-}
-
 #endif

@@ -85,29 +85,4 @@ static inline float vf_max16(const vf *lane)
     return max;
 }
 
-static inline vf vf_from_bits(uint32_t bits)
-{
-    vf x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* bf16 is the upper half of a float. */
-static inline vf vf_load_bf16(const uint16_t *p) { return vf_from_bits((uint32_t)*p << 16); }
-static inline vf vf_load_bf16_n(const uint16_t *p, size_t n) { return n ? vf_load_bf16(p) : 0.0f; }
-
-/* Exact; a signalling NaN becomes quiet, as the instruction of x86 makes it. */
-static inline vf vf_load_f16(const uint16_t *p)
-{
-    const uint32_t sign = (uint32_t)(*p & 0x8000) << 16, exponent = *p >> 10 & 31, fraction = *p & 0x3FF;
-    if (exponent == 0) {
-        const float magnitude = (float)fraction * 0x1p-24f;
-        return sign ? -magnitude : magnitude;
-    }
-    if (exponent == 31)
-        return vf_from_bits(sign | 0x7F800000 | (fraction ? 0x400000 : 0) | fraction << 13);
-    return vf_from_bits(sign | (exponent + 112) << 23 | fraction << 13);
-}
-static inline vf vf_load_f16_n(const uint16_t *p, size_t n) { return n ? vf_load_f16(p) : 0.0f; }
-
 #endif

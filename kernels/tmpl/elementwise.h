@@ -40,16 +40,3 @@ void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
     if (i < n)
         vf_store_n(y + i, vf_fma(va, vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
 }
-
-#define VT_DEFINE_CONVERSION(kernel, load)                                                                             \
-    void VT_FN(kernel)(size_t n, const uint16_t *x, float *y)                                                          \
-    {                                                                                                                  \
-        size_t i = 0;                                                                                                  \
-        for (; i + VL <= n; i += VL)                                                                                   \
-            vf_store(y + i, load(x + i));                                                                              \
-        if (i < n)                                                                                                     \
-            vf_store_n(y + i, load##_n(x + i, n - i), n - i);                                                          \
-    }
-
-VT_DEFINE_CONVERSION(vt_f16_to_f32, vf_load_f16)
-VT_DEFINE_CONVERSION(vt_bf16_to_f32, vf_load_bf16)
