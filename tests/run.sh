@@ -82,6 +82,8 @@ slow_kernels() {
     build default || return
     VITRT_CPU=ref suite "kernels: ref" default -L fast -LE once
     ! grep -qw avx2 /proc/cpuinfo || VITRT_CPU=avx2 suite "kernels: avx2" default -L fast -LE once
+    build blas -DVITRT_BLAS=ON -DVITRT_EXAMPLES=OFF -DVITRT_BENCH=OFF &&
+        VITRT_CPU=ref OPENBLAS_NUM_THREADS=1 suite "kernels: OpenBLAS" blas -R test_golden
 }
 
 # Without FMA instructions test_session takes minutes; what it asks does not depend on the CPU.
