@@ -5,6 +5,7 @@
  * not hold. The tile is as large as callers' arrays allow, since every call packs its operands again.
  */
 #include "kernels.h"
+#include "tmpl/pack.h"
 
 #include <cblas.h>
 
@@ -31,14 +32,10 @@ void vt_gemm_f32_16x64_blas(size_t m, size_t n, size_t k, const float *a, size_t
 
 void vt_pack_rows_f32_64_blas(size_t n, size_t k, const float *w, size_t ldw, float *panel)
 {
-    for (size_t kk = 0; kk < k; kk++)
-        for (size_t j = 0; j < NR; j++)
-            panel[kk * NR + j] = j < n ? w[j * ldw + kk] : 0.0f;
+    pack(NR, n, k, w, ldw, 1, panel);
 }
 
 void vt_pack_columns_f32_64_blas(size_t n, size_t k, const float *v, size_t ldv, float *panel)
 {
-    for (size_t kk = 0; kk < k; kk++)
-        for (size_t j = 0; j < NR; j++)
-            panel[kk * NR + j] = j < n ? v[kk * ldv + j] : 0.0f;
+    pack(NR, n, k, v, 1, ldv, panel);
 }

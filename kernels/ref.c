@@ -6,6 +6,7 @@
  * It rounds as the vector bundles do and gives the same bits; the checks compare both with double precision as well.
  */
 #include "kernels.h"
+#include "tmpl/pack.h"
 #include "simd/scalar.h"
 #include "tmpl/activation.h"
 #include "tmpl/elementwise.h"
@@ -34,14 +35,10 @@ void vt_gemm_f32_4x8_ref(size_t m, size_t n, size_t k, const float *a, size_t ld
 
 void vt_pack_rows_f32_8_ref(size_t n, size_t k, const float *w, size_t ldw, float *panel)
 {
-    for (size_t kk = 0; kk < k; kk++)
-        for (size_t j = 0; j < NR; j++)
-            panel[kk * NR + j] = j < n ? w[j * ldw + kk] : 0.0f;
+    pack(NR, n, k, w, ldw, 1, panel);
 }
 
 void vt_pack_columns_f32_8_ref(size_t n, size_t k, const float *v, size_t ldv, float *panel)
 {
-    for (size_t kk = 0; kk < k; kk++)
-        for (size_t j = 0; j < NR; j++)
-            panel[kk * NR + j] = j < n ? v[kk * ldv + j] : 0.0f;
+    pack(NR, n, k, v, 1, ldv, panel);
 }

@@ -87,6 +87,17 @@ static void expect_weight(struct vt_graph *g, const struct vt_node *node, vt_wei
     expect(g, node, "number of weight columns", g->weights[w].columns, columns);
 }
 
+/* The node multiplies rows of k numbers by the weight, adds the bias, and yields a column for each row of the weight.
+ */
+static void set_product(struct vt_graph *g, struct vt_node *node, vt_weight weight, vt_weight bias, uint64_t k)
+{
+    node->weight = weight;
+    node->bias = bias;
+    node->columns = (uint32_t)g->weights[weight].rows;
+    expect_weight(g, node, weight, node->columns, k);
+    expect_weight(g, node, bias, node->columns, 1);
+}
+
 struct vt_view vt_view_of(vt_value value)
 {
     return (struct vt_view){ value, 0, 0 };
@@ -113,14 +124,10 @@ vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, vt_value x, vt_we
     if (!node)
         return VT_NO_VALUE;
     add_input(g, node, vt_view_of(x));
-    node->weight = weight;
-    node->bias = bias;
-    node->columns = (uint32_t)g->weights[weight].rows;
     memcpy(node->u.conv.kernel, kernel, sizeof node->u.conv.kernel);
     memcpy(node->u.conv.stride, stride, sizeof node->u.conv.stride);
     memcpy(node->u.conv.padding, padding, sizeof node->u.conv.padding);
-    expect_weight(g, node, weight, node->columns, (uint64_t)kernel[0] * kernel[1] * node->in[0].columns);
-    expect_weight(g, node, bias, node->columns, 1);
+    set_product(g, node, weight, bias, (uint64_t)kernel[0] * kernel[1] * node->in[0].columns);
     return value_of(g, node);
 }
 
@@ -130,11 +137,7 @@ vt_value vt_graph_linear(struct vt_graph *g, const char *name, struct vt_view x,
     if (!node)
         return VT_NO_VALUE;
     add_input(g, node, x);
-    node->weight = weight;
-    node->bias = bias;
-    node->columns = (uint32_t)g->weights[weight].rows;
-    expect_weight(g, node, weight, node->columns, node->in[0].columns);
-    expect_weight(g, node, bias, node->columns, 1);
+    set_product(g, node, weight, bias, node->in[0].columns);
     return value_of(g, node);
 }
 

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vt_parallel against the serial loop it stands for: every item once, ranges of the right size, workers by their
+ * numbers, also after long pauses. */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#include "support.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "alloc.h"
+#include "pool.h"
+
+#define MAX_ITEMS 1000
+
+struct job {
+    size_t n, grain, workers;
+    atomic_uint visits[MAX_ITEMS];
+    atomic_uint busy[VITRT_MAX_THREADS]; /* is somebody at work under this number? */
+    atomic_uint wrong;
+};
+
+static void visit(void *arg, size_t begin, size_t end, size_t worker)
+{
+    struct job *job = arg;
+    const bool whole = end - begin == job->grain || end == job->n;
+    if (worker >= job->workers || begin % job->grain || !whole || end > job->n ||
+        atomic_fetch_add(&job->busy[worker], 1))
+        atomic_fetch_add(&job->wrong, 1);
+    for (size_t i = begin; i < end && i < MAX_ITEMS; i++)
+        atomic_fetch_add(&job->visits[i], 1);
+    atomic_fetch_sub(&job->busy[worker], 1);
+}
+
+static void check_job(struct vt_pool *pool, size_t n, size_t grain)
+{
+    struct job job;
+    memset(&job, 0, sizeof job);
+    job.n = n;
+    job.grain = grain;
+    job.workers = vt_pool_size(pool);
+    vt_parallel(pool, n, grain, visit, &job);
+    assert_int_equal(atomic_load(&job.wrong), 0);
+    for (size_t i = 0; i < MAX_ITEMS; i++)
+        assert_int_equal(atomic_load(&job.visits[i]), i < n ? 1 : 0);
+}
+
+static void test_every_item_once(void **state)
+{
+    (void)state;
+    for (unsigned threads = 1; threads <= 5; threads++) {
+        struct vt_pool *pool;
+        vitrt_error err;
+        assert_ok(vt_pool_create(&vt_default_allocator, threads, NULL, NULL, &pool, &err), &err);
+        assert_int_equal(vt_pool_size(pool), threads);
+        for (size_t n = 0; n < 40; n++)
+            for (size_t grain = 1; grain < 9; grain += 3)
+                check_job(pool, n, grain);
+        check_job(pool, MAX_ITEMS, 7);
+        vt_pool_free(pool);
+    }
+}
+
+static void test_threads_wake_from_sleep(void **state)
+{
+    struct vt_pool *pool;
+    vitrt_error err;
+    const struct timespec pause = { 0, 2000000 }; /* long enough for them to stop polling */
+    (void)state;
+    assert_ok(vt_pool_create(&vt_default_allocator, 3, NULL, NULL, &pool, &err), &err);
+    for (int i = 0; i < 20; i++) {
+        nanosleep(&pause, NULL);
+        check_job(pool, 100, 3);
+    }
+    vt_pool_free(pool);
+}
+
+static void test_idle_threads_sleep(void **state)
+{
+    struct vt_pool *pool;
+    vitrt_error err;
+    const struct timespec idle = { 0, 200000000 };
+    (void)state;
+    assert_ok(vt_pool_create(&vt_default_allocator, 4, NULL, NULL, &pool, &err), &err);
+    check_job(pool, 100, 1);
+    const clock_t before = clock(); /* processor time of all threads */
+    nanosleep(&idle, NULL);
+    const double used = (double)(clock() - before) / CLOCKS_PER_SEC;
+    assert_true(used < 0.1); /* polling all the time would take 0.2 s for each of three threads */
+    vt_pool_free(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_item_once),
+        cmocka_unit_test(test_threads_wake_from_sleep),
+        cmocka_unit_test(test_idle_threads_sleep),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
