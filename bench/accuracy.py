@@ -5,10 +5,11 @@
     classify --json FOLDER > results.jsonl
     bench/accuracy.py FOLDER results.jsonl [--against other.jsonl]
 
-FOLDER holds one folder of images per class; sorted by name they are the classes 0, 1, ... of the model. With --against, the results of a
-second run (another model, precision or program; same form) on the same images: how often both give the same answer, the difference in
-top-1 and the standard error of that difference, which is paired: images that both get right or wrong add nothing to it. Images are
-matched by class folder and file name without its ending, so that a run on PNG copies can be compared with one on JPEGs.
+FOLDER holds one folder of images per class; sorted by name they are the classes 0, 1, ... of the model. With
+--against, the results of a second run (another model, precision or program; same form) on the same images: how often
+both give the same answer, the difference in top-1 and the standard error of that difference, which is paired: images
+that both get right or wrong add nothing to it. Images are matched by class folder and file name without its ending,
+so that a run on PNG copies can be compared with one on JPEGs.
 """
 import argparse
 import json

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* classify: says what is on photos. One model, one session, one image at a time; an image that cannot be used is reported on stderr, the
- * others are still classified. Exit status: 0 all went well, 1 something failed, 2 wrong usage. The command line is in options.c, the
- * output in report.c, folders in files.c, safetensors in dump.c. */
+/* classify: says what is on photos. One model, one session, one image at a time; an image that cannot be used is
+ * reported on stderr, the others are still classified. Exit status: 0 all went well, 1 something failed, 2 wrong usage.
+ * The command line is in options.c, the output in report.c, folders in files.c, safetensors in dump.c. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A writer for safetensors: 8 bytes with the header's length, a JSON header with type, shape and place of each tensor, then the data.
- * The tensors are kept in memory until the end because the header comes first. For little-endian machines, as the format is.
+ * A writer for safetensors: 8 bytes with the header's length, a JSON header with type, shape and place of each tensor,
+ * then the data. The tensors are kept in memory until the end because the header comes first. For little-endian
+ * machines, as the format is.
  */
 #include "dump.h"
 

@@ -11,8 +11,8 @@ struct files {
     size_t count, capacity;
 };
 
-/* Adds a file, or the images (.jpg, .jpeg, .png, .bmp) of a folder and of its direct subfolders, sorted by name. Says on stderr what is
- * wrong and returns false if a folder cannot be read or holds no image. */
+/* Adds a file, or the images (.jpg, .jpeg, .png, .bmp) of a folder and of its direct subfolders, sorted by name. Says
+ * on stderr what is wrong and returns false if a folder cannot be read or holds no image. */
 bool files_add(struct files *f, const char *path);
 
 void files_free(struct files *f);

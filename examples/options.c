@@ -9,14 +9,14 @@
 const char options_usage[] =
     "usage: classify [-m MODEL] [-k TOP] [-t THREADS] [-p PRECISION] [--size HxW] [--json] [--dump FILE] IMAGE...\n"
     "\n"
-    "  IMAGE         a JPEG, PNG or BMP file, or a folder: its images and those of its direct subfolders, sorted by name\n"
+    "  IMAGE         a JPEG, PNG or BMP file, or a folder: its images and those of its direct subfolders\n"
     "  -m MODEL      checkpoint folder with config.json and model.safetensors (default: the bundled model)\n"
     "  -k TOP        how many classes to print (default 5)\n"
     "  -t THREADS    1 to 256 (default 0: as many as this process may use)\n"
     "  -p PRECISION  default or f32\n"
     "  --size HxW    input size in pixels (default: the model's own)\n"
-    "  --json        one JSON object per image and line; ms_prepare: read and decode; ms_run: resize, normalise, network\n"
-    "  --dump FILE   also write i/pixels, i/block.K and i/logits (or i/features) of image i = 0, 1, ... as safetensors\n"
+    "  --json        one line of JSON per image; ms_prepare: read and decode; ms_run: resize, normalise, network\n"
+    "  --dump FILE   also write i/pixels, i/block.K, i/logits (or i/features) of image i = 0, 1, ... as safetensors\n"
     "  -h, --help    this text\n";
 
 /* A decimal number in [min, max] at s, ended by the character end. */

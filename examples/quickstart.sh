@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing (Debian), builds the library and classify in build/, and classifies the bundled photos with the bundled model.
+# Installs what is missing (Debian), builds the library and classify in build/, and classifies the bundled photos with
+# the bundled model.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 

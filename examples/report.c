@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints results; see report.h. The program never calls setlocale, so printf writes numbers with a decimal point everywhere. Labels and
- * file names are foreign text: they are escaped for JSON and freed of control characters for the terminal.
+ * Prints results; see report.h. The program never calls setlocale, so printf writes numbers with a decimal point
+ * everywhere. Labels and file names are foreign text: they are escaped for JSON and freed of control characters for the
+ * terminal.
  */
 #include "report.h"
 

@@ -21,8 +21,8 @@ struct report {
     double ms_run;     /* vitrt_run: resize, crop, normalise and the network */
 };
 
-/* The k classes with the highest logits, best first, and their probabilities; returns how many there are (no more than classes, none
- * that is not a number). top: [k]. */
+/* The k classes with the highest logits, best first, and their probabilities; returns how many there are (no more than
+ * classes, none that is not a number). top: [k]. */
 size_t report_top(const float *logits, size_t classes, struct top *top, size_t k);
 
 void report_table(const struct report *r);

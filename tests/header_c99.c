@@ -9,5 +9,6 @@ int header_c99(void)
     const vitrt_model_options model = { 0 };
     const vitrt_session_options session = { 0 };
     const vitrt_image image = { 0 };
-    return vitrt_version() == VITRT_VERSION && !model.allocator && session.threads == 0 && image.format == VITRT_FORMAT_RGB8;
+    return vitrt_version() == VITRT_VERSION && !model.allocator && session.threads == 0 &&
+           image.format == VITRT_FORMAT_RGB8;
 }

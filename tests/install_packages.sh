@@ -5,7 +5,7 @@
 #   tests/install_packages.sh build     what the library and its examples need
 #   tests/install_packages.sh fast      and what the tests need
 #   tests/install_packages.sh slow      and sanitizers, fuzzing, other processors
-#   tests/install_packages.sh arm64 DIR unpacks the test framework for AArch64 into DIR; the system itself stays as it is
+#   tests/install_packages.sh arm64 DIR puts the test framework for AArch64 into DIR, nothing into the system
 set -euo pipefail
 
 build=(cmake make gcc libc6-dev libstb-dev libjsmn-dev)

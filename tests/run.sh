@@ -46,7 +46,8 @@ build() {
 suite() {
     local name=$1 build=$2 result
     shift 2
-    "${with[@]}" ctest --test-dir "$builds/$build" --output-on-failure --no-tests=error -j "$jobs" "$@" >"$log" 2>&1 </dev/null
+    "${with[@]}" ctest --test-dir "$builds/$build" --output-on-failure --no-tests=error -j "$jobs" "$@" \
+        >"$log" 2>&1 </dev/null
     # "90% tests passed, 1 tests failed out of 10", or, in some versions, "100% tests passed out of 10"
     result=$(sed -nE 's/^[0-9]+% tests passed(, ([0-9]+) tests? failed)? out of ([0-9]+).*/0\2 \3/p' "$log")
     if [ -z "$result" ]; then
@@ -89,7 +90,8 @@ slow_kernels() {
 # Without FMA instructions test_session takes minutes; what it asks does not depend on the CPU.
 slow_cpus() {
     if [ "$(uname -m)" = x86_64 ]; then
-        build old-x86 -DVITRT_EXAMPLES=OFF -DVITRT_BENCH=OFF "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-x86_64;-cpu;Nehalem" &&
+        build old-x86 -DVITRT_EXAMPLES=OFF -DVITRT_BENCH=OFF \
+            "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-x86_64;-cpu;Nehalem" &&
             suite "x86-64 without AVX (emulated)" old-x86 -L fast -LE once -E test_session
     fi
     # Header-only libraries are taken from this system, everything else from the cross compiler's.
@@ -106,7 +108,8 @@ slow_cpus() {
 # -O1 and no NDEBUG: assertions count.
 sanitized() {
     local name=$1 flags=$2
-    build "$name" -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g -fno-omit-frame-pointer $flags"
+    build "$name" -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug \
+        -DCMAKE_C_FLAGS_DEBUG="-O1 -g -fno-omit-frame-pointer $flags"
 }
 
 slow_sanitizers() {
@@ -119,15 +122,16 @@ slow_sanitizers() {
     with=(env)
 }
 
-# fuzz NAME: the target fuzz_NAME with its dictionary and examples, if it has them. What it finds is kept in build-tests/corpus.
+# fuzz NAME: the target fuzz_NAME with its dictionary and examples, if it has them. What it finds is kept in
+# build-tests/corpus.
 fuzz() {
     local name=$1 corpus=$builds/corpus/$1 options=()
     mkdir -p "$corpus"
     [ ! -e "tests/fuzz/$name.dict" ] || options+=("-dict=tests/fuzz/$name.dict")
     options+=("$corpus")
     [ ! -d "tests/fuzz/corpus_$name" ] || options+=("tests/fuzz/corpus_$name")
-    "$builds/fuzz/fuzz_$name" -max_total_time="${VITRT_FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
-        -artifact_prefix="$builds/" "${options[@]}" >"$builds/fuzz_$name.log" 2>&1 </dev/null
+    "$builds/fuzz/fuzz_$name" -max_total_time="${VITRT_FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 \
+        -print_final_stats=1 -artifact_prefix="$builds/" "${options[@]}" >"$builds/fuzz_$name.log" 2>&1 </dev/null
 }
 
 # All targets at the same time; check then waits for each.

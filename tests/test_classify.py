@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The example classify from end to end: JSON against PyTorch's logits, the dump against PyTorch's tensors, folders, errors, exit status.
+"""The example classify from end to end: JSON and dump against PyTorch's tensors, folders, errors, exit status.
 
     tests/test_classify.py CLASSIFY
 """
@@ -187,7 +187,8 @@ class Classify(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn(dump, err)
         with open("/dev/full", "wb") as full:
-            done = subprocess.run([CLASSIFY, "-m", str(golden), str(golden / "image_0.png")], stdout=full, stderr=subprocess.PIPE)
+            command = [CLASSIFY, "-m", str(golden), str(golden / "image_0.png")]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
         self.assertEqual(done.returncode, 1)
 
 
