@@ -59,9 +59,10 @@ struct vt_preprocess {
 #define VT_PREPROCESS_MAX_SIDE 16384u
 
 /* Reads pretrained_cfg (timm) of config.json or else preprocessor_config.json (transformers). config is the root of
- * config.json, processor that of preprocessor_config.json or a VT_JSON_NONE. With neither, timm's defaults hold:
- * bicubic resize to 1 / 0.875 of the input size, center crop, ImageNet's mean and standard deviation, and the input
- * size is the caller's to set. where names the checkpoint in errors. */
+ * config.json, processor that of preprocessor_config.json or a VT_JSON_NONE. Without that file, a model_type in
+ * config.json stands for the defaults of its image processor. With nothing at all, timm's defaults hold: bicubic resize
+ * to 1 / 0.875 of the input size, center crop, ImageNet's mean and standard deviation, and the input size is the
+ * caller's to set. where names the checkpoint in errors. */
 vitrt_status vt_preprocess_from_config(vt_json config, vt_json processor, const char *where, struct vt_preprocess *out,
                                        vitrt_error *err);
 

@@ -288,7 +288,7 @@ static void transformers_sizes(void **state)
     assert_true(p.crop);
 }
 
-/* The class comes from config.json's model_type when the file names none. */
+/* The class comes from config.json's model_type when the file names none or is not there. */
 static void class_by_model_type(void **state)
 {
     static const struct {
@@ -302,6 +302,8 @@ static void class_by_model_type(void **state)
         vitrt_error err;
         snprintf(config, sizeof(config), "{\"model_type\": \"%s\"}", types[i].type);
         assert_ok(read_config(config, "{}", &p, &err), &err);
+        assert_int_equal(p.resize.height, types[i].resize);
+        assert_ok(read_config(config, NULL, &p, &err), &err);
         assert_int_equal(p.resize.height, types[i].resize);
     }
 }
