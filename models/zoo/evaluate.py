@@ -2,12 +2,13 @@
 """Top-1 accuracy of a checkpoint in PyTorch, f32, on labelled images: what the runtime's own accuracy is compared with.
 
     pip install torch numpy pillow safetensors transformers
-    python evaluate.py IMAGE_FOLDER MODEL_FOLDER...
+    python evaluate.py [--jsonl FILE] IMAGE_FOLDER MODEL_FOLDER...
 
 IMAGE_FOLDER holds one folder of images per class; sorted by name they are classes 0, 1, ... Weights stored as I8 with a
 "_scale" are multiplied out first. With several models the report also compares each with the first, image by image.
 """
 
+import argparse
 import json
 import pathlib
 import sys
@@ -40,30 +41,42 @@ def load_processor(folder):
     return getattr(transformers, name + "Pil").from_pretrained(folder)
 
 
-def batches(images, processor):
+def labelled_files(images):
     classes = sorted(d.name for d in images.iterdir() if d.is_dir())
-    files = [(path, index) for index, name in enumerate(classes) for path in sorted((images / name).iterdir())]
+    return [(path, index) for index, name in enumerate(classes) for path in sorted((images / name).iterdir())]
+
+
+def batches(files, processor):
     for start in range(0, len(files), BATCH):
-        part = files[start : start + BATCH]
-        pixels = processor([Image.open(path).convert("RGB") for path, _ in part], return_tensors="pt")["pixel_values"]
-        yield pixels.float(), torch.tensor([index for _, index in part])
+        images = [Image.open(path).convert("RGB") for path, _ in files[start : start + BATCH]]
+        yield processor(images, return_tensors="pt")["pixel_values"].float()
+
+
+def write_answers(path, files, answers):
+    with open(path, "w", encoding="utf-8") as out:
+        for (image, _), answer in zip(files, answers.tolist()):
+            out.write(json.dumps({"image": str(image), "top": [{"class": answer}]}) + "\n")
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jsonl", metavar="FILE", help="write the first model's answers for bench/accuracy.py --against")
+    parser.add_argument("images", type=pathlib.Path)
+    parser.add_argument("models", type=pathlib.Path, nargs="+")
+    arguments = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
-    folders = [pathlib.Path(a) for a in sys.argv[2:]]
-    models = [load_model(f) for f in folders]
-    answers, labels = [[] for _ in models], []
+    models = [load_model(f) for f in arguments.models]
+    files = labelled_files(arguments.images)
+    answers = [[] for _ in models]
     with torch.inference_mode():
-        for pixels, index in batches(pathlib.Path(sys.argv[1]), load_processor(folders[0])):
-            labels.append(index)
+        for pixels in batches(files, load_processor(arguments.models[0])):
             for model, mine in zip(models, answers):
                 mine.append(model(pixels).logits.argmax(-1))
-    labels = torch.cat(labels)
     answers = [torch.cat(a) for a in answers]
-    for folder, mine in zip(folders, answers):
+    labels = torch.tensor([index for _, index in files])
+    if arguments.jsonl:
+        write_answers(arguments.jsonl, files, answers[0])
+    for folder, mine in zip(arguments.models, answers):
         print(
             f"{folder}: top-1 {100 * (mine == labels).float().mean():.2f} % of {len(labels)}, "
             f"same answer as the first model on {100 * (mine == answers[0]).float().mean():.2f} %"
