@@ -358,7 +358,7 @@ static vt_value classifier(struct vit *v, const char *label, const char *leaf, v
     const struct name weight = format_name("%s.weight", leaf), bias = format_name("%s.bias", leaf);
     *classes = extent(find(v, weight), 0);
     return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns),
-                           find(v, bias) ? vt_graph_vector(v->g, bias.text, *classes) : VT_NO_WEIGHT);
+                           vt_graph_vector(v->g, bias.text, *classes));
 }
 
 static bool has_head(const struct vit *v, size_t i)

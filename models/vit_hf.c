@@ -23,12 +23,18 @@ static const struct vit_names vit_deit_names = {
     .pooler = "pooler.dense",
 };
 
+/* clang-format off: one name a line, as above */
 static const struct vit_names dinov2_names = {
-    HF_NAMES,         .tokens = { "embeddings.cls_token", "embeddings.register_tokens" },
-    .norm1 = "norm1", .scale1 = "layer_scale1.lambda1",
-    .norm2 = "norm2", .fc1 = "mlp.fc1",
-    .fc2 = "mlp.fc2", .scale2 = "layer_scale2.lambda1",
+    HF_NAMES,
+    .tokens = { "embeddings.cls_token", "embeddings.register_tokens" },
+    .norm1 = "norm1",
+    .scale1 = "layer_scale1.lambda1",
+    .norm2 = "norm2",
+    .fc1 = "mlp.fc1",
+    .fc2 = "mlp.fc2",
+    .scale2 = "layer_scale2.lambda1",
 };
+/* clang-format on */
 
 struct variant {
     const char *model_type;
@@ -37,13 +43,14 @@ struct variant {
     enum vit_pool pool;
     enum vt_positions_filter filter;
     uint32_t default_patch;
+    bool more_tokens; /* has a distillation token or registers, too */
 };
 
 static const struct variant variants[] = {
-    { "vit", &vit_deit_names, 1e-12, VT_POOL_TOKEN, VT_POSITIONS_BICUBIC, 16 },
-    { "deit", &vit_deit_names, 1e-12, VT_POOL_TOKEN, VT_POSITIONS_BICUBIC, 16 },
-    { "dinov2", &dinov2_names, 1e-6, VT_POOL_TOKEN_AND_AVG, VT_POSITIONS_BICUBIC, 14 },
-    { "dinov2_with_registers", &dinov2_names, 1e-6, VT_POOL_TOKEN_AND_AVG, VT_POSITIONS_BICUBIC_ANTIALIAS, 14 },
+    { "vit", &vit_deit_names, 1e-12, VT_POOL_TOKEN, VT_POSITIONS_BICUBIC, 16, false },
+    { "deit", &vit_deit_names, 1e-12, VT_POOL_TOKEN, VT_POSITIONS_BICUBIC, 16, true },
+    { "dinov2", &dinov2_names, 1e-6, VT_POOL_TOKEN_AND_AVG, VT_POSITIONS_BICUBIC, 14, false },
+    { "dinov2_with_registers", &dinov2_names, 1e-6, VT_POOL_TOKEN_AND_AVG, VT_POSITIONS_BICUBIC_ANTIALIAS, 14, true },
 };
 
 static const struct variant *variant_of(vt_json config)
@@ -158,6 +165,14 @@ static const char *find_root(const struct vt_graph *g, const struct variant *v, 
     return vt_checkpoint_find(g->checkpoint, name) ? buf : "";
 }
 
+static void require_tensor(struct vt_graph *g, const char *root, const char *leaf)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", root, leaf);
+    if (!vt_checkpoint_find(g->checkpoint, name))
+        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s is missing", name);
+}
+
 static void build(struct vt_graph *g, struct vt_model_facts *facts)
 {
     const vt_json config = vt_checkpoint_config(g->checkpoint);
@@ -200,6 +215,10 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     read_size(g, config, "patch_size", v->default_patch, patch);
     if (!vt_checkpoint_find(g->checkpoint, "classifier.weight") && c.pool == VT_POOL_TOKEN_AND_AVG)
         c.pool = VT_POOL_TOKEN; /* a bare backbone's pooled output is the class token */
+    if (v->more_tokens)
+        require_tensor(g, c.root, names.tokens[1]);
+    if (strstr(facts->architecture, "ForImageClassification"))
+        require_tensor(g, names.heads[0], ".weight");
     if (g->status)
         return;
     vt_vit_build(g, &c, facts);

@@ -117,6 +117,10 @@ static void test_tensors(void **state)
     missing("hf_vit", "layer.1.intermediate.dense.bias");
     missing("hf_vit", "layer.1.output.dense.weight");
     missing("hf_vit", "layer.0.attention.attention.query.bias");
+    missing("hf_vit", "classifier.weight");
+    missing("hf_vit", "classifier.bias");
+    missing("hf_deit_distilled", "deit.embeddings.distillation_token");
+    missing("hf_dinov2_registers", "embeddings.register_tokens");
     missing("hf_dinov2", "layer.0.layer_scale1.lambda1");
     missing("hf_dinov2", "dinov2.embeddings.position_embeddings");
     missing("timm_vit", "blocks.0.norm1.weight");
