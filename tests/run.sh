@@ -136,7 +136,8 @@ fuzz() {
 
 # All targets at the same time; check then waits for each.
 slow_fuzz() {
-    sanitized fuzz "-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" || return
+    sanitized fuzz "-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+        -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION" || return
     local source name pids=()
     for source in tests/fuzz/fuzz_*.c; do
         name=${source##*/fuzz_}
