@@ -9,7 +9,7 @@
 set -euo pipefail
 
 build=(cmake make gcc libc6-dev libstb-dev libjsmn-dev)
-fast=("${build[@]}" g++ libcmocka-dev libopenblas-dev pkgconf python3)
+fast=("${build[@]}" g++ libcmocka-dev libopenblas-dev locales pkgconf python3)
 slow=("${fast[@]}" clang libclang-rt-14-dev qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 
 # apt-get with an own state, so that a foreign architecture need not be added to this system.

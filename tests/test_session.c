@@ -403,11 +403,13 @@ static void test_decimal_comma_changes_nothing(void **state)
     vitrt_session *s;
     char text[8192], other[8192];
     (void)state;
+    if (!use_comma_locale())
+        skip();
+    setlocale(LC_ALL, "C");
     reference(0, wanted);
     open_session(CASE, NULL, &m, &s);
     vitrt_describe(s, text, sizeof text);
-    if (!use_comma_locale())
-        skip();
+    assert_true(use_comma_locale());
     reference(0, found); /* reads the config's numbers again */
     vitrt_describe(s, other, sizeof other);
     setlocale(LC_ALL, "C");
