@@ -69,7 +69,8 @@ size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
     put_tenths(&t, s->model->parameters, 1000000, " M parameters, packed weights ");
     put_tenths(&t, vt_plan_packed_bytes(p), 1 << 20, " MiB, arena ");
     put_tenths(&t, p->arena_bytes, 1 << 20, " MiB, ");
-    put_tenths(&t, p->macs, 1000000000, " G multiply-adds an image\n");
+    put_tenths(&t, p->macs, 1000000000, " G multiply-adds an image (");
+    put_tenths(&t, p->nominal_macs, 1000000000, " G with rows that no output needs)\n");
     for (size_t i = 0; i < p->step_count; i++)
         put_step(&t, p, &p->steps[i]);
     return t.length;

@@ -130,10 +130,10 @@ static size_t attention_scratch(const struct vt_plan *p, const struct vt_step *s
                        sizeof(float));
 }
 
-static uint64_t attention_macs(const struct vt_plan *p, const struct vt_step *s)
+static uint64_t attention_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
 {
-    const struct vt_node *node = s->node;
-    return (uint64_t)p->values[node->in[0].value].rows * p->values[node->in[1].value].rows *
+    (void)v;
+    return (uint64_t)vt_shape_rows(&shapes[node->in[0].value]) * vt_shape_rows(&shapes[node->in[1].value]) *
            (node->in[0].columns + node->in[2].columns);
 }
 

@@ -102,9 +102,9 @@ static size_t conv_scratch(const struct vt_plan *p, const struct vt_step *s)
     return vt_size_mul(vt_size_mul(window_size(s->node), BLOCK_ROWS), sizeof(float));
 }
 
-static uint64_t conv_macs(const struct vt_plan *p, const struct vt_step *s)
+static uint64_t conv_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
 {
-    return (uint64_t)p->values[s->out].rows * window_size(s->node) * s->node->columns;
+    return (uint64_t)vt_shape_rows(&shapes[v]) * window_size(node) * node->columns;
 }
 
 const struct vt_op vt_op_conv2d = { .name = "conv2d",

@@ -33,9 +33,9 @@ static void run_linear(const struct vt_exec *x, const struct vt_step *s, const s
     vt_parallel(x->pool, job.split.row_blocks * job.split.panel_groups, 1, run_pieces, &job);
 }
 
-static uint64_t linear_macs(const struct vt_plan *p, const struct vt_step *s)
+static uint64_t linear_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
 {
-    return (uint64_t)p->values[s->out].rows * s->node->in[0].columns * s->node->columns;
+    return (uint64_t)vt_shape_rows(&shapes[v]) * node->in[0].columns * node->columns;
 }
 
 const struct vt_op vt_op_linear = {

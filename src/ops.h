@@ -53,7 +53,8 @@ struct vt_op {
     void (*rows)(const struct vt_step_job *job, size_t begin, size_t end);     /* each row of the output by itself */
     void (*images)(const struct vt_step_job *job, size_t begin, size_t end);   /* each image by itself */
     size_t (*scratch_bytes)(const struct vt_plan *p, const struct vt_step *s); /* of one worker; NULL: none */
-    uint64_t (*macs)(const struct vt_plan *p, const struct vt_step *s);        /* per image; NULL: none */
+    /* Multiply-adds for one image of a node that yields value v; shapes are those of its graph. NULL: none. */
+    uint64_t (*macs)(const struct vt_node *node, const struct vt_shape *shapes, vt_value v);
     bool weight_panels;                                  /* the weight is wanted in the kernels' panels, not as it is */
     const char *(*kernel_name)(const struct vt_plan *p); /* of products, for vitrt_describe; else NULL */
 };

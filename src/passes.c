@@ -4,20 +4,6 @@
 
 #include <assert.h>
 
-void vt_pass_live(struct vt_plan *p, const vt_value *outputs, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        p->values[outputs[i]].live = true;
-    for (size_t v = p->graph->node_count; v-- > 0;) { /* inputs come before the nodes that read them */
-        const struct vt_node *node = &p->graph->nodes[v];
-        if (p->values[v].live || node->type == VT_NODE_INPUT) {
-            p->values[v].live = true;
-            for (uint32_t i = 0; i < node->in_count; i++)
-                p->values[node->in[i].value].live = true;
-        }
-    }
-}
-
 static bool is_output(const vt_value *outputs, size_t count, vt_value v)
 {
     for (size_t i = 0; i < count; i++)

@@ -51,15 +51,48 @@ static vitrt_status allocate(struct vt_plan *p, vitrt_error *err)
                : vt_err_memory(err, n * (sizeof *p->values + sizeof *p->steps), "the plan");
 }
 
+static struct vt_shape *shapes_of(const struct vt_plan *p, const struct vt_graph *g, vitrt_status *st, vitrt_error *err)
+{
+    struct vt_shape *shapes = vt_calloc(&p->alloc, g->node_count, sizeof *shapes);
+    *st = shapes ? vt_graph_shapes(g, p->height, p->width, shapes, err)
+                 : vt_err_memory(err, g->node_count * sizeof *shapes, "the plan");
+    return shapes;
+}
+
+/* The plan's own graph, without dead rows. */
+static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, const struct vt_plan_options *o,
+                                  vitrt_error *err)
+{
+    vitrt_status st;
+    p->outputs = vt_calloc(&p->alloc, o->output_count, sizeof *p->outputs);
+    if (!p->outputs)
+        return vt_err_memory(err, o->output_count * sizeof *p->outputs, "the plan");
+    p->output_count = o->output_count;
+    memcpy(p->outputs, o->outputs, o->output_count * sizeof *p->outputs);
+    p->graph_storage.alloc = p->alloc;
+    p->graph_storage.checkpoint = g->checkpoint;
+    p->graph_storage.weights = g->weights;
+    p->graph_storage.weight_count = g->weight_count;
+    p->graph = &p->graph_storage;
+    struct vt_shape *shapes = shapes_of(p, g, &st, err);
+    if (!st)
+        st = vt_pass_rows(g, shapes, p->outputs, p->output_count, &p->graph_storage, &p->nominal_macs, err);
+    vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
+    return st;
+}
+
 static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
 {
     const size_t n = p->graph->node_count;
-    struct vt_shape *shapes = vt_calloc(&p->alloc, n, sizeof *shapes);
-    if (!shapes)
-        return vt_err_memory(err, n * sizeof *shapes, "the plan");
-    const vitrt_status st = vt_graph_shapes(p->graph, p->height, p->width, shapes, err);
-    for (size_t v = 0; v < n && !st; v++)
+    vitrt_status st;
+    struct vt_shape *shapes = shapes_of(p, p->graph, &st, err);
+    for (size_t v = 0; v < n && !st; v++) {
+        const struct vt_op *op = vt_op_of(p->graph->nodes[v].type);
         p->values[v].shape = shapes[v];
+        p->values[v].live = true;
+        if (op->macs)
+            p->macs += op->macs(&p->graph->nodes[v], shapes, (vt_value)v);
+    }
     vt_free(&p->alloc, shapes, n * sizeof *shapes);
     return st;
 }
@@ -69,7 +102,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Scratch, arena and multiply-adds of the finished steps. */
+/* Scratch and arena of the finished steps. */
 static void sum_up(struct vt_plan *p, size_t preprocess_bytes)
 {
     for (size_t i = 0; i < p->step_count; i++) {
@@ -77,8 +110,6 @@ static void sum_up(struct vt_plan *p, size_t preprocess_bytes)
         const size_t scratch = op->scratch_bytes ? align_up(op->scratch_bytes(p, &p->steps[i])) : 0;
         size_t *most = i < p->constant_count ? &p->constant_scratch_bytes : &p->scratch_bytes;
         *most = larger(*most, scratch);
-        if (op->macs)
-            p->macs += op->macs(p, &p->steps[i]);
     }
     p->image_scratch_bytes = align_up(preprocess_bytes);
     p->image_slots = p->max_batch < p->threads ? p->max_batch : p->threads;
@@ -94,13 +125,14 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
     if (!p)
         return vt_err_memory(err, sizeof *p, "the plan");
     p->alloc = *a;
-    p->graph = g;
     p->kernels = kernels;
     p->height = o->height;
     p->width = o->width;
     p->max_batch = o->max_batch;
     p->threads = o->threads;
-    vitrt_status st = allocate(p, err);
+    vitrt_status st = rewrite_graph(p, g, o, err);
+    if (!st)
+        st = allocate(p, err);
     if (!st)
         st = shape_values(p, err);
     if (!st)
@@ -109,9 +141,8 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
         vt_plan_free(p);
         return st;
     }
-    vt_pass_live(p, o->outputs, o->output_count);
-    vt_pass_fuse(p, o->outputs, o->output_count);
-    vt_pass_place(p, o->outputs, o->output_count);
+    vt_pass_fuse(p, p->outputs, p->output_count);
+    vt_pass_place(p, p->outputs, p->output_count);
     sum_up(p, o->preprocess_scratch_bytes);
     *out = p;
     return VITRT_OK;
@@ -121,10 +152,12 @@ void vt_plan_free(struct vt_plan *p)
 {
     if (!p)
         return;
-    const size_t n = p->graph->node_count;
+    const size_t n = p->step_capacity;
     vt_free(&p->alloc, p->values, n * sizeof *p->values);
     vt_free(&p->alloc, p->steps, n * sizeof *p->steps);
     vt_free(&p->alloc, p->row_sets, n * sizeof *p->row_sets);
+    vt_free(&p->alloc, p->graph_storage.nodes, p->graph_storage.node_capacity * sizeof *p->graph_storage.nodes);
+    vt_free(&p->alloc, p->outputs, p->output_count * sizeof *p->outputs);
     vt_free(&p->alloc, p, sizeof *p);
 }
 

@@ -46,7 +46,10 @@ struct vt_plan_options {
 
 struct vt_plan {
     vitrt_allocator alloc;
+    struct vt_graph graph_storage; /* the model's graph as vt_pass_rows has rewritten it; its weights are the model's */
     const struct vt_graph *graph;
+    vt_value *outputs; /* [output_count]: what was asked for, in that graph */
+    size_t output_count;
     const struct vt_kernels *kernels;
     uint32_t height, width, max_batch;
     unsigned threads;
@@ -62,7 +65,7 @@ struct vt_plan {
     unsigned image_slots;          /* images prepared at the same time */
     size_t constant_scratch_bytes; /* of the constants, needed once and not in the arena */
     size_t arena_bytes;
-    uint64_t macs; /* per image */
+    uint64_t macs, nominal_macs; /* per image: executed; if the needed nodes computed all their rows */
 };
 
 /* kernels must outlive the plan. */
@@ -75,10 +78,12 @@ uint64_t vt_plan_packed_bytes(const struct vt_plan *p);
 
 /* ---- Passes (passes.c): each takes the plan's steps to better ones ---- */
 
-/* Marks values that an output needs. */
-void vt_pass_live(struct vt_plan *p, const vt_value *outputs, size_t count);
+/* Writes g anew into out, which has everything but nodes, without the nodes and rows that nobody reads; outputs become
+ * values of out. shapes are those of g. *nominal_macs: of the needed nodes with all their rows. */
+vitrt_status vt_pass_rows(const struct vt_graph *g, const struct vt_shape *shapes, vt_value *outputs, size_t count,
+                          struct vt_graph *out, uint64_t *nominal_macs, vitrt_error *err);
 
-/* Turns the live nodes into steps, fusing what the epilogue of a product can do. */
+/* Turns the nodes into steps, fusing what the epilogue of a product can do. */
 void vt_pass_fuse(struct vt_plan *p, const vt_value *outputs, size_t count);
 
 /* Gives every live value its lifetime and its place in the arena. */

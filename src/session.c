@@ -110,6 +110,8 @@ static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, 
     plan.outputs = values;
     plan.output_count = s->output_count;
     st = vt_plan_create(&s->alloc, &s->model->graph, &s->kernels, &plan, &s->plan, err);
+    for (size_t i = 0; i < s->output_count && !st; i++)
+        s->outputs[i].value = s->plan->outputs[i];
     vt_free(&s->alloc, values, s->output_count * sizeof *values);
     return st;
 }
@@ -261,7 +263,8 @@ static void fill_info(const vitrt_session *s, vitrt_session_info *info)
                                   .threads = s->plan->threads,
                                   .packed_bytes = vt_plan_packed_bytes(s->plan),
                                   .arena_bytes = s->plan->arena_bytes,
-                                  .macs_per_image = s->plan->macs };
+                                  .macs_per_image = s->plan->macs,
+                                  .nominal_macs_per_image = s->plan->nominal_macs };
 }
 
 vitrt_status vitrt_session_measure(const vitrt_model *m, const vitrt_session_options *options, vitrt_session_info *info,

@@ -8,7 +8,7 @@
 
 struct vt_session_output {
     char name[VT_NAME_SIZE];
-    vt_value value;
+    vt_value value; /* in the plan's graph */
 };
 
 struct vitrt_session {

@@ -39,10 +39,10 @@ static void test_blocks_are_seven_steps(void **state)
     vitrt_model *m;
     (void)state;
     struct vt_plan *p = make_plan("timm_deit3", &logits, 1, 1, &kernels, &m);
-    /* positions; patch embedding, embed; blocks; norm, class token, head */
+    /* positions; patch embedding, embed; blocks; in the last one slices of the stream and of q; norm, head */
     assert_int_equal(p->constant_count, 1);
-    assert_int_equal(p->step_count, 1 + 2 + 3 * 7 + 3);
-    for (size_t block = 0; block < 3; block++) {
+    assert_int_equal(p->step_count, 1 + 2 + 3 * 7 + 2 + 2);
+    for (size_t block = 0; block < 2; block++) {
         const struct vt_step *s = &p->steps[3 + 7 * block];
         for (size_t i = 0; i < 7; i++)
             assert_int_equal(s[i].type, wanted[i]);
@@ -63,12 +63,36 @@ static void test_asked_for_block_is_kept(void **state)
     vitrt_model *m;
     (void)state;
     struct vt_plan *p = make_plan("timm_deit3", outputs, 2, 1, &kernels, &m);
-    const vt_value kept = vt_graph_find_output(&m->graph, "block.0");
+    const vt_value kept = p->outputs[1];
     assert_int_equal(p->values[kept].last, p->step_count);
     for (size_t i = 0; i < p->step_count; i++)
         if (p->steps[i].residual.value == kept)
             assert_int_not_equal(p->values[p->steps[i].out].offset,
                                  p->values[kept].offset); /* the next sum goes elsewhere */
+    vt_plan_free(p);
+    vitrt_model_free(m);
+}
+
+/* The last block of a class-token model: keys and values of all tokens, everything else of one. */
+static void test_dead_rows_are_not_computed(void **state)
+{
+    const char *logits = "logits", *both[] = { "logits", "features" };
+    struct vt_kernels kernels;
+    vitrt_model *m;
+    (void)state;
+    struct vt_plan *p = make_plan("timm_deit3", &logits, 1, 1, &kernels, &m);
+    size_t rows_of_one = 0, rows_of_all = 0;
+    for (size_t i = 0; i < p->step_count; i++)
+        if (p->steps[i].type == VT_NODE_LINEAR || p->steps[i].type == VT_NODE_ATTENTION)
+            *(p->values[p->steps[i].out].rows == 1 ? &rows_of_one : &rows_of_all) += 1;
+    assert_int_equal(rows_of_one, 4 + 1); /* attention, proj, fc1, fc2; head */
+    assert_int_equal(rows_of_all, 2 * 5 + 1);
+    vt_plan_free(p);
+    vitrt_model_free(m);
+    p = make_plan("timm_deit3", both, 2, 1, &kernels, &m);
+    for (size_t i = 0; i < p->step_count; i++)
+        if (p->steps[i].type == VT_NODE_ATTENTION)
+            assert_int_equal(p->values[p->steps[i].out].rows, 65);
     vt_plan_free(p);
     vitrt_model_free(m);
 }
@@ -154,20 +178,17 @@ static void check_arena(const char *name)
         struct vt_kernels kernels;
         vitrt_model *m;
         vitrt_error err;
-        vt_value outputs[3];
         const char *names[3];
         size_t count = 0;
         assert_ok(vitrt_model_open(golden_path(name, ""), NULL, &m, &err), &err);
         for (size_t i = 0; i < 3 && sets[set][i]; i++)
-            if (vt_graph_find_output(&m->graph, sets[set][i]) != VT_NO_VALUE) {
-                names[count] = sets[set][i];
-                outputs[count++] = vt_graph_find_output(&m->graph, sets[set][i]);
-            }
+            if (vt_graph_find_output(&m->graph, sets[set][i]) != VT_NO_VALUE)
+                names[count++] = sets[set][i];
         vitrt_model_free(m);
         if (!count)
             continue; /* a backbone has no logits */
         struct vt_plan *p = make_plan(name, names, count, 3, &kernels, &m);
-        check_plan(name, p, outputs, count);
+        check_plan(name, p, p->outputs, count);
         vt_plan_free(p);
         vitrt_model_free(m);
     }
@@ -198,9 +219,9 @@ static void test_arena_is_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks_are_seven_steps), cmocka_unit_test(test_asked_for_block_is_kept),
-        cmocka_unit_test(test_only_what_is_asked_for), cmocka_unit_test(test_no_memory_is_used_twice),
-        cmocka_unit_test(test_arena_is_small),
+        cmocka_unit_test(test_blocks_are_seven_steps),  cmocka_unit_test(test_asked_for_block_is_kept),
+        cmocka_unit_test(test_only_what_is_asked_for),  cmocka_unit_test(test_dead_rows_are_not_computed),
+        cmocka_unit_test(test_no_memory_is_used_twice), cmocka_unit_test(test_arena_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
