@@ -12,8 +12,8 @@ static bool is_output(const vt_value *outputs, size_t count, vt_value v)
     return false;
 }
 
-/* The only live node that reads v, all of its columns, as in[0] or, if commutative, any input; NULL if there are
- * several readers or v is an output. */
+/* The only live node that reads v, and which of its inputs that is; NULL if there are several readers, one of only some
+ * columns, or v is an output. */
 static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, const vt_value *outputs, size_t count,
                                          uint32_t *input)
 {
@@ -57,12 +57,11 @@ static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outp
 
 void vt_pass_fuse(struct vt_plan *p, const vt_value *outputs, size_t count)
 {
-    bool done[2] = { false, true }; /* constants first, then the rest */
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < 2; pass++) { /* constants first, then the rest */
         for (size_t v = 0; v < p->graph->node_count; v++) {
             const struct vt_node *node = &p->graph->nodes[v];
             const bool constant = node->type == VT_NODE_POSITIONS;
-            if (!p->values[v].live || node->type == VT_NODE_INPUT || constant == done[pass])
+            if (!p->values[v].live || node->type == VT_NODE_INPUT || constant != (pass == 0))
                 continue;
             bool made = false; /* by a fused step already */
             for (size_t i = 0; i < p->step_count && !made; i++)
