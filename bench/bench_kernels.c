@@ -117,13 +117,13 @@ static void run_softmax(const struct vectors *v)
 /* n elements as nr rows (or nr columns) of a matrix. */
 static void run_pack_rows(const struct vectors *v)
 {
-    const size_t nr = bench.kernels.gemm_f32.nr;
-    bench.kernels.gemm_f32.pack_rows(nr, v->n / nr, v->a, v->n / nr, v->panel);
+    const size_t nr = bench.kernels.gemm[VT_PRODUCT_F32].nr;
+    bench.kernels.gemm[VT_PRODUCT_F32].pack_rows(nr, v->n / nr, v->a, v->n / nr, v->panel);
 }
 static void run_pack_columns(const struct vectors *v)
 {
-    const size_t nr = bench.kernels.gemm_f32.nr;
-    bench.kernels.gemm_f32.pack_columns(nr, v->n / nr, v->a, nr, v->panel);
+    const size_t nr = bench.kernels.gemm[VT_PRODUCT_F32].nr;
+    bench.kernels.gemm[VT_PRODUCT_F32].pack_columns(nr, v->n / nr, v->a, nr, v->panel);
 }
 
 enum { NONE, L1 = 3072, TILE = 96 };
@@ -200,13 +200,13 @@ struct product {
 
 static size_t panels_floats(const struct product *p)
 {
-    const size_t nr = bench.kernels.gemm_f32.nr;
+    const size_t nr = bench.kernels.gemm[VT_PRODUCT_F32].nr;
     return (p->n + nr - 1) / nr * nr * p->k;
 }
 
 static struct product product_new(size_t m, size_t k, size_t n)
 {
-    const size_t nr = bench.kernels.gemm_f32.nr;
+    const size_t nr = bench.kernels.gemm[VT_PRODUCT_F32].nr;
     struct product p = { .m = m, .n = n, .k = k, .copies = 1 };
     if (bench.cold)
         p.copies += ((size_t)96 << 20) / (n * k * sizeof(float));
@@ -217,7 +217,7 @@ static struct product product_new(size_t m, size_t k, size_t n)
     p.c = floats(m * n);
     for (size_t copy = 0; copy < p.copies; copy++)
         for (size_t j = 0; j < n; j += nr)
-            bench.kernels.gemm_f32.pack_rows(n - j < nr ? n - j : nr, k, p.w + (copy * n + j) * k, k,
+            bench.kernels.gemm[VT_PRODUCT_F32].pack_rows(n - j < nr ? n - j : nr, k, p.w + (copy * n + j) * k, k,
                                              p.panels + copy * panels_floats(&p) + j * k);
     return p;
 }
@@ -234,7 +234,7 @@ static void product_free(struct product *p)
 /* Rows [row, row_end) through one panel after the other, in tiles of equal height. */
 static void multiply_rows(const struct product *p, const float *panels, size_t row, size_t row_end)
 {
-    const struct vt_gemm_f32 *gemm = &bench.kernels.gemm_f32;
+    const struct vt_gemm_kernel *gemm = &bench.kernels.gemm[VT_PRODUCT_F32];
     const size_t rows = row_end - row, tiles = (rows + gemm->mr - 1) / gemm->mr;
     for (size_t j = 0; j < p->n; j += gemm->nr) {
         const size_t columns = p->n - j < gemm->nr ? p->n - j : gemm->nr;
@@ -327,7 +327,7 @@ int main(int argc, char **argv)
     double peak = 0;
     for (int i = 0; i < 50; i++)
         peak = fmax(peak, vt_bench_peak_f32());
-    printf("bundle %s, tile %s, peak %.1f GFLOP/s\n", bench.kernels.bundle, bench.kernels.gemm_f32.name, peak);
+    printf("bundle %s, tile %s, peak %.1f GFLOP/s\n", bench.kernels.bundle, bench.kernels.gemm[VT_PRODUCT_F32].name, peak);
     bench_simple();
     bench_products();
     return 0;

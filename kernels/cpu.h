@@ -8,7 +8,12 @@
 
 /* Bits of a feature mask. Each is set only when the CPU has every instruction of the bundle and the operating system
  * saves its registers. */
-#define VT_CPU_AVX2 (1u << 0) /* AVX2, FMA, F16C */
+#define VT_CPU_AVX2       (1u << 0) /* AVX2, FMA, F16C */
+#define VT_CPU_AVXVNNI    (1u << 1) /* AVX-VNNI: u8 x s8 products in 256-bit registers, without AVX-512 */
+#define VT_CPU_AVX512     (1u << 2) /* AVX-512 F, BW, DQ, VL */
+#define VT_CPU_AVX512VNNI (1u << 3)
+#define VT_CPU_AVX512BF16 (1u << 4)
+#define VT_CPU_NEON       (1u << 5) /* Advanced SIMD: every AArch64 CPU */
 
 /* What this CPU has of the bundles of this build. Needs no initialisation; the same answer each time; 0 means "ref"
  * only. */

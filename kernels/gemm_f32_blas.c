@@ -11,8 +11,8 @@
 
 enum { MR = 16, NR = 64 };
 
-void vt_gemm_f32_16x64_blas(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, const float *bias,
-                            const float *residual, size_t ldr, float *c, size_t ldc)
+void vt_gemm_f32_16x64_blas(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, const void *bias,
+                            const float *residual, size_t ldr, void *c, size_t ldc)
 {
     float tile[MR * NR]; /* c may be the residual, which is read below */
     if (m == 0 || n == 0)
@@ -23,19 +23,19 @@ void vt_gemm_f32_16x64_blas(size_t m, size_t n, size_t k, const float *a, size_t
         for (size_t j = 0; j < n; j++) {
             float sum = k > 0 ? tile[i * NR + j] : 0.0f;
             if (bias)
-                sum += bias[j];
+                sum += ((const float *)bias)[j];
             if (residual)
                 sum += residual[i * ldr + j];
-            c[i * ldc + j] = sum;
+            ((float *)c)[i * ldc + j] = sum;
         }
 }
 
-void vt_pack_rows_f32_64_blas(size_t n, size_t k, const float *w, size_t ldw, float *panel)
+void vt_pack_rows_f32_64_blas(size_t n, size_t k, const void *w, size_t ldw, void *panel)
 {
-    pack(NR, n, k, w, ldw, 1, panel);
+    pack_f32(NR, n, k, w, ldw, 1, panel);
 }
 
-void vt_pack_columns_f32_64_blas(size_t n, size_t k, const float *v, size_t ldv, float *panel)
+void vt_pack_columns_f32_64_blas(size_t n, size_t k, const void *v, size_t ldv, void *panel)
 {
-    pack(NR, n, k, v, 1, ldv, panel);
+    pack_f32(NR, n, k, v, 1, ldv, panel);
 }

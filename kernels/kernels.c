@@ -13,8 +13,8 @@ void vt_kernels_init(struct vt_kernels *k, unsigned cpu)
 #define VT_KERNEL(entry, type, function, needs)                                                                        \
     if (has(cpu, needs))                                                                                               \
         k->entry = function;
-#define VT_GEMM_F32(tile, pack_rows, pack_columns, mr, nr, needs)                                                      \
+#define VT_GEMM(product, tile, pack_rows, pack_columns, mr, nr, kr, needs)                                             \
     if (has(cpu, needs))                                                                                               \
-        k->gemm_f32 = (struct vt_gemm_f32){ tile, pack_rows, pack_columns, mr, nr, #tile };
+        k->gemm[product] = (struct vt_gemm_kernel){ tile, pack_rows, pack_columns, mr, nr, kr, #tile };
 #include "kernels.inc"
 }

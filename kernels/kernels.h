@@ -8,7 +8,7 @@
  * denormals are kept: the caller sets the floating-point environment.
  *
  * Results do not depend on alignment or position, and all implementations give the same bits, apart from the sign and
- * payload of NaN: products are accumulated by one chain of fused multiply-adds in ascending k that starts at 0,
+ * payload of NaN and from bf16 products: products are accumulated by one chain of fused multiply-adds in ascending k that starts at 0,
  * reductions over a row use 16 lanes (lane i takes the elements whose index is i modulo 16, in ascending order) that
  * are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence of operations everywhere.
  */
@@ -23,40 +23,53 @@
 
 /* ---- Matrix product of one register tile over packed weights ---- */
 
+/* The upper half of a float; arithmetic on it is arithmetic on that float. */
+typedef uint16_t vt_bf16;
+
+/* Types of a product: a and b, sum, c. */
+enum vt_product {
+    VT_PRODUCT_F32,  /* float x float, float; c float */
+    VT_PRODUCT_BF16, /* vt_bf16 x vt_bf16, float; c float */
+    VT_PRODUCT_U8S8, /* uint8_t x int8_t, int32_t; c int32_t: exact while |sum| < 2^31 (k up to 65,000) */
+    VT_PRODUCT_COUNT
+};
+
 /* c[i, j] = sum over k of a[i, k] * b[k, j]  (+ bias[j]) (+ residual[i, j]),  i < m <= mr, j < n <= nr.
  * a: rows of length k, lda elements apart.
- * b: one packed panel [k][nr], padded with zeros behind column n, 64-byte aligned.
- * bias: [nr], padded (all nr are read), or NULL.
- * residual: rows ldr apart, only n columns are read, or NULL; it may be c itself.
+ * b: one packed panel, padded with zeros behind column n, 64-byte aligned.
+ * bias: [nr], of c's type, padded (all nr are read), or NULL.
+ * residual: rows ldr apart, only n columns are read, or NULL; it may be c itself. Always NULL for U8S8.
  * c: rows ldc apart, only n columns are written. k = 0 yields bias + residual.
- * The sum is rounded once per step of k; then bias is added, then residual. NaN and infinities go the way of the
+ * F32: the sum is rounded once per step of k; then bias is added, then residual. NaN and infinities go the way of the
  * arithmetic.
+ * BF16: products are exact. CPUs with instructions for it (bundle "avx512bf16") add them in pairs in their own way and
+ * take denormal operands and results for 0; all others add them one by one as F32 does. So unlike everything else here
+ * the bits of this product depend on the bundle; within a bundle they depend on nothing.
+ * U8S8: integers, the same on every CPU; bias is where the sums start.
  *
  * How to call it fast: all rows through one panel, then through the next one, with panels one behind the other in
- * memory (a tile prefetches the panel behind its own); about 192 rows in such a pass, in tiles of equal height: with
- * tiles = ceil(m / mr), tile t starts at row m * t / tiles. */
-typedef void vt_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, const float *bias,
-                            const float *residual, size_t ldr, float *c, size_t ldc);
+ * memory (a tile prefetches the panel behind its own); as many rows in such a pass as the second-level cache holds, in
+ * tiles of equal height: with tiles = ceil(m / mr), tile t starts at row m * t / tiles. */
+typedef void vt_gemm_fn(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, const void *bias,
+                        const float *residual, size_t ldr, void *c, size_t ldc);
 
-/* Packs rows of a weight matrix: panel[kk * nr + j] = w[j * ldw + kk] for j < n <= nr, kk < k; zeros for j >= n.
+/* Packs rows of a weight matrix, w[j * ldw + kk] for j < n <= nr, kk < k, into one panel of panel_k * nr elements, where
+ * panel_k is k rounded up to a multiple of kr, in the order that the tile reads; zeros for j >= n. w is of b's type.
  * This is also how keys are packed for the scores of attention. */
-typedef void vt_pack_rows_f32_fn(size_t n, size_t k, const float *w, size_t ldw, float *panel);
+typedef void vt_pack_fn(size_t n, size_t k, const void *w, size_t ldw, void *panel);
 
-/* Packs columns: panel[kk * nr + j] = v[kk * ldv + j] for j < n <= nr, kk < k; zeros for j >= n. How values are
- * packed in attention. */
-typedef void vt_pack_columns_f32_fn(size_t n, size_t k, const float *v, size_t ldv, float *panel);
+/* A tile, how its panels are packed, and its geometry. Panels are [panel_k / kr][nr][kr]; F32 has kr = 1. */
+struct vt_gemm_kernel {
+    vt_gemm_fn *tile;
+    vt_pack_fn *pack_rows;    /* element (j, kk) is w[j * ldw + kk] */
+    vt_pack_fn *pack_columns; /* element (j, kk) is w[kk * ldw + j]: values in attention */
+    size_t mr, nr, kr;
+    const char *name; /* of the tile's function, such as "vt_gemm_f32_6x16_avx2", for vitrt_describe */
+};
 
 /* Bounds on every tile's geometry, for callers' local arrays. */
 #define VT_MAX_TILE_ROWS 16
 #define VT_MAX_TILE      1024 /* mr * nr */
-
-struct vt_gemm_f32 {
-    vt_gemm_f32_fn *tile;
-    vt_pack_rows_f32_fn *pack_rows;
-    vt_pack_columns_f32_fn *pack_columns;
-    size_t mr, nr;
-    const char *name; /* of the tile's function, such as "vt_gemm_f32_6x16_avx2", for vitrt_describe */
-};
 
 /* ---- Element-wise ---- */
 
@@ -82,8 +95,23 @@ typedef void vt_scale_add_f32_fn(size_t n, const float *x, const float *scale, c
 /* y[i] = a[i] + b[i] ; y[i] = a[i] * b[i]. y may be a or b. */
 typedef void vt_binary_f32_fn(size_t n, const float *a, const float *b, float *y);
 
+/* y[i] = a * x[i]. x == y allowed. */
+typedef void vt_scale_f32_fn(size_t n, float a, const float *x, float *y);
+
 /* y[i] = a * x[i] + y[i], rounded once. For pooling. */
 typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
+
+/* ---- Conversions ---- */
+
+/* y[i] = x[i] rounded to nearest, ties to even; denormal x gives 0 of its sign; a NaN stays one. */
+typedef void vt_to_bf16_fn(size_t n, const float *x, vt_bf16 *y);
+
+/* y[i] = (float)x[i] * scale[i] + bias[i]: the conversion, then product and sum rounded once. |x[i]| < 2^31. */
+typedef void vt_dequantize_fn(size_t n, const int32_t *x, const float *scale, const float *bias, float *y);
+
+/* y[i] = clamp(round(x[i] * inverse_scale) + zero_point, 0, 255), round to nearest, ties to even; |zero_point| < 2^22.
+ * The product is rounded to float first. NaN gives clamp(zero_point, 0, 255). */
+typedef void vt_quantize_u8_fn(size_t n, const float *x, float inverse_scale, int32_t zero_point, uint8_t *y);
 
 /* ---- Rows ---- */
 
@@ -92,6 +120,10 @@ typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
  * y = fma((x - mean) * inverse, gamma, beta). */
 typedef void vt_layer_norm_f32_fn(size_t n, const float *x, const float *gamma, const float *beta, float eps, float *y);
 
+/* The same rounded to bf16 as by vt_to_bf16_fn. */
+typedef void vt_layer_norm_bf16_fn(size_t n, const float *x, const float *gamma, const float *beta, float eps,
+                                   vt_bf16 *y);
+
 /* y[i] = exp(scale * (x[i] - max x)), returns the sum of y. scale > 0. x == y allowed. n = 0 returns 0.
  * exp is within 2 ulp for its argument, which is rounded after the difference and after the product, and 0 for an
  * argument below -87.3359375 (a result that would be denormal). -inf gives 0; a NaN, +inf, or a row of -inf only gives
@@ -99,12 +131,15 @@ typedef void vt_layer_norm_f32_fn(size_t n, const float *x, const float *gamma, 
 typedef float vt_softmax_f32_fn(size_t n, float scale, const float *x, float *y);
 
 struct vt_kernels {
-    struct vt_gemm_f32 gemm_f32;
+    struct vt_gemm_kernel gemm[VT_PRODUCT_COUNT];
     vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
     vt_scale_add_f32_fn *scale_add_f32;
     vt_binary_f32_fn *add_f32, *mul_f32;
+    vt_scale_f32_fn *scale_f32;
     vt_axpy_f32_fn *axpy_f32;
+    vt_to_bf16_fn *to_bf16;
     vt_layer_norm_f32_fn *layer_norm_f32;
+    vt_layer_norm_bf16_fn *layer_norm_bf16;
     vt_softmax_f32_fn *softmax_f32;
     const char *bundle; /* name of the best bundle in use: "ref", "avx2", ... */
 };
@@ -114,10 +149,9 @@ void vt_kernels_init(struct vt_kernels *k, unsigned cpu);
 
 /* The declarations of all kernels of this architecture. Calling one directly is for checks and benchmarks. */
 #define VT_KERNEL(entry, type, function, needs) type function;
-#define VT_GEMM_F32(tile, pack_rows, pack_columns, mr, nr, needs)                                                      \
-    vt_gemm_f32_fn tile;                                                                                               \
-    vt_pack_rows_f32_fn pack_rows;                                                                                     \
-    vt_pack_columns_f32_fn pack_columns;
+#define VT_GEMM(product, tile, pack_rows, pack_columns, mr, nr, kr, needs)                                             \
+    vt_gemm_fn tile;                                                                                                   \
+    vt_pack_fn pack_rows, pack_columns;
 #include "kernels.inc"
 
 #endif

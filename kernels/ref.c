@@ -15,30 +15,58 @@
 
 enum { NR = 8 };
 
-void vt_gemm_f32_4x8_ref(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, const float *bias,
-                         const float *residual, size_t ldr, float *c, size_t ldc)
+/* c[0..n) = sums + bias + residual. */
+static void finish(size_t n, const float *sum, const float *bias, const float *residual, float *c)
 {
-    for (size_t i = 0; i < m; i++) {
-        float sum[NR] = { 0 };
-        for (size_t kk = 0; kk < k; kk++)
-            for (size_t j = 0; j < NR; j++)
-                sum[j] = fmaf(a[i * lda + kk], b[kk * NR + j], sum[j]);
-        for (size_t j = 0; j < n; j++) {
-            if (bias)
-                sum[j] += bias[j];
-            if (residual)
-                sum[j] += residual[i * ldr + j];
-            c[i * ldc + j] = sum[j];
-        }
+    for (size_t j = 0; j < n; j++) {
+        const float biased = bias ? sum[j] + bias[j] : sum[j];
+        c[j] = residual ? biased + residual[j] : biased;
     }
 }
 
-void vt_pack_rows_f32_8_ref(size_t n, size_t k, const float *w, size_t ldw, float *panel)
+void vt_gemm_f32_4x8_ref(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, const void *bias,
+                         const float *residual, size_t ldr, void *c, size_t ldc)
 {
-    pack(NR, n, k, w, ldw, 1, panel);
+    for (size_t i = 0; i < m; i++) {
+        const float *row = (const float *)a + i * lda, *panel = b;
+        float sum[NR] = { 0 };
+        for (size_t kk = 0; kk < k; kk++)
+            for (size_t j = 0; j < NR; j++)
+                sum[j] = fmaf(row[kk], panel[kk * NR + j], sum[j]);
+        finish(n, sum, bias, residual ? residual + i * ldr : NULL, (float *)c + i * ldc);
+    }
 }
 
-void vt_pack_columns_f32_8_ref(size_t n, size_t k, const float *v, size_t ldv, float *panel)
+void vt_gemm_bf16_4x8_ref(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, const void *bias,
+                          const float *residual, size_t ldr, void *c, size_t ldc)
 {
-    pack(NR, n, k, v, 1, ldv, panel);
+    for (size_t i = 0; i < m; i++) {
+        const vt_bf16 *row = (const vt_bf16 *)a + i * lda, *panel = b;
+        float sum[NR] = { 0 };
+        for (size_t kk = 0; kk < k; kk++)
+            for (size_t j = 0; j < NR; j++)
+                sum[j] = fmaf(vf_load_bf16_even(row + kk), vf_load_bf16_even(panel + (kk / 2 * NR + j) * 2 + kk % 2),
+                              sum[j]);
+        finish(n, sum, bias, residual ? residual + i * ldr : NULL, (float *)c + i * ldc);
+    }
+}
+
+void vt_pack_rows_f32_8_ref(size_t n, size_t k, const void *w, size_t ldw, void *panel)
+{
+    pack_f32(NR, n, k, w, ldw, 1, panel);
+}
+
+void vt_pack_columns_f32_8_ref(size_t n, size_t k, const void *v, size_t ldv, void *panel)
+{
+    pack_f32(NR, n, k, v, 1, ldv, panel);
+}
+
+void vt_pack_rows_bf16_8_ref(size_t n, size_t k, const void *w, size_t ldw, void *panel)
+{
+    pack_bf16(NR, n, k, w, ldw, 1, panel);
+}
+
+void vt_pack_columns_bf16_8_ref(size_t n, size_t k, const void *v, size_t ldv, void *panel)
+{
+    pack_bf16(NR, n, k, v, 1, ldv, panel);
 }

@@ -17,6 +17,9 @@
 
 enum vt_dtype { VT_F32, VT_F16, VT_BF16, VT_I8, VT_OTHER /* legal in the file, not readable as numbers */ };
 
+/* Bytes of one element; 0 for VT_OTHER. */
+size_t vt_dtype_bytes(enum vt_dtype dtype);
+
 struct vt_tensor {
     const char *name; /* unescaped, lives as long as the checkpoint */
     enum vt_dtype dtype;

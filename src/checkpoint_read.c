@@ -19,9 +19,16 @@
 #define EXPONENT     0x7f800000u
 #define EXPONENT_LSB 0x00800000u
 
-static size_t element_bytes(enum vt_dtype dtype)
+size_t vt_dtype_bytes(enum vt_dtype dtype)
 {
-    return dtype == VT_F32 ? 4 : dtype == VT_I8 ? 1 : 2;
+    switch (dtype) {
+    case VT_F32: return 4;
+    case VT_F16:
+    case VT_BF16: return 2;
+    case VT_I8: return 1;
+    case VT_OTHER: break;
+    }
+    return 0;
 }
 
 static uint64_t column_count(const struct vt_tensor *t)
@@ -110,7 +117,7 @@ static vitrt_status read_elements(const struct vt_checkpoint *c, const struct vt
                                   uint64_t count, float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err)
 {
     const struct vt_source *source = vt_checkpoint_source(c, t);
-    const size_t width = element_bytes(t->dtype);
+    const size_t width = vt_dtype_bytes(t->dtype);
     const size_t most = scratch_bytes / width; /* for F32 too: a piece is checked while it is still in the cache */
     while (count) {
         const size_t n = count < most ? (size_t)count : most;

@@ -2,9 +2,20 @@
 /* What every op needs of a running session, and the table of ops; see ops.h. */
 #include "ops.h"
 
-float *vt_exec_view(const struct vt_exec *x, struct vt_view view)
+enum vt_dtype vt_exec_element(const struct vt_exec *x, vt_value value)
 {
-    return (float *)(x->arena + x->plan->values[view.value].offset) + view.column;
+    return x->plan->graph->nodes[value].element;
+}
+
+void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row)
+{
+    const size_t element = row * vt_exec_ld(x, view.value) + view.column;
+    return x->arena + x->plan->values[view.value].offset + element * vt_dtype_bytes(vt_exec_element(x, view.value));
+}
+
+void *vt_exec_view(const struct vt_exec *x, struct vt_view view)
+{
+    return vt_exec_row(x, view, 0);
 }
 
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value)
@@ -30,13 +41,15 @@ void *vt_exec_scratch(const struct vt_exec *x, size_t worker)
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
     struct vt_gemm g = { .kernels = x->plan->kernels,
+                         .product = x->plan->product,
                          .n = s->node->columns,
                          .panels = w->weight,
                          .bias = w->bias,
                          .activation = s->activation,
                          .scale = w->scale,
                          .c = vt_exec_view(x, vt_view_of(s->out)),
-                         .ldc = vt_exec_ld(x, s->out) };
+                         .ldc = vt_exec_ld(x, s->out),
+                         .c_is_bf16 = vt_exec_element(x, s->out) == VT_BF16 };
     if (s->residual.value != VT_NO_VALUE) {
         g.residual = vt_exec_view(x, s->residual);
         g.ldr = vt_exec_ld(x, s->residual.value);
@@ -44,9 +57,10 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
     return g;
 }
 
-const char *vt_gemm_name(const struct vt_plan *p)
+const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s)
 {
-    return p->kernels->gemm_f32.name;
+    (void)s;
+    return p->kernels->gemm[p->product].name;
 }
 
 static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
@@ -99,8 +113,10 @@ const struct vt_op *vt_op_of(enum vt_node_type type)
     case VT_NODE_CONCAT: return &vt_op_concat;
     case VT_NODE_EMBED: return &vt_op_embed;
     case VT_NODE_HEAD_COMBINE: return &vt_op_head_combine;
+    case VT_NODE_CONVERT: return &vt_op_convert;
     case VT_NODE_POSITIONS: return &vt_op_positions;
     case VT_NODE_INPUT:
+    case VT_NODE_ATTENTION_SCORES: /* comes with its attention */
     case VT_NODE_TYPE_COUNT: break;
     }
     return &input;

@@ -10,36 +10,47 @@
 #include "gemm.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* With 6 x 16 tiles at 2 fused multiply-adds of 8 a cycle, 192 rows need a third of a byte of B for each cycle. */
 #define BLOCK_ROWS 192
 
-/* A tile whose epilogue is more than bias and residual is finished in an L1 scratch. */
+static size_t element_bytes(enum vt_product product)
+{
+    return product == VT_PRODUCT_BF16 ? sizeof(vt_bf16) : sizeof(float);
+}
+
+/* A tile whose epilogue is more than bias and residual in f32 is finished in an L1 scratch. */
 static void finish_tile(const struct vt_gemm *g, size_t m, size_t n, size_t nr, float *tile, const float *scale,
-                        const float *residual, float *c)
+                        const float *residual, char *c)
 {
     const struct vt_kernels *k = g->kernels;
+    const size_t c_bytes = g->c_is_bf16 ? sizeof(vt_bf16) : sizeof(float);
     if (g->activation != VT_ACT_NONE)
         k->activation_f32[g->activation](m * nr, tile, tile);
     for (size_t i = 0; i < m; i++) {
-        const float *row = tile + i * nr;
+        float *row = tile + i * nr, *sum = g->c_is_bf16 ? row : (float *)(void *)c;
         if (scale)
-            k->scale_add_f32(n, row, scale, residual ? residual + i * g->ldr : NULL, c + i * g->ldc);
+            k->scale_add_f32(n, row, scale, residual ? residual + i * g->ldr : NULL, sum);
         else if (residual)
-            k->add_f32(n, row, residual + i * g->ldr, c + i * g->ldc);
-        else
-            for (size_t j = 0; j < n; j++)
-                c[i * g->ldc + j] = row[j];
+            k->add_f32(n, row, residual + i * g->ldr, sum);
+        else if (sum != row)
+            memcpy(sum, row, n * sizeof *row);
+        if (g->c_is_bf16)
+            k->to_bf16(n, row, (vt_bf16 *)(void *)c);
+        c += g->ldc * c_bytes;
     }
 }
 
 static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
 {
-    const struct vt_gemm_f32 *kernel = &g->kernels->gemm_f32;
-    const float *a = g->a + row * g->lda, *b = g->panels + column * g->k, *bias = g->bias ? g->bias + column : NULL;
+    const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
+    const size_t bytes = element_bytes(g->product), panel_k = (g->k + kernel->kr - 1) / kernel->kr * kernel->kr;
+    const char *a = (const char *)g->a + row * g->lda * bytes, *b = (const char *)g->panels + column * panel_k * bytes;
+    const float *bias = g->bias ? g->bias + column : NULL;
     const float *residual = g->residual ? g->residual + row * g->ldr + column : NULL;
-    float *c = g->c + row * g->ldc + column;
-    if (g->activation == VT_ACT_NONE && !g->scale) {
+    char *c = (char *)g->c + (row * g->ldc + column) * (g->c_is_bf16 ? sizeof(vt_bf16) : sizeof(float));
+    if (g->activation == VT_ACT_NONE && !g->scale && !g->c_is_bf16) {
         kernel->tile(m, n, g->k, a, g->lda, b, bias, residual, g->ldr, c, g->ldc);
         return;
     }
@@ -57,7 +68,7 @@ static size_t divide_up(size_t a, size_t b)
 
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end)
 {
-    const size_t mr = g->kernels->gemm_f32.mr, nr = g->kernels->gemm_f32.nr;
+    const size_t mr = g->kernels->gemm[g->product].mr, nr = g->kernels->gemm[g->product].nr;
     const size_t rows = row_end - row, tiles = divide_up(rows, mr);
     for (size_t p = panel; p < panel_end; p++) {
         const size_t column = p * nr, n = g->n - column < nr ? g->n - column : nr;
@@ -76,7 +87,7 @@ static size_t at_least_one(size_t n)
 
 struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads)
 {
-    const size_t mr = g->kernels->gemm_f32.mr, panels = divide_up(g->n, g->kernels->gemm_f32.nr);
+    const size_t mr = g->kernels->gemm[g->product].mr, panels = divide_up(g->n, g->kernels->gemm[g->product].nr);
     struct vt_gemm_split s;
     s.row_blocks = at_least_one((m + BLOCK_ROWS / 2) / BLOCK_ROWS);
     s.rows = at_least_one(divide_up(divide_up(m, s.row_blocks), mr)) * mr; /* blocks of equal height */
@@ -88,4 +99,13 @@ struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned t
     s.panels = at_least_one(divide_up(panels, groups < panels ? groups : at_least_one(panels)));
     s.panel_groups = divide_up(panels, s.panels);
     return s;
+}
+
+void vt_gemm_piece(const struct vt_gemm *g, const struct vt_gemm_split *s, size_t m, size_t i)
+{
+    const size_t panels = divide_up(g->n, g->kernels->gemm[g->product].nr);
+    const size_t row = i / s->panel_groups * s->rows, panel = i % s->panel_groups * s->panels;
+    const size_t row_end = m - row < s->rows ? m : row + s->rows;
+    const size_t panel_end = panels - panel < s->panels ? panels : panel + s->panels;
+    vt_gemm_block(g, row, row_end, panel, panel_end);
 }

@@ -9,19 +9,22 @@
  * [n]; c may be residual. */
 struct vt_gemm {
     const struct vt_kernels *kernels;
+    enum vt_product product; /* F32 or BF16: the type of a and of the panels */
     size_t n, k;
-    const float *a;
+    const void *a;
     size_t lda;
-    const float *panels, *bias;
+    const void *panels;
+    const float *bias;
     enum vt_activation activation;
     const float *scale;
     const float *residual;
     size_t ldr;
-    float *c;
+    void *c;
     size_t ldc;
+    bool c_is_bf16; /* c is rounded to bf16; otherwise float */
 };
 
-/* Rows [row, row_end) by panels [panel, panel_end) of kernels->gemm_f32.nr columns. */
+/* Rows [row, row_end) by panels [panel, panel_end) of the kernel's nr columns. */
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end);
 
 /* How a product of m rows is cut into equal pieces of work: blocks of rows by groups of panels. */
@@ -30,5 +33,8 @@ struct vt_gemm_split {
     size_t row_blocks, panel_groups; /* pieces in each direction */
 };
 struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads);
+
+/* Piece i < row_blocks * panel_groups of a product of m rows. */
+void vt_gemm_piece(const struct vt_gemm *g, const struct vt_gemm_split *s, size_t m, size_t i);
 
 #endif

@@ -177,6 +177,19 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
     return value_of(g, node);
 }
 
+vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
+                                   enum vt_attention_scores scores)
+{
+    struct vt_node *node = add_node(g, VT_NODE_ATTENTION_SCORES, name);
+    if (!node)
+        return VT_NO_VALUE;
+    add_input(g, node, vt_view_of(attention));
+    expect(g, node, "type of the input's node", g->nodes[attention].type, VT_NODE_ATTENTION);
+    node->columns = g->nodes[attention].u.attention.heads;
+    node->u.scores = scores;
+    return value_of(g, node);
+}
+
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation)
 {
     struct vt_node *node = add_node(g, VT_NODE_ACTIVATION, name);

@@ -62,6 +62,7 @@ enum vt_node_type {
     VT_NODE_LINEAR,
     VT_NODE_LAYER_NORM, /* over every group of columns / groups */
     VT_NODE_ATTENTION,  /* in: q, k, v */
+    VT_NODE_ATTENTION_SCORES, /* in[0]: an attention, which yields this value beside its own */
     VT_NODE_ACTIVATION,
     VT_NODE_ADD,    /* in[0] + in[1] */
     VT_NODE_MUL,    /* in[0] * in[1], or in[0] * weight (LayerScale) without a second input */
@@ -71,8 +72,16 @@ enum vt_node_type {
     VT_NODE_EMBED,  /* weight's rows, then in[0]'s; plus the positions in[1] on the first position_prefix and all of
                        in[0]'s rows */
     VT_NODE_HEAD_COMBINE, /* mean of in[0] and in[1] */
+    VT_NODE_CONVERT,      /* in[0] in another element type: put in by vt_pass_precision, not by families */
     VT_NODE_POSITIONS,    /* plan-time constant: a table of positions resized to in[0]'s map; only its shape is read */
     VT_NODE_TYPE_COUNT
+};
+
+/* What VT_NODE_ATTENTION_SCORES gives of the probabilities of each head: one column for each head, one row for each key. */
+enum vt_attention_scores {
+    VT_SCORES_FIRST_ROW,   /* of the first query, such as a class token */
+    VT_SCORES_COLUMN_SUMS, /* summed over the queries */
+    VT_SCORES_COUNT
 };
 
 enum vt_positions_filter {
@@ -91,7 +100,8 @@ struct vt_node {
     char name[VT_NAME_SIZE];
     struct vt_view in[VT_MAX_INPUTS];
     uint32_t in_count;
-    uint32_t columns; /* of its value */
+    uint32_t columns;      /* of its value */
+    enum vt_dtype element; /* of its value: F32, or BF16 of CONVERT and of slices of it */
     vt_weight weight,
         bias; /* linear and conv2d; LayerNorm's gamma and beta; embed's tokens; positions' table; mul's vector */
     union {
@@ -106,6 +116,7 @@ struct vt_node {
             uint32_t heads;
             float scale;
         } attention;
+        enum vt_attention_scores scores;
         enum vt_activation activation;
         struct {
             uint32_t first_row, row_count;
@@ -171,6 +182,8 @@ vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_vie
                              uint32_t groups, float eps);
 vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v,
                             uint32_t heads, float scale);
+vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
+                                   enum vt_attention_scores scores);
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation);
 vt_value vt_graph_add(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);
 vt_value vt_graph_mul(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);

@@ -72,6 +72,7 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
     case VT_NODE_INPUT: *out = (struct vt_shape){ .map = { input[0], input[1] } }; break;
     case VT_NODE_CONV2D: st = conv_shape(g, node, in, out, err); break;
     case VT_NODE_ATTENTION: st = same_rows(g, node, &shapes[node->in[1].value], &shapes[node->in[2].value], err); break;
+    case VT_NODE_ATTENTION_SCORES: *out = shapes[g->nodes[node->in[0].value].in[1].value]; break; /* that of the keys */
     case VT_NODE_ADD:
     case VT_NODE_CONCAT:
     case VT_NODE_HEAD_COMBINE:
@@ -95,6 +96,7 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
     case VT_NODE_LINEAR:
     case VT_NODE_LAYER_NORM:
     case VT_NODE_ACTIVATION:
+    case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: break;
     }
     out->columns = node->columns;

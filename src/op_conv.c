@@ -12,7 +12,7 @@
 struct conv_job {
     const struct vt_exec *x;
     const struct vt_step *s;
-    struct vt_gemm gemm; /* without a, c and residual */
+    struct vt_gemm gemm; /* without a, and for the first row of the batch */
     size_t blocks, rows; /* of one image; rows of a block */
 };
 
@@ -45,35 +45,50 @@ static void gather_patch(const struct vt_node *node, const struct vt_shape *in, 
         memcpy(row, map + ((oy * stride[0] + ky) * in->map[1] + ox * stride[1]) * channels, width * sizeof *row);
 }
 
-static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
+/* Output position i of an image, as a row of the product. */
+static void gather(const struct conv_job *job, const float *map, size_t i, float *row)
 {
-    const struct conv_job *job = arg;
     const struct vt_node *node = job->s->node;
     const struct vt_plan *plan = job->x->plan;
     const struct vt_shape *in = &plan->values[node->in[0].value].shape, *out = &plan->values[job->s->out].shape;
-    const size_t ld = vt_exec_ld(job->x, node->in[0].value), rows = (size_t)out->map[0] * out->map[1];
-    const bool patches = !node->u.conv.padding[0] && !node->u.conv.padding[1] && ld == node->in[0].columns;
-    const size_t nr = plan->kernels->gemm_f32.nr;
-    float *windows = vt_exec_scratch(job->x, worker);
+    const size_t ld = vt_exec_ld(job->x, node->in[0].value), oy = i / out->map[1], ox = i % out->map[1];
+    if (!node->u.conv.padding[0] && !node->u.conv.padding[1] && ld == node->in[0].columns)
+        gather_patch(node, in, map, oy, ox, row);
+    else
+        gather_window(node, in, map, ld, oy, ox, row);
+}
+
+/* Windows of positions [first, first + count), in the type of the product. */
+static void gather_block(const struct conv_job *job, const float *map, size_t first, size_t count, void *scratch)
+{
+    const size_t k = job->gemm.k;
+    for (size_t r = 0; r < count && job->gemm.product == VT_PRODUCT_F32; r++)
+        gather(job, map, first + r, (float *)scratch + r * k);
+    for (size_t r = 0; r < count && job->gemm.product == VT_PRODUCT_BF16; r++) {
+        vt_bf16 *windows = scratch;
+        float *row = (float *)scratch + BLOCK_ROWS * k; /* behind room for float windows */
+        gather(job, map, first + r, row);
+        job->gemm.kernels->to_bf16(k, row, windows + r * k);
+    }
+}
+
+static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct conv_job *job = arg;
+    const struct vt_view in = job->s->node->in[0], out = vt_view_of(job->s->out);
+    const size_t *rows_in = vt_exec_offsets(job->x, in.value), *rows_out = vt_exec_offsets(job->x, out.value);
+    const size_t rows = job->x->plan->values[out.value].rows, nr = job->gemm.kernels->gemm[job->gemm.product].nr;
     for (size_t i = begin; i < end; i++) {
         const size_t image = i / job->blocks, row = i % job->blocks * job->rows;
-        const size_t count = rows - row < job->rows ? rows - row : job->rows;
-        const size_t first = vt_exec_offsets(job->x, job->s->out)[image];
-        if (vt_exec_offsets(job->x, job->s->out)[image + 1] == first)
+        const size_t count = rows - row < job->rows ? rows - row : job->rows, first = rows_out[image] + row;
+        if (rows_out[image + 1] == rows_out[image])
             continue; /* an image that could not be read */
-        const float *map = vt_exec_view(job->x, node->in[0]) + vt_exec_offsets(job->x, node->in[0].value)[image] * ld;
-        for (size_t r = 0; r < count; r++) {
-            const size_t oy = (row + r) / out->map[1], ox = (row + r) % out->map[1];
-            if (patches)
-                gather_patch(node, in, map, oy, ox, windows + r * job->gemm.k);
-            else
-                gather_window(node, in, map, ld, oy, ox, windows + r * job->gemm.k);
-        }
         struct vt_gemm gemm = job->gemm;
-        gemm.a = windows;
-        gemm.c += (first + row) * gemm.ldc;
+        gemm.a = vt_exec_scratch(job->x, worker);
+        gather_block(job, vt_exec_row(job->x, in, rows_in[image]), row, count, vt_exec_scratch(job->x, worker));
+        gemm.c = vt_exec_row(job->x, out, first);
         if (gemm.residual)
-            gemm.residual += (first + row) * gemm.ldr;
+            gemm.residual += first * gemm.ldr;
         vt_gemm_block(&gemm, 0, count, 0, (gemm.n + nr - 1) / nr);
     }
 }
@@ -85,13 +100,12 @@ static size_t window_size(const struct vt_node *node)
 
 static void run_conv(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
-    struct conv_job job = { .x = x, .s = s };
-    const size_t rows = x->plan->values[s->out].rows, mr = x->plan->kernels->gemm_f32.mr;
+    struct conv_job job = { .x = x, .s = s, .gemm = vt_gemm_of_step(x, s, w) };
+    const size_t rows = x->plan->values[s->out].rows, mr = x->plan->kernels->gemm[job.gemm.product].mr;
     const size_t equal = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS; /* blocks of equal height */
     job.rows = ((rows + equal - 1) / equal + mr - 1) / mr * mr;
     job.rows = job.rows < BLOCK_ROWS ? job.rows : BLOCK_ROWS;
     job.blocks = (rows + job.rows - 1) / job.rows;
-    job.gemm = vt_gemm_of_step(x, s, w);
     job.gemm.k = job.gemm.lda = window_size(s->node);
     vt_parallel(x->pool, x->images * job.blocks, 1, run_blocks, &job);
 }
@@ -99,7 +113,7 @@ static void run_conv(const struct vt_exec *x, const struct vt_step *s, const str
 static size_t conv_scratch(const struct vt_plan *p, const struct vt_step *s)
 {
     (void)p;
-    return vt_size_mul(vt_size_mul(window_size(s->node), BLOCK_ROWS), sizeof(float));
+    return vt_size_mul(vt_size_mul(window_size(s->node), BLOCK_ROWS + 1), sizeof(float));
 }
 
 static uint64_t conv_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)

@@ -11,15 +11,9 @@ struct linear_job {
 static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct linear_job *job = arg;
-    const struct vt_gemm_split *s = &job->split;
-    const size_t nr = job->gemm.kernels->gemm_f32.nr, panels = (job->gemm.n + nr - 1) / nr;
     (void)worker;
-    for (size_t i = begin; i < end; i++) {
-        const size_t row = i / s->panel_groups * s->rows, panel = i % s->panel_groups * s->panels;
-        const size_t row_end = job->m - row < s->rows ? job->m : row + s->rows;
-        const size_t panel_end = panels - panel < s->panels ? panels : panel + s->panels;
-        vt_gemm_block(&job->gemm, row, row_end, panel, panel_end);
-    }
+    for (size_t i = begin; i < end; i++)
+        vt_gemm_piece(&job->gemm, &job->split, job->m, i);
 }
 
 static void run_linear(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)

@@ -94,15 +94,16 @@ static void run_positions(const struct vt_exec *x, const struct vt_step *s, cons
     const size_t columns = node->columns, prefix = node->u.positions.prefix * columns;
     const uint32_t *grid = node->u.positions.grid;
     vt_axpy_f32_fn *axpy = x->plan->kernels->axpy_f32;
+    const float *table = w->weight;
     float *out = vt_exec_view(x, vt_view_of(s->out)), *between = vt_exec_scratch(x, 0);
-    memcpy(out, w->weight, prefix * sizeof *out);
+    memcpy(out, table, prefix * sizeof *out);
     if (grid[0] == shape->map[0] && grid[1] == shape->map[1]) {
-        memcpy(out + prefix, w->weight + prefix, (size_t)grid[0] * grid[1] * columns * sizeof *out);
+        memcpy(out + prefix, table + prefix, (size_t)grid[0] * grid[1] * columns * sizeof *out);
         return;
     }
     const struct axis wide = { node->u.positions.filter, grid[1], shape->map[1] },
                       high = { node->u.positions.filter, grid[0], shape->map[0] };
-    resize_axis(&wide, axpy, w->weight + prefix, between, grid[0], columns);
+    resize_axis(&wide, axpy, table + prefix, between, grid[0], columns);
     resize_axis(&high, axpy, between, out + prefix, 1, shape->map[1] * columns);
 }
 

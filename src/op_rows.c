@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on each row by itself: LayerNorm, activation, add, mul, concat, head_combine. */
+/* Operations on each row by itself: LayerNorm, activation, add, mul, concat, head_combine, convert. */
 #include "ops.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@ struct row_views {
     const struct vt_kernels *kernels;
     const float *a, *b;
     size_t lda, ldb;
-    float *out;
+    float *out; /* vt_bf16 where the step's value is */
     size_t ldo, columns;
 };
 
@@ -32,10 +32,25 @@ static void layer_norm_rows(const struct vt_step_job *job, size_t begin, size_t 
 {
     const struct row_views v = views_of(job);
     const size_t groups = job->s->node->u.norm.groups, n = v.columns / groups;
+    const float *gamma = job->w->weight, *beta = job->w->bias, eps = job->s->node->u.norm.eps;
+    const bool rounded = vt_exec_element(job->x, job->s->out) == VT_BF16;
+    for (size_t r = begin; r < end; r++) {
+        for (size_t g = 0; g < groups; g++) {
+            const float *x = v.a + r * v.lda + g * n;
+            const size_t at = r * v.ldo + g * n;
+            if (rounded)
+                v.kernels->layer_norm_bf16(n, x, gamma, beta, eps, (vt_bf16 *)(void *)v.out + at);
+            else
+                v.kernels->layer_norm_f32(n, x, gamma, beta, eps, v.out + at);
+        }
+    }
+}
+
+static void convert_rows(const struct vt_step_job *job, size_t begin, size_t end)
+{
+    const struct row_views v = views_of(job);
     for (size_t r = begin; r < end; r++)
-        for (size_t g = 0; g < groups; g++)
-            v.kernels->layer_norm_f32(n, v.a + r * v.lda + g * n, job->w->weight, job->w->bias,
-                                      job->s->node->u.norm.eps, v.out + r * v.ldo + g * n);
+        v.kernels->to_bf16(v.columns, v.a + r * v.lda, (vt_bf16 *)(void *)v.out + r * v.ldo);
 }
 
 static void activation_rows(const struct vt_step_job *job, size_t begin, size_t end)
@@ -56,7 +71,7 @@ static void mul_rows(const struct vt_step_job *job, size_t begin, size_t end)
 {
     const struct row_views v = views_of(job);
     for (size_t r = begin; r < end; r++)
-        v.kernels->mul_f32(v.columns, v.a + r * v.lda, v.b ? v.b + r * v.ldb : job->w->weight, v.out + r * v.ldo);
+        v.kernels->mul_f32(v.columns, v.a + r * v.lda, v.b ? v.b + r * v.ldb : (const float *)job->w->weight, v.out + r * v.ldo);
 }
 
 static void concat_rows(const struct vt_step_job *job, size_t begin, size_t end)
@@ -82,4 +97,5 @@ const struct vt_op vt_op_activation = { .name = "activation", .rows = activation
 const struct vt_op vt_op_add = { .name = "add", .rows = add_rows };
 const struct vt_op vt_op_mul = { .name = "mul", .rows = mul_rows };
 const struct vt_op vt_op_concat = { .name = "concat", .rows = concat_rows };
+const struct vt_op vt_op_convert = { .name = "convert", .rows = convert_rows };
 const struct vt_op vt_op_head_combine = { .name = "head_combine", .rows = head_combine_rows };

@@ -16,8 +16,8 @@ static struct image_rows rows_of_image(const struct vt_step_job *j, size_t image
     const struct vt_view in = j->s->node->in[0];
     const size_t *rows_in = vt_exec_offsets(j->x, in.value), *rows_out = vt_exec_offsets(j->x, j->s->out);
     struct image_rows r = { .ld_in = vt_exec_ld(j->x, in.value), .ld_out = vt_exec_ld(j->x, j->s->out) };
-    r.in = vt_exec_view(j->x, in) + rows_in[image] * r.ld_in;
-    r.out = vt_exec_view(j->x, vt_view_of(j->s->out)) + rows_out[image] * r.ld_out;
+    r.in = vt_exec_row(j->x, in, rows_in[image]);
+    r.out = vt_exec_row(j->x, vt_view_of(j->s->out), rows_out[image]);
     r.in_rows = rows_in[image + 1] - rows_in[image];
     r.out_rows = rows_out[image + 1] - rows_out[image];
     return r;
@@ -28,12 +28,13 @@ static void embed_images(const struct vt_step_job *j, size_t begin, size_t end)
     const struct vt_node *node = j->s->node;
     const struct vt_kernels *kernels = j->x->plan->kernels;
     const size_t columns = node->columns, with_position = node->u.embed.position_prefix;
+    const float *tokens = j->w->weight;
     const float *position = node->in_count > 1 ? vt_exec_view(j->x, node->in[1]) : NULL;
     for (size_t image = begin; image < end; image++) {
         const struct image_rows r = rows_of_image(j, image);
         const size_t prefix = r.out_rows - r.in_rows;
         for (size_t i = 0; i < r.out_rows; i++) {
-            const float *row = i < prefix ? j->w->weight + i * columns : r.in + (i - prefix) * r.ld_in;
+            const float *row = i < prefix ? tokens + i * columns : r.in + (i - prefix) * r.ld_in;
             if (position && i < with_position)
                 kernels->add_f32(columns, row, position + i * columns, r.out + i * r.ld_out);
             else if (position && i >= prefix)
@@ -44,14 +45,16 @@ static void embed_images(const struct vt_step_job *j, size_t begin, size_t end)
     }
 }
 
+/* Copies of rows, whatever their elements are. */
 static void slice_images(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    for (size_t image = begin; image < end; image++) {
-        const struct image_rows r = rows_of_image(j, image);
-        for (size_t i = 0; i < r.out_rows; i++)
-            memcpy(r.out + i * r.ld_out, r.in + (i + j->s->node->u.rows.first_row) * r.ld_in,
-                   j->s->node->columns * sizeof *r.out);
-    }
+    const struct vt_view in = j->s->node->in[0], out = vt_view_of(j->s->out);
+    const size_t *rows_in = vt_exec_offsets(j->x, in.value), *rows_out = vt_exec_offsets(j->x, out.value);
+    const size_t bytes = j->s->node->columns * vt_dtype_bytes(vt_exec_element(j->x, out.value));
+    for (size_t image = begin; image < end; image++)
+        for (size_t i = 0; i < rows_out[image + 1] - rows_out[image]; i++)
+            memcpy(vt_exec_row(j->x, out, rows_out[image] + i),
+                   vt_exec_row(j->x, in, rows_in[image] + j->s->node->u.rows.first_row + i), bytes);
 }
 
 static void pool_images(const struct vt_step_job *j, size_t begin, size_t end)

@@ -10,7 +10,8 @@
 
 /* The packed weights of one step, as the op wants them. */
 struct vt_step_weights {
-    const float *weight, *bias, *scale;
+    const void *weight; /* panels of the step's product, or plain floats */
+    const float *bias, *scale;
 };
 
 /* One session's state while it runs. */
@@ -25,9 +26,12 @@ struct vt_exec {
     const struct vt_step_weights *weights; /* [step_count] */
 };
 
-/* First element of a view, and elements from row to row. */
-float *vt_exec_view(const struct vt_exec *x, struct vt_view view);
+/* First element of a view's row, counted over the whole batch, and elements from row to row. */
+void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row);
+void *vt_exec_view(const struct vt_exec *x, struct vt_view view); /* row 0 */
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value);
+
+enum vt_dtype vt_exec_element(const struct vt_exec *x, vt_value value);
 
 /* Offset table of a value; its last element is the number of rows of the whole batch. */
 const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value);
@@ -44,7 +48,7 @@ struct vt_step_job {
 
 /* The product of a linear or convolution step with its epilogue; a, lda and k are still to be filled in. */
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
-const char *vt_gemm_name(const struct vt_plan *p);
+const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s);
 
 /* Exactly one of run, rows and images is set. */
 struct vt_op {
@@ -55,8 +59,9 @@ struct vt_op {
     size_t (*scratch_bytes)(const struct vt_plan *p, const struct vt_step *s); /* of one worker; NULL: none */
     /* Multiply-adds for one image of a node that yields value v; shapes are those of its graph. NULL: none. */
     uint64_t (*macs)(const struct vt_node *node, const struct vt_shape *shapes, vt_value v);
-    bool weight_panels;                                  /* the weight is wanted in the kernels' panels, not as it is */
-    const char *(*kernel_name)(const struct vt_plan *p); /* of products, for vitrt_describe; else NULL */
+    bool weight_panels; /* the weight is wanted in the panels of the plan's product, not as it is */
+    /* Of products, for vitrt_describe; else NULL. */
+    const char *(*kernel_name)(const struct vt_plan *p, const struct vt_step *s);
 };
 
 /* The op of a node type; inputs have one that does nothing. */
@@ -66,6 +71,6 @@ const struct vt_op *vt_op_of(enum vt_node_type type);
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
 
 extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add,
-    vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_positions;
+    vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_convert, vt_op_positions;
 
 #endif

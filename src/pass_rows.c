@@ -55,7 +55,8 @@ static bool row_by_row(const struct vt_node *node, uint32_t k)
     case VT_NODE_ADD:
     case VT_NODE_MUL:
     case VT_NODE_CONCAT:
-    case VT_NODE_HEAD_COMBINE: return true;
+    case VT_NODE_HEAD_COMBINE:
+    case VT_NODE_CONVERT: return true;
     case VT_NODE_ATTENTION: return k == 0;
     default: return false;
     }
@@ -113,6 +114,7 @@ static vt_value append_slice(struct vt_graph *out, struct vt_view from, uint32_t
                              .in = { from },
                              .in_count = 1,
                              .columns = from.columns,
+                             .element = out->nodes[from.value].element,
                              .weight = VT_NO_WEIGHT,
                              .bias = VT_NO_WEIGHT };
     memcpy(slice.name, out->nodes[from.value].name, sizeof slice.name);

@@ -23,7 +23,7 @@ static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, co
     for (size_t i = (size_t)v + 1; i < p->graph->node_count; i++) {
         const struct vt_node *node = &p->graph->nodes[i];
         for (uint32_t k = 0; p->values[i].live && k < node->in_count; k++) {
-            if (node->in[k].value != v)
+            if (node->in[k].value != v || node->type == VT_NODE_ATTENTION_SCORES) /* which reads no memory */
                 continue;
             if (reader || node->in[k].columns != p->graph->nodes[v].columns)
                 return NULL;
@@ -34,15 +34,26 @@ static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, co
     return reader;
 }
 
-/* Extends the step by the node that reads its value, if an epilogue can do it: activation, then LayerScale, then
- * residual, each at most once. */
+/* Can the step's own kernel write its value in another type? */
+static bool writes_converted(enum vt_node_type type)
+{
+    return type == VT_NODE_LINEAR || type == VT_NODE_CONV2D || type == VT_NODE_LAYER_NORM || type == VT_NODE_ATTENTION;
+}
+
+/* Extends the step by the node that reads its value, if an epilogue can do it: for products activation, then LayerScale,
+ * then residual, each at most once; conversion at the end. */
 static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outputs, size_t count)
 {
     uint32_t input = 0;
     const struct vt_node *next = only_reader(p, s->out, outputs, count, &input);
-    if (!next || s->residual.value != VT_NO_VALUE)
+    const bool product = s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D;
+    if (!next || p->graph->nodes[s->out].element != VT_F32)
         return false;
-    if (next->type == VT_NODE_ACTIVATION && s->activation == VT_ACT_NONE && s->scale == VT_NO_WEIGHT)
+    if (next->type == VT_NODE_CONVERT && writes_converted(s->type)) {
+        /* nothing to note: the value's element says it */
+    } else if (!product || s->residual.value != VT_NO_VALUE)
+        return false;
+    else if (next->type == VT_NODE_ACTIVATION && s->activation == VT_ACT_NONE && s->scale == VT_NO_WEIGHT)
         s->activation = next->u.activation;
     else if (next->type == VT_NODE_MUL && next->in_count == 1 && s->scale == VT_NO_WEIGHT)
         s->scale = next->weight;
@@ -55,13 +66,25 @@ static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outp
     return true;
 }
 
+/* Scores come with the step of their attention. */
+static void attach_scores(struct vt_plan *p, struct vt_step *s)
+{
+    const vt_value attention = (vt_value)(s->node - p->graph->nodes);
+    for (size_t v = (size_t)attention + 1; v < p->graph->node_count && s->type == VT_NODE_ATTENTION; v++) {
+        const struct vt_node *node = &p->graph->nodes[v];
+        if (node->type == VT_NODE_ATTENTION_SCORES && node->in[0].value == attention)
+            s->scores[node->u.scores] = (vt_value)v;
+    }
+}
+
 void vt_pass_fuse(struct vt_plan *p, const vt_value *outputs, size_t count)
 {
     for (int pass = 0; pass < 2; pass++) { /* constants first, then the rest */
         for (size_t v = 0; v < p->graph->node_count; v++) {
             const struct vt_node *node = &p->graph->nodes[v];
             const bool constant = node->type == VT_NODE_POSITIONS;
-            if (!p->values[v].live || node->type == VT_NODE_INPUT || constant != (pass == 0))
+            if (!p->values[v].live || node->type == VT_NODE_INPUT || node->type == VT_NODE_ATTENTION_SCORES ||
+                constant != (pass == 0))
                 continue;
             bool made = false; /* by a fused step already */
             for (size_t i = 0; i < p->step_count && !made; i++)
@@ -76,10 +99,11 @@ void vt_pass_fuse(struct vt_plan *p, const vt_value *outputs, size_t count)
                                    .weight = node->weight,
                                    .bias = node->bias,
                                    .scale = VT_NO_WEIGHT,
-                                   .residual = { VT_NO_VALUE, 0, 0 } };
-            if (node->type == VT_NODE_LINEAR || node->type == VT_NODE_CONV2D)
-                while (fuse_next(p, s, outputs, count)) {
-                }
+                                   .residual = { VT_NO_VALUE, 0, 0 },
+                                   .scores = { VT_NO_VALUE, VT_NO_VALUE } };
+            attach_scores(p, s);
+            while (fuse_next(p, s, outputs, count)) {
+            }
             p->values[s->out].constant = constant;
         }
         if (pass == 0)
@@ -102,6 +126,12 @@ static void find_lifetimes(struct vt_plan *p, const vt_value *outputs, size_t co
         const struct vt_step *s = &p->steps[i];
         p->values[s->out].first = p->values[s->out].constant ? 0 : i;
         use_until(p, s->out, i);
+        for (size_t k = 0; k < VT_SCORES_COUNT; k++) {
+            if (s->scores[k] == VT_NO_VALUE)
+                continue;
+            p->values[s->scores[k]].first = i;
+            use_until(p, s->scores[k], i);
+        }
         for (uint32_t k = 0; k < s->node->in_count; k++)
             use_until(p, s->node->in[k].value, i);
         if (s->residual.value != VT_NO_VALUE)

@@ -21,8 +21,8 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
         value->shares = (vt_value)v;
         value->rows = vt_shape_rows(&value->shape);
         const size_t images = p->graph->nodes[v].type == VT_NODE_POSITIONS ? 1 : p->max_batch;
-        value->bytes =
-            align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns), sizeof(float)));
+        value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns),
+                                            vt_dtype_bytes(p->graph->nodes[v].element)));
         total = vt_size_add(total, value->bytes);
         if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
             return vt_err(err, VITRT_ELIMIT,
@@ -59,25 +59,39 @@ static struct vt_shape *shapes_of(const struct vt_plan *p, const struct vt_graph
     return shapes;
 }
 
-/* The plan's own graph, without dead rows. */
+/* A graph without nodes that shares the weights of g. */
+static struct vt_graph empty_graph(const struct vt_plan *p, const struct vt_graph *g)
+{
+    return (struct vt_graph){
+        .alloc = p->alloc, .checkpoint = g->checkpoint, .weights = g->weights, .weight_count = g->weight_count
+    };
+}
+
+static void free_nodes(struct vt_graph *g)
+{
+    vt_free(&g->alloc, g->nodes, g->node_capacity * sizeof *g->nodes);
+}
+
+/* The plan's own graph: in the plan's precision, without dead rows. */
 static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, const struct vt_plan_options *o,
                                   vitrt_error *err)
 {
-    vitrt_status st;
     p->outputs = vt_calloc(&p->alloc, o->output_count, sizeof *p->outputs);
     if (!p->outputs)
         return vt_err_memory(err, o->output_count * sizeof *p->outputs, "the plan");
     p->output_count = o->output_count;
     memcpy(p->outputs, o->outputs, o->output_count * sizeof *p->outputs);
-    p->graph_storage.alloc = p->alloc;
-    p->graph_storage.checkpoint = g->checkpoint;
-    p->graph_storage.weights = g->weights;
-    p->graph_storage.weight_count = g->weight_count;
+    p->graph_storage = empty_graph(p, g);
     p->graph = &p->graph_storage;
-    struct vt_shape *shapes = shapes_of(p, g, &st, err);
+    struct vt_graph converted = empty_graph(p, g);
+    struct vt_shape *shapes = NULL;
+    vitrt_status st = vt_pass_precision(g, p->product, p->outputs, p->output_count, &converted, err);
     if (!st)
-        st = vt_pass_rows(g, shapes, p->outputs, p->output_count, &p->graph_storage, &p->nominal_macs, err);
-    vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
+        shapes = shapes_of(p, &converted, &st, err);
+    if (!st)
+        st = vt_pass_rows(&converted, shapes, p->outputs, p->output_count, &p->graph_storage, &p->nominal_macs, err);
+    vt_free(&p->alloc, shapes, converted.node_count * sizeof *shapes);
+    free_nodes(&converted);
     return st;
 }
 
@@ -128,6 +142,7 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
     p->kernels = kernels;
     p->height = o->height;
     p->width = o->width;
+    p->product = o->product;
     p->max_batch = o->max_batch;
     p->threads = o->threads;
     vitrt_status st = rewrite_graph(p, g, o, err);
@@ -156,9 +171,14 @@ void vt_plan_free(struct vt_plan *p)
     vt_free(&p->alloc, p->values, n * sizeof *p->values);
     vt_free(&p->alloc, p->steps, n * sizeof *p->steps);
     vt_free(&p->alloc, p->row_sets, n * sizeof *p->row_sets);
-    vt_free(&p->alloc, p->graph_storage.nodes, p->graph_storage.node_capacity * sizeof *p->graph_storage.nodes);
+    free_nodes(&p->graph_storage);
     vt_free(&p->alloc, p->outputs, p->output_count * sizeof *p->outputs);
     vt_free(&p->alloc, p, sizeof *p);
+}
+
+enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s)
+{
+    return vt_op_of(s->type)->weight_panels ? vt_layout_of(p->product) : VT_LAYOUT_PLAIN;
 }
 
 uint64_t vt_plan_packed_bytes(const struct vt_plan *p)
@@ -166,8 +186,7 @@ uint64_t vt_plan_packed_bytes(const struct vt_plan *p)
     uint64_t bytes = 0;
     for (size_t i = 0; i < p->step_count; i++) {
         const struct vt_step *s = &p->steps[i];
-        const enum vt_layout layout = vt_op_of(s->type)->weight_panels ? VT_LAYOUT_PANELS_F32 : VT_LAYOUT_PLAIN;
-        bytes += vt_weights_bytes(p->graph, s->weight, layout, &p->kernels->gemm_f32);
+        bytes += vt_weights_bytes(p->graph, s->weight, vt_plan_layout(p, s), p->kernels);
         bytes += vt_weights_bytes(p->graph, s->bias, VT_LAYOUT_PLAIN, NULL);
         bytes += vt_weights_bytes(p->graph, s->scale, VT_LAYOUT_PLAIN, NULL);
     }

@@ -13,6 +13,7 @@
 #define VT_PLAN_H
 
 #include "graph.h"
+#include "weights.h"
 
 struct vt_step {
     enum vt_node_type type;
@@ -22,6 +23,7 @@ struct vt_step {
     enum vt_activation activation; /* fused: applied to weight * x + bias, */
     vt_weight scale;               /* then multiplied by this vector, */
     struct vt_view residual;       /* then added to this; value VT_NO_VALUE: none */
+    vt_value scores[VT_SCORES_COUNT]; /* attention: what it yields beside its output, or VT_NO_VALUE */
 };
 
 struct vt_plan_value {
@@ -37,6 +39,7 @@ struct vt_plan_value {
 };
 
 struct vt_plan_options {
+    enum vt_product product; /* F32 or BF16: what linear, conv2d and attention multiply in */
     uint32_t height, width, max_batch;
     unsigned threads;
     const vt_value *outputs;
@@ -46,11 +49,12 @@ struct vt_plan_options {
 
 struct vt_plan {
     vitrt_allocator alloc;
-    struct vt_graph graph_storage; /* the model's graph as vt_pass_rows has rewritten it; its weights are the model's */
+    struct vt_graph graph_storage; /* the model's graph as the passes have rewritten it; its weights are the model's */
     const struct vt_graph *graph;
     vt_value *outputs; /* [output_count]: what was asked for, in that graph */
     size_t output_count;
     const struct vt_kernels *kernels;
+    enum vt_product product;
     uint32_t height, width, max_batch;
     unsigned threads;
     struct vt_plan_value *values; /* [graph->node_count] */
@@ -73,10 +77,19 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
                             const struct vt_plan_options *o, struct vt_plan **out, vitrt_error *err);
 void vt_plan_free(struct vt_plan *p); /* NULL is allowed */
 
+/* How a step wants its weight. */
+enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s);
+
 /* Bytes of packed weights that the plan's steps read. */
 uint64_t vt_plan_packed_bytes(const struct vt_plan *p);
 
 /* ---- Passes (passes.c): each takes the plan's steps to better ones ---- */
+
+/* Writes g anew into out, which has everything but nodes, with a conversion behind every value that linear or attention
+ * read, which they read instead; outputs become values of out. vt_pass_fuse lets the step before convert where it can.
+ * product F32: nothing is converted. */
+vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product, vt_value *outputs, size_t count,
+                               struct vt_graph *out, vitrt_error *err);
 
 /* Writes g anew into out, which has everything but nodes, without the nodes and rows that nobody reads; outputs become
  * values of out. shapes are those of g. *nominal_macs: of the needed nodes with all their rows. */

@@ -24,7 +24,8 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
     const vitrt_session *s = job->s;
     const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
     for (size_t i = begin; i < end; i++) {
-        float *pixels = vt_exec_view(&x, vt_view_of(0)) + i * input_floats(s->plan);
+        float *pixels = vt_exec_view(&x, vt_view_of(0));
+        pixels += i * input_floats(s->plan);
         char *scratch = s->arena + s->plan->value_bytes +
                         (s->plan->image_slots < s->plan->threads ? i : worker) * s->plan->image_scratch_bytes;
         s->image_errors[i].status =

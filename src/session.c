@@ -36,8 +36,9 @@ static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *e
     if (o->threads < 0 || o->threads > VITRT_MAX_THREADS)
         return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads,
                       VITRT_MAX_THREADS);
-    if (o->precision != VITRT_PRECISION_DEFAULT && o->precision != VITRT_PRECISION_F32)
-        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32",
+    if (o->precision != VITRT_PRECISION_DEFAULT && o->precision != VITRT_PRECISION_F32 &&
+        o->precision != VITRT_PRECISION_BF16)
+        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32 and bf16",
                       (int)o->precision);
     if (!o->height != !o->width)
         return vt_err(err, VITRT_EINVAL,
@@ -90,7 +91,9 @@ static unsigned default_threads(const vitrt_session_options *o)
 
 static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
 {
-    struct vt_plan_options plan = { .height = o->height ? o->height : s->model->default_size[0],
+    const bool bf16 = o->precision == VITRT_PRECISION_BF16;
+    struct vt_plan_options plan = { .product = bf16 ? VT_PRODUCT_BF16 : VT_PRODUCT_F32,
+                                    .height = o->height ? o->height : s->model->default_size[0],
                                     .width = o->width ? o->width : s->model->default_size[1],
                                     .max_batch = o->max_batch ? o->max_batch : 1,
                                     .threads = o->threads ? (unsigned)o->threads : default_threads(o) };
@@ -150,16 +153,18 @@ static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *o
 
 static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
 {
-    const struct vt_gemm_f32 *kernel = &s->kernels.gemm_f32;
     vitrt_status st = VITRT_OK;
     for (size_t i = 0; i < s->plan->step_count && !st; i++) {
         const struct vt_step *step = &s->plan->steps[i];
-        const enum vt_layout layout = vt_op_of(step->type)->weight_panels ? VT_LAYOUT_PANELS_F32 : VT_LAYOUT_PLAIN;
-        st = vt_weights_get(s->model->weights, step->weight, layout, kernel, &s->weights[i].weight, err);
+        const void *bias = NULL, *scale = NULL;
+        st = vt_weights_get(s->model->weights, step->weight, vt_plan_layout(s->plan, step), &s->kernels,
+                            &s->weights[i].weight, err);
         if (!st)
-            st = vt_weights_get(s->model->weights, step->bias, VT_LAYOUT_PLAIN, kernel, &s->weights[i].bias, err);
+            st = vt_weights_get(s->model->weights, step->bias, VT_LAYOUT_PLAIN, &s->kernels, &bias, err);
         if (!st)
-            st = vt_weights_get(s->model->weights, step->scale, VT_LAYOUT_PLAIN, kernel, &s->weights[i].scale, err);
+            st = vt_weights_get(s->model->weights, step->scale, VT_LAYOUT_PLAIN, &s->kernels, &scale, err);
+        s->weights[i].bias = bias;
+        s->weights[i].scale = scale;
     }
     return st;
 }

@@ -13,8 +13,8 @@
 struct entry {
     vt_weight weight;
     enum vt_layout layout;
-    vt_pack_rows_f32_fn *pack; /* of panels: two kernels that pack alike share them */
-    float *data;
+    vt_pack_fn *pack; /* of panels: two kernels that pack alike share them */
+    void *data;
     size_t bytes;
 };
 
@@ -29,10 +29,11 @@ struct vt_weights {
 
 /* Where rows go on their way into the packed form. */
 struct staging {
-    float *rows;   /* nr rows */
-    float *stored; /* one row in the file's order, for convolutions */
+    float *rows;       /* nr rows */
+    vt_bf16 *rounded;  /* the same for bf16 panels */
+    float *stored;     /* one row in the file's order, for convolutions */
     void *raw;
-    size_t rows_bytes, stored_bytes;
+    size_t rows_bytes, rounded_bytes, stored_bytes;
 };
 
 vitrt_status vt_weights_create(const struct vt_graph *graph, struct vt_weights **out, vitrt_error *err)
@@ -68,16 +69,45 @@ static size_t round_up(size_t n, size_t multiple)
     return vt_size_mul(vt_size_add(n, multiple - 1) / multiple, multiple);
 }
 
+enum vt_layout vt_layout_of(enum vt_product product)
+{
+    return product == VT_PRODUCT_BF16 ? VT_LAYOUT_PANELS_BF16 : VT_LAYOUT_PANELS_F32;
+}
+
+/* The kernel whose panels a layout means; NULL for plain ones. */
+static const struct vt_gemm_kernel *kernel_of(enum vt_layout layout, const struct vt_kernels *kernels)
+{
+    switch (layout) {
+    case VT_LAYOUT_PANELS_F32: return &kernels->gemm[VT_PRODUCT_F32];
+    case VT_LAYOUT_PANELS_BF16: return &kernels->gemm[VT_PRODUCT_BF16];
+    case VT_LAYOUT_PLAIN: break;
+    }
+    return NULL;
+}
+
+static size_t element_bytes(enum vt_layout layout)
+{
+    return layout == VT_LAYOUT_PANELS_BF16 ? sizeof(vt_bf16) : sizeof(float);
+}
+
+/* Bytes of one panel for weights with k columns. */
+static size_t panel_bytes(enum vt_layout layout, const struct vt_gemm_kernel *kernel, size_t k)
+{
+    return vt_size_mul(vt_size_mul(round_up(k, kernel->kr), kernel->nr), element_bytes(layout));
+}
+
 size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout,
-                        const struct vt_gemm_f32 *kernel)
+                        const struct vt_kernels *kernels)
 {
     if (weight == VT_NO_WEIGHT)
         return 0;
     const struct vt_graph_weight *g = &graph->weights[weight];
-    const size_t count = layout == VT_LAYOUT_PLAIN
-                             ? vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING)
-                             : vt_size_mul(round_up((size_t)g->rows, kernel->nr), (size_t)g->columns);
-    return vt_size_mul(count, sizeof(float));
+    const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
+    if (kernel)
+        return vt_size_mul(round_up((size_t)g->rows, kernel->nr) / kernel->nr,
+                           panel_bytes(layout, kernel, (size_t)g->columns));
+    const size_t count = vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING);
+    return vt_size_mul(count, element_bytes(layout));
 }
 
 /* [in, kh * kw] as stored to [kh * kw, in]: channels last. */
@@ -126,56 +156,63 @@ static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_
     return VITRT_OK;
 }
 
-static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_graph_weight *g,
-                                const struct vt_gemm_f32 *kernel, const struct staging *s, float *data,
-                                vitrt_error *err)
+static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_graph_weight *g, enum vt_layout layout,
+                                const struct vt_kernels *kernels, const struct staging *s, char *data, vitrt_error *err)
 {
-    const size_t k = (size_t)g->columns;
-    for (uint64_t row = 0; row < g->rows; row += kernel->nr, data += kernel->nr * k) {
-        const uint64_t n = g->rows - row < kernel->nr ? g->rows - row : kernel->nr;
+    const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
+    const size_t k = (size_t)g->columns, bytes = panel_bytes(layout, kernel, k);
+    for (uint64_t row = 0; row < g->rows; row += kernel->nr, data += bytes) {
+        const size_t n = g->rows - row < kernel->nr ? (size_t)(g->rows - row) : kernel->nr;
         const vitrt_status st = read_rows(w, g, row, n, s, s->rows, err);
         if (st)
             return st;
-        kernel->pack_rows((size_t)n, k, s->rows, k, data);
+        if (s->rounded)
+            kernels->to_bf16(n * k, s->rows, s->rounded);
+        kernel->pack_rows(n, k, s->rounded ? (const void *)s->rounded : s->rows, k, data);
     }
     return VITRT_OK;
 }
 
-static vitrt_status fill(const struct vt_weights *w, struct entry *e, const struct vt_gemm_f32 *kernel,
+static vitrt_status fill(const struct vt_weights *w, struct entry *e, const struct vt_kernels *kernels,
                          vitrt_error *err)
 {
     const struct vt_graph_weight *g = &w->graph->weights[e->weight];
+    const struct vt_gemm_kernel *kernel = kernel_of(e->layout, kernels);
     struct staging s = { 0 };
     vitrt_status st = VITRT_OK;
-    if (e->layout == VT_LAYOUT_PANELS_F32)
+    if (kernel)
         s.rows_bytes = vt_size_mul(vt_size_mul((size_t)g->columns, kernel->nr), sizeof(float));
+    if (e->layout == VT_LAYOUT_PANELS_BF16)
+        s.rounded_bytes = s.rows_bytes / 2;
     if (g->form == VT_WEIGHT_CONV)
         s.stored_bytes = vt_size_mul((size_t)g->columns, sizeof(float));
     s.raw = vt_alloc(&w->alloc, READ_SCRATCH_BYTES);
     s.rows = vt_alloc(&w->alloc, s.rows_bytes);
+    s.rounded = vt_alloc(&w->alloc, s.rounded_bytes);
     s.stored = vt_alloc(&w->alloc, s.stored_bytes);
-    if (!s.raw || (s.rows_bytes && !s.rows) || (s.stored_bytes && !s.stored))
-        st = vt_err_memory(err, READ_SCRATCH_BYTES + s.rows_bytes + s.stored_bytes, "reading weights");
-    else if (e->layout == VT_LAYOUT_PANELS_F32)
-        st = fill_panels(w, g, kernel, &s, e->data, err);
+    if (!s.raw || (s.rows_bytes && !s.rows) || (s.rounded_bytes && !s.rounded) || (s.stored_bytes && !s.stored))
+        st = vt_err_memory(err, READ_SCRATCH_BYTES + s.rows_bytes + s.rounded_bytes + s.stored_bytes,
+                           "reading weights");
+    else if (kernel)
+        st = fill_panels(w, g, e->layout, kernels, &s, e->data, err);
     else
         st = read_rows(w, g, 0, g->rows, &s, e->data, err);
     vt_free(&w->alloc, s.raw, READ_SCRATCH_BYTES);
     vt_free(&w->alloc, s.rows, s.rows_bytes);
+    vt_free(&w->alloc, s.rounded, s.rounded_bytes);
     vt_free(&w->alloc, s.stored, s.stored_bytes);
     return st;
 }
 
 static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_layout layout,
-                              const struct vt_gemm_f32 *kernel, const float **data, vitrt_error *err)
+                              const struct vt_kernels *kernels, const void **data, vitrt_error *err)
 {
     const struct vt_graph_weight *g = &w->graph->weights[weight];
+    const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
     if (!vt_grow(&w->alloc, (void **)&w->entries, &w->capacity, w->count + 1, sizeof *w->entries))
         return vt_err_memory(err, (w->count + 1) * sizeof *w->entries, "the weight store");
-    struct entry e = { .weight = weight,
-                       .layout = layout,
-                       .pack = layout == VT_LAYOUT_PLAIN ? NULL : kernel->pack_rows };
-    e.bytes = vt_weights_bytes(w->graph, weight, layout, kernel);
+    struct entry e = { .weight = weight, .layout = layout, .pack = kernel ? kernel->pack_rows : NULL };
+    e.bytes = vt_weights_bytes(w->graph, weight, layout, kernels);
     e.data = vt_alloc(&w->alloc, e.bytes);
     if (!e.data)
         return vt_err_memory(err, e.bytes, g->name);
@@ -183,7 +220,7 @@ static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_la
         const size_t used = (size_t)(g->rows * g->columns) * sizeof(float);
         memset((char *)e.data + used, 0, e.bytes - used);
     }
-    const vitrt_status st = fill(w, &e, kernel, err);
+    const vitrt_status st = fill(w, &e, kernels, err);
     if (st) {
         vt_free(&w->alloc, e.data, e.bytes);
         return st;
@@ -194,20 +231,21 @@ static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_la
 }
 
 vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout,
-                            const struct vt_gemm_f32 *kernel, const float **data, vitrt_error *err)
+                            const struct vt_kernels *kernels, const void **data, vitrt_error *err)
 {
     *data = NULL;
     if (weight == VT_NO_WEIGHT)
         return VITRT_OK;
+    const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
     vitrt_status st = VITRT_OK;
     vt_mutex_lock(&w->mutex);
     for (size_t i = 0; i < w->count && !*data; i++) {
         const struct entry *e = &w->entries[i];
-        if (e->weight == weight && e->layout == layout && (layout == VT_LAYOUT_PLAIN || e->pack == kernel->pack_rows))
+        if (e->weight == weight && e->layout == layout && e->pack == (kernel ? kernel->pack_rows : NULL))
             *data = e->data;
     }
     if (!*data)
-        st = add_entry(w, weight, layout, kernel, data, err);
+        st = add_entry(w, weight, layout, kernels, data, err);
     vt_mutex_unlock(&w->mutex);
     return st;
 }

@@ -110,8 +110,11 @@ static void entries_of_bundle(const struct vt_kernels *k)
     unsigned mask = 0;
     assert_true(vt_cpu_from_name(k->bundle, &mask));
     assert_string_equal(vt_cpu_bundle(mask), k->bundle);
-    assert_non_null(strstr(k->gemm_f32.name, k->bundle));
-    assert_true(k->gemm_f32.mr > 0 && k->gemm_f32.nr > 0 && k->gemm_f32.pack_rows && k->gemm_f32.pack_columns);
+    for (int product = 0; product < VT_PRODUCT_U8S8; product++) {
+        const struct vt_gemm_kernel *gemm = &k->gemm[product];
+        assert_true(gemm->tile && gemm->pack_rows && gemm->pack_columns && gemm->mr > 0 && gemm->nr > 0 && gemm->kr > 0);
+        assert_true(gemm->mr <= VT_MAX_TILE_ROWS && gemm->mr * gemm->nr <= VT_MAX_TILE);
+    }
     for (enum vt_activation act = VT_ACT_NONE + 1; act < VT_ACT_COUNT; act++)
         assert_non_null(k->activation_f32[act]);
     assert_null(k->activation_f32[VT_ACT_NONE]);

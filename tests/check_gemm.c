@@ -85,7 +85,7 @@ static bool gaps_untouched(const struct tile_case *t, const float *c)
     return true;
 }
 
-static void check_tile(const struct vt_gemm_f32 *gemm, struct tile_case t)
+static void check_tile(const struct vt_gemm_kernel *gemm, struct tile_case t)
 {
     struct tile_buffers buffers;
     const size_t ldc = t.n + t.gap, c_floats = span(t.m, t.n, ldc);
@@ -121,7 +121,7 @@ static void check_tile(const struct vt_gemm_f32 *gemm, struct tile_case t)
 static void tile_of_bundle(const struct vt_kernels *kernels)
 {
     static const size_t lengths[] = { 0, 1, 2, 3, 5, 8, 17, 32, 64, 197, 768, 3072 };
-    const struct vt_gemm_f32 *gemm = &kernels->gemm_f32;
+    const struct vt_gemm_kernel *gemm = &kernels->gemm[VT_PRODUCT_F32];
     uint64_t seed = 1;
     for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
         for (size_t m = 0; m <= gemm->mr; m++) {
@@ -152,7 +152,7 @@ static void test_tile_against_double(void **state)
 
 /* ---- Packing ---- */
 
-static void check_packing(const struct vt_gemm_f32 *gemm, bool rows, size_t n, size_t k, size_t gap, enum place place)
+static void check_packing(const struct vt_gemm_kernel *gemm, bool rows, size_t n, size_t k, size_t gap, enum place place)
 {
     struct guarded w_memory, panel_memory;
     const size_t ld = (rows ? k : n) + gap, count = rows ? span(n, k, ld) : span(k, n, ld);
@@ -175,9 +175,9 @@ static void packing_of_bundle(const struct vt_kernels *kernels)
 {
     static const size_t lengths[] = { 0, 1, 3, 7, 8, 9, 16, 31, 49, 64, 197 };
     for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++)
-        for (size_t n = 0; n <= kernels->gemm_f32.nr; n++)
+        for (size_t n = 0; n <= kernels->gemm[VT_PRODUCT_F32].nr; n++)
             for (unsigned choice = 0; choice < 8; choice++)
-                check_packing(&kernels->gemm_f32, choice & 1, n, lengths[l], choice & 2 ? 5 : 0,
+                check_packing(&kernels->gemm[VT_PRODUCT_F32], choice & 1, n, lengths[l], choice & 2 ? 5 : 0,
                               choice & 4 ? AT_END : AT_START);
 }
 
@@ -194,7 +194,7 @@ static const size_t product_shapes[][3] = { { 1, 1, 1 },    { 5, 15, 7 },   { 6,
 enum { PRODUCT_SHAPES = sizeof product_shapes / sizeof product_shapes[0] };
 
 /* c = a w^T + bias + residual, a [m, k], w [n, k], c and residual [m, n]; rows_at_once <= mr of them per call. */
-static void multiply(const struct vt_gemm_f32 *gemm, size_t rows_at_once, size_t m, size_t n, size_t k, const float *a,
+static void multiply(const struct vt_gemm_kernel *gemm, size_t rows_at_once, size_t m, size_t n, size_t k, const float *a,
                      const float *w, const float *bias, const float *residual, float *c)
 {
     struct guarded panel_memory;
@@ -253,11 +253,11 @@ static void bits_of_bundle(const struct vt_kernels *kernels)
         for (enum fill fill = 0; fill < FILL_COUNT; fill++) {
             struct product p = product_new(product_shapes[s], fill);
             float *want = filled(p.m * p.n, fill, 6);
-            multiply(&ref.gemm_f32, 1, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, want);
-            for (size_t rows = 1; rows <= kernels->gemm_f32.mr; rows++) {
-                multiply(&kernels->gemm_f32, rows, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, p.c);
+            multiply(&ref.gemm[VT_PRODUCT_F32], 1, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, want);
+            for (size_t rows = 1; rows <= kernels->gemm[VT_PRODUCT_F32].mr; rows++) {
+                multiply(&kernels->gemm[VT_PRODUCT_F32], rows, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, p.c);
                 require(same_bits(p.m * p.n, p.c, want), "other bits than ref row by row", "gemm_f32",
-                        kernels->gemm_f32.name, p.m, p.n, p.k, fill);
+                        kernels->gemm[VT_PRODUCT_F32].name, p.m, p.n, p.k, fill);
             }
             free(want);
             product_free(&p);
@@ -282,13 +282,13 @@ static void blas_of_bundle(const struct vt_kernels *kernels)
             want[i] += p.bias[i % p.n];
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p.m, (int)p.n, (int)p.k, 1.0f, p.a, (int)p.k, p.w,
                     (int)p.k, 1.0f, want, (int)p.n);
-        multiply(&kernels->gemm_f32, kernels->gemm_f32.mr, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, p.c);
+        multiply(&kernels->gemm[VT_PRODUCT_F32], kernels->gemm[VT_PRODUCT_F32].mr, p.m, p.n, p.k, p.a, p.w, p.bias, p.residual, p.c);
         for (size_t i = 0; i < p.m * p.n; i++) {
             double magnitude = fabs(p.bias[i % p.n]) + fabs(p.residual[i]);
             for (size_t kk = 0; kk < p.k; kk++)
                 magnitude += fabs((double)p.a[i / p.n * p.k + kk] * (double)p.w[i % p.n * p.k + kk]);
             const bool close = fabs((double)p.c[i] - (double)want[i]) <= 2 * gamma_of(p.k + 2) * magnitude;
-            require(close, "differs from OpenBLAS", "gemm_f32", kernels->gemm_f32.name, p.m, p.n, p.k, 0);
+            require(close, "differs from OpenBLAS", "gemm_f32", kernels->gemm[VT_PRODUCT_F32].name, p.m, p.n, p.k, 0);
         }
         free(want);
         product_free(&p);

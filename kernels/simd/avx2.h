@@ -34,7 +34,7 @@ static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 
 /* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object,
  * hence the integer. */
-static inline void vf_prefetch(const float *p, size_t bytes)
+static inline void vf_prefetch(const void *p, size_t bytes)
 {
     _mm_prefetch((const char *)((uintptr_t)p + bytes), _MM_HINT_T1);
 }
@@ -64,6 +64,38 @@ static inline void vf_store_n(float *p, vf x, size_t n)
     if (n & 1)
         _mm_store_ss(p, rest);
 }
+
+static inline vf vf_load_bf16_even(const uint16_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p), 16));
+}
+static inline vf vf_load_bf16_odd(const uint16_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)p),
+                                                _mm256_set1_epi32((int)0xFFFF0000u)));
+}
+
+static inline __m128i vf_to_bf16(vf x)
+{
+    const __m256i bits = _mm256_castps_si256(x), high = _mm256_srli_epi32(bits, 16);
+    const __m256i half = _mm256_add_epi32(_mm256_set1_epi32(0x7FFF), _mm256_and_si256(high, _mm256_set1_epi32(1)));
+    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
+    const __m256i denormal = _mm256_cmpeq_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x7F800000)),
+                                                _mm256_setzero_si256());
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    __m256i r = _mm256_blendv_epi8(rounded, _mm256_and_si256(high, _mm256_set1_epi32(0x8000)), denormal);
+    r = _mm256_blendv_epi8(r, _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan);
+    return _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
+}
+static inline void vf_store_bf16(uint16_t *p, vf x) { _mm_storeu_si128((__m128i *)(void *)p, vf_to_bf16(x)); }
+static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
+{
+    uint16_t lanes[8];
+    vf_store_bf16(lanes, x);
+    for (size_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+
 static inline vf vf_keep_n(vf x, vf other, size_t n)
 {
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_mask(n)));

@@ -33,6 +33,32 @@ static inline void vf_store_n(float *p, vf x, size_t n)
         *p = x;
 }
 
+/* The first or the second of each of VL pairs of bf16, as floats. */
+static inline vf vf_load_bf16_even(const uint16_t *p)
+{
+    const uint32_t bits = (uint32_t)p[0] << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+static inline vf vf_load_bf16_odd(const uint16_t *p) { return vf_load_bf16_even(p + 1); }
+
+/* Stored as bf16, see vt_to_bf16_fn: half of the last kept bit is added, less 1 where that bit is even. */
+static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
+{
+    uint32_t bits;
+    if (!n)
+        return;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x)
+        *p = (uint16_t)(bits >> 16 | 0x40);
+    else if (!(bits & 0x7F800000u))
+        *p = (uint16_t)(bits >> 16 & 0x8000u);
+    else
+        *p = (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+static inline void vf_store_bf16(uint16_t *p, vf x) { vf_store_bf16_n(p, x, 1); }
+
 /* The first n lanes of x, then lanes of other. */
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return n ? x : other; }
 

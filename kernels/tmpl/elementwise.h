@@ -2,6 +2,19 @@
 /* Sums, products and conversions of single elements, written once. Include a simd/<isa>.h before; contracts in
  * kernels.h. */
 
+#define VT_DEFINE_BINARY(kernel, function)                                                                             \
+    void VT_FN(kernel)(size_t n, const float *a, const float *b, float *y)                                             \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; i + VL <= n; i += VL)                                                                                   \
+            vf_store(y + i, function(vf_load(a + i), vf_load(b + i)));                                                 \
+        if (i < n)                                                                                                     \
+            vf_store_n(y + i, function(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i)), n - i);                      \
+    }
+
+VT_DEFINE_BINARY(vt_add_f32, vf_add)
+VT_DEFINE_BINARY(vt_mul_f32, vf_mul)
+
 void VT_FN(vt_scale_add_f32)(size_t n, const float *x, const float *scale, const float *residual, float *y)
 {
     if (!residual) {
@@ -18,18 +31,15 @@ void VT_FN(vt_scale_add_f32)(size_t n, const float *x, const float *scale, const
     }
 }
 
-#define VT_DEFINE_BINARY(kernel, function)                                                                             \
-    void VT_FN(kernel)(size_t n, const float *a, const float *b, float *y)                                             \
-    {                                                                                                                  \
-        size_t i = 0;                                                                                                  \
-        for (; i + VL <= n; i += VL)                                                                                   \
-            vf_store(y + i, function(vf_load(a + i), vf_load(b + i)));                                                 \
-        if (i < n)                                                                                                     \
-            vf_store_n(y + i, function(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i)), n - i);                      \
-    }
-
-VT_DEFINE_BINARY(vt_add_f32, vf_add)
-VT_DEFINE_BINARY(vt_mul_f32, vf_mul)
+void VT_FN(vt_scale_f32)(size_t n, float a, const float *x, float *y)
+{
+    const vf va = vf_set1(a);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store(y + i, vf_mul(va, vf_load(x + i)));
+    if (i < n)
+        vf_store_n(y + i, vf_mul(va, vf_load_n(x + i, n - i)), n - i);
+}
 
 void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
 {
@@ -39,4 +49,13 @@ void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
         vf_store(y + i, vf_fma(va, vf_load(x + i), vf_load(y + i)));
     if (i < n)
         vf_store_n(y + i, vf_fma(va, vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
+}
+
+void VT_FN(vt_to_bf16)(size_t n, const float *x, vt_bf16 *y)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store_bf16(y + i, vf_load(x + i));
+    if (i < n)
+        vf_store_bf16_n(y + i, vf_load_n(x + i, n - i), n - i);
 }

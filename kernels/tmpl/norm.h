@@ -41,17 +41,21 @@ static inline vf normalised(vf x, vf mean, vf inverse, vf gamma, vf beta)
     return vf_fma(vf_mul(vf_sub(x, mean), inverse), gamma, beta);
 }
 
-void VT_FN(vt_layer_norm_f32)(size_t n, const float *x, const float *gamma, const float *beta, float eps, float *y)
-{
-    const vf mean = vf_set1(row_sum(n, x) / (float)n);
-    const vf variance = vf_set1(row_sum_of_squares(n, x, mean) / (float)n);
-    const vf inverse = vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(eps))));
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(y + i, normalised(vf_load(x + i), mean, inverse, vf_load(gamma + i), vf_load(beta + i)));
-    if (i < n) {
-        const size_t rest = n - i;
-        const vf g = vf_load_n(gamma + i, rest), b = vf_load_n(beta + i, rest);
-        vf_store_n(y + i, normalised(vf_load_n(x + i, rest), mean, inverse, g, b), rest);
+#define VT_DEFINE_LAYER_NORM(kernel, type, store, store_n)                                                             \
+    void VT_FN(kernel)(size_t n, const float *x, const float *gamma, const float *beta, float eps, type *y)            \
+    {                                                                                                                  \
+        const vf mean = vf_set1(row_sum(n, x) / (float)n);                                                             \
+        const vf variance = vf_set1(row_sum_of_squares(n, x, mean) / (float)n);                                        \
+        const vf inverse = vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(eps))));                             \
+        size_t i = 0;                                                                                                  \
+        for (; i + VL <= n; i += VL)                                                                                   \
+            store(y + i, normalised(vf_load(x + i), mean, inverse, vf_load(gamma + i), vf_load(beta + i)));            \
+        if (i < n) {                                                                                                   \
+            const size_t rest = n - i;                                                                                 \
+            const vf g = vf_load_n(gamma + i, rest), b = vf_load_n(beta + i, rest);                                    \
+            store_n(y + i, normalised(vf_load_n(x + i, rest), mean, inverse, g, b), rest);                             \
+        }                                                                                                              \
     }
-}
+
+VT_DEFINE_LAYER_NORM(vt_layer_norm_f32, float, vf_store, vf_store_n)
+VT_DEFINE_LAYER_NORM(vt_layer_norm_bf16, vt_bf16, vf_store_bf16, vf_store_bf16_n)

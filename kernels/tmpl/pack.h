@@ -5,12 +5,17 @@
 
 #include <stddef.h>
 
-/* panel[kk * nr + j] = x[j * row + kk * step] for j < n, zeros up to nr. */
-static inline void pack(size_t nr, size_t n, size_t k, const float *x, size_t row, size_t step, float *panel)
-{
-    for (size_t kk = 0; kk < k; kk++)
-        for (size_t j = 0; j < nr; j++)
-            panel[kk * nr + j] = j < n ? x[j * row + kk * step] : 0.0f;
-}
+/* panel[kk / kr][j][kk % kr] = x[j * row + kk * step] for j < n and kk < k, zeros up to nr and to whole units of kr. */
+#define VT_DEFINE_PACK(name, type, kr)                                                                                 \
+    static inline void name(size_t nr, size_t n, size_t k, const type *x, size_t row, size_t step, type *panel)        \
+    {                                                                                                                  \
+        for (size_t unit = 0; unit < k; unit += kr)                                                                    \
+            for (size_t j = 0; j < nr; j++)                                                                            \
+                for (size_t kk = unit; kk < unit + kr; kk++)                                                           \
+                    *panel++ = j < n && kk < k ? x[j * row + kk * step] : 0;                                           \
+    }
+
+VT_DEFINE_PACK(pack_f32, float, 1)
+VT_DEFINE_PACK(pack_bf16, vt_bf16, 2)
 
 #endif

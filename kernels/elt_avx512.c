@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything but the matrix product for AVX-512: the templates over simd/avx512.h. */
+#include "kernels.h"
+#include "simd/avx512.h"
+#include "tmpl/activation.h"
+#include "tmpl/elementwise.h"
+#include "tmpl/norm.h"
+#include "tmpl/softmax.h"

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vector type of the templates for AVX-512 F, BW, DQ, VL: 16 floats. simd/scalar.h says what each function means.
+ *
+ * Only for files compiled for that bundle or one above it, which may define VT_FN before. Everything is static, so that
+ * no such code can be chosen by the linker for another file.
+ */
+#ifndef VT_SIMD_H
+#define VT_SIMD_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* clang-format off */
+
+#ifndef VT_FN
+#define VT_FN(name) name##_avx512
+#endif
+#define VL 16
+
+typedef __m512 vf;
+
+/* Ones in the first n lanes, 0 <= n <= 16. */
+static inline __mmask16 vf_mask(size_t n) { return (__mmask16)((1u << n) - 1u); }
+
+static inline vf vf_set1(float x) { return _mm512_set1_ps(x); }
+static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
+static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
+
+/* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object,
+ * hence the integer. */
+static inline void vf_prefetch(const void *p, size_t bytes)
+{
+    _mm_prefetch((const char *)((uintptr_t)p + bytes), _MM_HINT_T1);
+}
+
+/* Masked lanes are not read and cannot fault. */
+static inline vf vf_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vf_mask(n), p); }
+static inline void vf_store_n(float *p, vf x, size_t n) { _mm512_mask_storeu_ps(p, vf_mask(n), x); }
+
+static inline vf vf_load_bf16_even(const uint16_t *p)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+static inline vf vf_load_bf16_odd(const uint16_t *p)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xFFFF0000u)));
+}
+
+static inline __m256i vf_to_bf16(vf x)
+{
+    const __m512i bits = _mm512_castps_si512(x), high = _mm512_srli_epi32(bits, 16);
+    const __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), _mm512_and_si512(high, _mm512_set1_epi32(1)));
+    const __mmask16 denormal = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7F800000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    __m512i r = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+    r = _mm512_mask_and_epi32(r, denormal, high, _mm512_set1_epi32(0x8000));
+    r = _mm512_mask_or_epi32(r, nan, high, _mm512_set1_epi32(0x40));
+    return _mm512_cvtepi32_epi16(r);
+}
+static inline void vf_store_bf16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)(void *)p, vf_to_bf16(x)); }
+static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
+{
+    _mm256_mask_storeu_epi16(p, vf_mask(n), vf_to_bf16(x));
+}
+
+static inline vf vf_keep_n(vf x, vf other, size_t n) { return _mm512_mask_blend_ps(vf_mask(n), other, x); }
+
+static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf vf_abs(vf a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
+static inline vf vf_copysign(vf magnitude, vf sign)
+{
+    return _mm512_or_ps(vf_abs(magnitude), _mm512_and_ps(_mm512_set1_ps(-0.0f), sign));
+}
+
+static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+
+static inline vf vf_zero_below(vf x, vf key, vf limit)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(key, limit, _CMP_NLT_UQ), x);
+}
+static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(key, vf_zero(), _CMP_LT_OQ), otherwise, if_negative);
+}
+
+static inline vf vf_scale_by_power(vf x, vf biased)
+{
+    const __m512i n = _mm512_slli_epi32(_mm512_castps_si512(biased), 23);
+    return _mm512_mul_ps(x, _mm512_castsi512_ps(_mm512_add_epi32(n, _mm512_set1_epi32(127 << 23))));
+}
+
+static inline __m256 vf_low_half(vf x) { return _mm512_castps512_ps256(x); }
+static inline __m256 vf_high_half(vf x) { return _mm512_extractf32x8_ps(x, 1); }
+
+static inline float vf_sum16(const vf *lane)
+{
+    const __m256 sum8 = _mm256_add_ps(vf_low_half(lane[0]), vf_high_half(lane[0]));
+    const __m128 sum4 = _mm_add_ps(_mm256_castps256_ps128(sum8), _mm256_extractf128_ps(sum8, 1));
+    const __m128 sum2 = _mm_add_ps(sum4, _mm_movehl_ps(sum4, sum4));
+    return _mm_cvtss_f32(_mm_add_ss(sum2, _mm_movehdup_ps(sum2)));
+}
+static inline float vf_max16(const vf *lane)
+{
+    const __m256 max8 = _mm256_max_ps(vf_low_half(lane[0]), vf_high_half(lane[0]));
+    const __m128 max4 = _mm_max_ps(_mm256_castps256_ps128(max8), _mm256_extractf128_ps(max8, 1));
+    const __m128 max2 = _mm_max_ps(max4, _mm_movehl_ps(max4, max4));
+    return _mm_cvtss_f32(_mm_max_ss(max2, _mm_movehdup_ps(max2)));
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention of one head: softmax(scale * q k^T) v, exact, without the matrix of scores ever being in memory.
+ *
+ * Keys and values are packed into panels in the caller's scratch; then each tile of query rows gets its scores, their
+ * exponentials and its output while they are in the first-level cache. A row's result depends on that row and the keys
+ * only, so queries can be cut into pieces anywhere.
+ */
+#ifndef VT_ATTENTION_H
+#define VT_ATTENTION_H
+
+#include "kernels.h"
+
+struct vt_attention {
+    const struct vt_kernels *kernels;
+    enum vt_product product; /* F32 or BF16: the type of q, k and v */
+    size_t queries, keys;
+    size_t dim, dim_v;   /* columns of q and k, of v and the output */
+    const void *q, *k, *v; /* [queries, dim], [keys, dim], [keys, dim_v] */
+    size_t ldq, ldk, ldv;
+    float scale;
+    void *out; /* [queries, dim_v] */
+    size_t ldo;
+    bool out_is_bf16; /* out is rounded to bf16; otherwise float */
+    /* What token reduction reads of the probabilities, or NULL: the first query's, and their sum over all queries, each
+     * as a column [keys] of elements ld_scores apart. Sums are over rows in ascending order: one piece must have all. */
+    float *first_row, *column_sums;
+    size_t ld_scores;
+};
+
+/* Bytes that a piece needs. */
+size_t vt_attention_scratch_bytes(const struct vt_kernels *kernels, enum vt_product product, size_t keys, size_t dim,
+                                  size_t dim_v);
+
+/* Output rows of the queries [begin, end). scratch is aligned to 64 bytes. */
+void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, void *scratch);
+
+#endif
