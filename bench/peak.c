@@ -7,7 +7,14 @@
 #include <stddef.h>
 #include <time.h>
 
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+#include <immintrin.h>
+typedef __m512 vec;
+#define SET1(x)      _mm512_set1_ps(x)
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define STORE(p, x)  _mm512_storeu_ps(p, x)
+#define WIDTH        16
+#elif defined(__AVX2__)
 #include <immintrin.h>
 typedef __m256 vec;
 #define SET1(x)      _mm256_set1_ps(x)

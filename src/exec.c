@@ -20,7 +20,7 @@ void *vt_exec_view(const struct vt_exec *x, struct vt_view view)
 
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value)
 {
-    return x->plan->values[value].shape.columns;
+    return x->plan->values[value].ld;
 }
 
 const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value)
@@ -42,6 +42,7 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
 {
     struct vt_gemm g = { .kernels = x->plan->kernels,
                          .product = x->plan->product,
+                         .l2_bytes = x->plan->l2_bytes,
                          .n = s->node->columns,
                          .panels = w->weight,
                          .bias = w->bias,

@@ -3,17 +3,18 @@
  * Blocking of matrix products; see gemm.h.
  *
  * Every output is one chain over k inside the tile, so neither blocking nor threads change a bit. For each block of
- * rows the panels of B stream past once, from memory where a model is larger than the caches: a panel's element is used
- * for BLOCK_ROWS multiply-adds for every time it is fetched. A is read once for each panel, from a nearer cache, so its
- * block may be large; splitting k was measured to gain nothing.
+ * rows the panels of B stream past once, from memory where a model is larger than the caches, while the block of A stays
+ * in the second-level cache and is read once for each panel. Splitting k was measured to gain nothing.
  */
 #include "gemm.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* With 6 x 16 tiles at 2 fused multiply-adds of 8 a cycle, 192 rows need a third of a byte of B for each cycle. */
-#define BLOCK_ROWS 192
+/* Bounds on the rows of a block: a panel's element is used that often for every time it is fetched. With 12 x 32 tiles
+ * at a fused multiply-add of 16 a cycle 48 rows need 1.3 bytes of B for each cycle, and more than 384 gain nothing. */
+#define LEAST_BLOCK_ROWS 48
+#define MOST_BLOCK_ROWS  384
 
 static size_t element_bytes(enum vt_product product)
 {
@@ -85,11 +86,24 @@ static size_t at_least_one(size_t n)
     return n ? n : 1;
 }
 
+/* Rows of A that fill half of the second-level cache; the panels and C have the rest. */
+static size_t block_rows(const struct vt_gemm *g)
+{
+    const size_t rows = g->l2_bytes / 2 / at_least_one(g->k * element_bytes(g->product));
+    return rows < LEAST_BLOCK_ROWS ? LEAST_BLOCK_ROWS : rows > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : rows;
+}
+
+size_t vt_row_stride(size_t columns, size_t element_bytes)
+{
+    const size_t period = 4096, line = 64;
+    return columns * element_bytes % period == 0 ? columns + line / element_bytes : columns;
+}
+
 struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads)
 {
     const size_t mr = g->kernels->gemm[g->product].mr, panels = divide_up(g->n, g->kernels->gemm[g->product].nr);
     struct vt_gemm_split s;
-    s.row_blocks = at_least_one((m + BLOCK_ROWS / 2) / BLOCK_ROWS);
+    s.row_blocks = at_least_one((m + block_rows(g) / 2) / block_rows(g));
     s.rows = at_least_one(divide_up(divide_up(m, s.row_blocks), mr)) * mr; /* blocks of equal height */
     s.row_blocks = divide_up(m, s.rows);
     /* Several pieces for each thread, so that a fast core can take more of them; columns before rows, which keeps

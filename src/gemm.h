@@ -10,6 +10,7 @@
 struct vt_gemm {
     const struct vt_kernels *kernels;
     enum vt_product product; /* F32 or BF16: the type of a and of the panels */
+    size_t l2_bytes;         /* second-level cache that vt_gemm_split makes blocks for */
     size_t n, k;
     const void *a;
     size_t lda;
@@ -23,6 +24,10 @@ struct vt_gemm {
     size_t ldc;
     bool c_is_bf16; /* c is rounded to bf16; otherwise float */
 };
+
+/* Elements from row to row that suit a matrix of so many columns: a tile reads a dozen rows side by side, and rows whose
+ * distance is a multiple of 4 KiB would take turns in the same 8 lines of the first-level cache. */
+size_t vt_row_stride(size_t columns, size_t element_bytes);
 
 /* Rows [row, row_end) by panels [panel, panel_end) of the kernel's nr columns. */
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end);

@@ -239,6 +239,15 @@ void vt_prefer_large_pages(void *p, size_t n)
 #endif
 }
 
+size_t vt_l2_cache_bytes(void)
+{
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return bytes > 0 ? (size_t)bytes : USUAL_L2_BYTES;
+}
+
 uint64_t vt_clock_ns(void)
 {
     struct timespec t;

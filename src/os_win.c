@@ -185,6 +185,11 @@ void vt_prefer_large_pages(void *p, size_t n)
     (void)n;
 }
 
+size_t vt_l2_cache_bytes(void)
+{
+    return USUAL_L2_BYTES;
+}
+
 uint64_t vt_clock_ns(void)
 {
     LARGE_INTEGER ticks, per_second;

@@ -153,7 +153,7 @@ static void share_residuals(struct vt_plan *p)
             continue;
         const struct vt_plan_value *from = &p->values[s->residual.value], *to = &p->values[s->out];
         if (from->last == i && !from->constant && from->bytes == to->bytes &&
-            s->node->in[0].value != s->residual.value && from->shape.columns == to->shape.columns)
+            s->node->in[0].value != s->residual.value && from->ld == to->ld)
             p->values[s->out].shares = from->shares;
     }
     for (size_t v = 0; v < p->graph->node_count; v++)

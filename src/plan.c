@@ -3,6 +3,7 @@
 #include "plan.h"
 
 #include "ops.h"
+#include "os.h"
 #include "weights.h"
 
 #include <string.h>
@@ -10,6 +11,15 @@
 static size_t align_up(size_t n)
 {
     return n > SIZE_MAX - VT_ALIGN ? SIZE_MAX : (n + VT_ALIGN - 1) & ~(size_t)(VT_ALIGN - 1);
+}
+
+/* Rows that callers fill or get, and those of constants, lie one behind the other. */
+static bool has_free_stride(const struct vt_plan *p, vt_value v)
+{
+    for (size_t i = 0; i < p->output_count; i++)
+        if (p->outputs[i] == v)
+            return false;
+    return p->graph->nodes[v].type != VT_NODE_INPUT && p->graph->nodes[v].type != VT_NODE_POSITIONS;
 }
 
 /* Sizes of all values, and the offset table each uses. */
@@ -21,8 +31,9 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
         value->shares = (vt_value)v;
         value->rows = vt_shape_rows(&value->shape);
         const size_t images = p->graph->nodes[v].type == VT_NODE_POSITIONS ? 1 : p->max_batch;
-        value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->shape.columns),
-                                            vt_dtype_bytes(p->graph->nodes[v].element)));
+        const size_t element = vt_dtype_bytes(p->graph->nodes[v].element);
+        value->ld = has_free_stride(p, (vt_value)v) ? vt_row_stride(value->shape.columns, element) : value->shape.columns;
+        value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element));
         total = vt_size_add(total, value->bytes);
         if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
             return vt_err(err, VITRT_ELIMIT,
@@ -143,6 +154,7 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
     p->height = o->height;
     p->width = o->width;
     p->product = o->product;
+    p->l2_bytes = vt_l2_cache_bytes();
     p->max_batch = o->max_batch;
     p->threads = o->threads;
     vitrt_status st = rewrite_graph(p, g, o, err);

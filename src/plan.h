@@ -29,6 +29,7 @@ struct vt_step {
 struct vt_plan_value {
     struct vt_shape shape;
     bool live;
+    size_t ld;          /* elements from row to row; more than the columns where vt_row_stride says so */
     bool constant;      /* the same for all images: rows of one image, computed when the session is created */
     size_t rows;        /* of one image */
     size_t row_set;     /* index of its offset table */
@@ -55,6 +56,7 @@ struct vt_plan {
     size_t output_count;
     const struct vt_kernels *kernels;
     enum vt_product product;
+    size_t l2_bytes; /* of this machine: blocks of products are made for it */
     uint32_t height, width, max_batch;
     unsigned threads;
     struct vt_plan_value *values; /* [graph->node_count] */
