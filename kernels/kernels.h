@@ -88,6 +88,20 @@ enum vt_activation {
 };
 typedef void vt_activation_f32_fn(size_t n, const float *x, float *y);
 
+/* What becomes of a tile of float sums: c[i, j] = act(tile[i, j]) * scale[j] + residual[i, j], product and sum rounded
+ * once. One kernel for each activation, [VT_ACT_NONE] included. */
+struct vt_epilogue {
+    const float *scale;    /* [n], or NULL for 1 */
+    const float *residual; /* rows ldr apart, or NULL for 0; may be c */
+    size_t ldr;
+    void *c; /* rows ldc apart; float, or vt_bf16 rounded as by vt_to_bf16_fn */
+    size_t ldc;
+    bool c_is_bf16;
+};
+
+/* tile: m rows of n, ldt apart. */
+typedef void vt_finish_fn(size_t m, size_t n, const float *tile, size_t ldt, const struct vt_epilogue *e);
+
 /* y[i] = x[i] * scale[i] + residual[i], product and sum rounded once; residual NULL: x[i] * scale[i]. y may be x or
  * residual. */
 typedef void vt_scale_add_f32_fn(size_t n, const float *x, const float *scale, const float *residual, float *y);
@@ -133,6 +147,7 @@ typedef float vt_softmax_f32_fn(size_t n, float scale, const float *x, float *y)
 struct vt_kernels {
     struct vt_gemm_kernel gemm[VT_PRODUCT_COUNT];
     vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
+    vt_finish_fn *finish[VT_ACT_COUNT];
     vt_scale_add_f32_fn *scale_add_f32;
     vt_binary_f32_fn *add_f32, *mul_f32;
     vt_scale_f32_fn *scale_f32;

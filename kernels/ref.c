@@ -10,6 +10,7 @@
 #include "simd/scalar.h"
 #include "tmpl/activation.h"
 #include "tmpl/elementwise.h"
+#include "tmpl/finish.h"
 #include "tmpl/norm.h"
 #include "tmpl/softmax.h"
 

@@ -9,7 +9,6 @@
 #include "gemm.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* Bounds on the rows of a block: a panel's element is used that often for every time it is fetched. With 12 x 32 tiles
  * at a fused multiply-add of 16 a cycle 48 rows need 1.3 bytes of B for each cycle, and more than 384 gain nothing. */
@@ -21,50 +20,39 @@ static size_t element_bytes(enum vt_product product)
     return product == VT_PRODUCT_BF16 ? sizeof(vt_bf16) : sizeof(float);
 }
 
-/* A tile whose epilogue is more than bias and residual in f32 is finished in an L1 scratch. */
-static void finish_tile(const struct vt_gemm *g, size_t m, size_t n, size_t nr, float *tile, const float *scale,
-                        const float *residual, char *c)
+static size_t divide_up(size_t a, size_t b)
 {
-    const struct vt_kernels *k = g->kernels;
-    const size_t c_bytes = g->c_is_bf16 ? sizeof(vt_bf16) : sizeof(float);
-    if (g->activation != VT_ACT_NONE)
-        k->activation_f32[g->activation](m * nr, tile, tile);
-    for (size_t i = 0; i < m; i++) {
-        float *row = tile + i * nr, *sum = g->c_is_bf16 ? row : (float *)(void *)c;
-        if (scale)
-            k->scale_add_f32(n, row, scale, residual ? residual + i * g->ldr : NULL, sum);
-        else if (residual)
-            k->add_f32(n, row, residual + i * g->ldr, sum);
-        else if (sum != row)
-            memcpy(sum, row, n * sizeof *row);
-        if (g->c_is_bf16)
-            k->to_bf16(n, row, (vt_bf16 *)(void *)c);
-        c += g->ldc * c_bytes;
-    }
+    return (a + b - 1) / b;
+}
+
+static size_t bytes_of_c(const struct vt_gemm *g)
+{
+    return g->c_is_bf16 ? sizeof(vt_bf16) : sizeof(float);
 }
 
 static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
 {
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
-    const size_t bytes = element_bytes(g->product), panel_k = (g->k + kernel->kr - 1) / kernel->kr * kernel->kr;
+    const size_t bytes = element_bytes(g->product), panel_k = divide_up(g->k, kernel->kr) * kernel->kr;
     const char *a = (const char *)g->a + row * g->lda * bytes, *b = (const char *)g->panels + column * panel_k * bytes;
     const float *bias = g->bias ? g->bias + column : NULL;
     const float *residual = g->residual ? g->residual + row * g->ldr + column : NULL;
-    char *c = (char *)g->c + (row * g->ldc + column) * (g->c_is_bf16 ? sizeof(vt_bf16) : sizeof(float));
+    char *c = (char *)g->c + (row * g->ldc + column) * bytes_of_c(g);
     if (g->activation == VT_ACT_NONE && !g->scale && !g->c_is_bf16) {
         kernel->tile(m, n, g->k, a, g->lda, b, bias, residual, g->ldr, c, g->ldc);
         return;
     }
+    /* An epilogue of more than bias and residual in f32 takes the sums from the first-level cache. */
     _Alignas(64) float tile[VT_MAX_TILE];
+    const struct vt_epilogue e = { .scale = g->scale ? g->scale + column : NULL,
+                                   .residual = residual,
+                                   .ldr = g->ldr,
+                                   .c = c,
+                                   .ldc = g->ldc,
+                                   .c_is_bf16 = g->c_is_bf16 };
     assert(kernel->mr * kernel->nr <= VT_MAX_TILE);
-    /* Columns behind n are products with the panel's zeros: full rows keep the tile contiguous for the activation. */
-    kernel->tile(m, kernel->nr, g->k, a, g->lda, b, bias, NULL, 0, tile, kernel->nr);
-    finish_tile(g, m, n, kernel->nr, tile, g->scale ? g->scale + column : NULL, residual, c);
-}
-
-static size_t divide_up(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
+    kernel->tile(m, n, g->k, a, g->lda, b, bias, NULL, 0, tile, kernel->nr);
+    g->kernels->finish[g->activation](m, n, tile, kernel->nr, &e);
 }
 
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end)

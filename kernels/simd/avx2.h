@@ -40,7 +40,10 @@ static inline void vf_prefetch(const void *p, size_t bytes)
 }
 
 /* Masked lanes are not read and cannot fault. */
-static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vf_mask(n)); }
+static inline vf vf_load_n(const float *p, size_t n)
+{
+    return n >= 8 ? vf_load(p) : _mm256_maskload_ps(p, vf_mask(n));
+}
 
 /* In parts of 4, 2 and 1: a masked store is microcode on AMD (10 ns on Zen 3), these branches always go the same way
  * in a loop. */
