@@ -28,6 +28,8 @@ static bool parse(int argc, char **argv, struct arguments *a)
         const char *next = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "-t"))
             a->session.threads = atoi(next), i++;
+        else if (!strcmp(argv[i], "-p"))
+            a->session.precision = !strcmp(next, "bf16") ? VITRT_PRECISION_BF16 : VITRT_PRECISION_F32, i++;
         else if (!strcmp(argv[i], "-b"))
             a->session.max_batch = (uint32_t)atoi(next), i++;
         else if (!strcmp(argv[i], "-n"))
