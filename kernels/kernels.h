@@ -153,6 +153,8 @@ struct vt_kernels {
     vt_scale_f32_fn *scale_f32;
     vt_axpy_f32_fn *axpy_f32;
     vt_to_bf16_fn *to_bf16;
+    vt_dequantize_fn *dequantize;
+    vt_quantize_u8_fn *quantize_u8;
     vt_layer_norm_f32_fn *layer_norm_f32;
     vt_layer_norm_bf16_fn *layer_norm_bf16;
     vt_softmax_f32_fn *softmax_f32;

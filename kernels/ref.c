@@ -52,6 +52,24 @@ void vt_gemm_bf16_4x8_ref(size_t m, size_t n, size_t k, const void *a, size_t ld
     }
 }
 
+void vt_gemm_u8s8_4x8_ref(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, const void *bias,
+                          const float *residual, size_t ldr, void *c, size_t ldc)
+{
+    (void)residual;
+    (void)ldr;
+    for (size_t i = 0; i < m; i++) {
+        const uint8_t *row = (const uint8_t *)a + i * lda;
+        const int8_t *panel = b;
+        int32_t sum[NR] = { 0 };
+        if (bias)
+            memcpy(sum, bias, sizeof sum);
+        for (size_t kk = 0; kk < k; kk++)
+            for (size_t j = 0; j < NR; j++)
+                sum[j] += row[kk] * panel[(kk / 4 * NR + j) * 4 + kk % 4];
+        memcpy((int32_t *)c + i * ldc, sum, n * sizeof *sum);
+    }
+}
+
 void vt_pack_rows_f32_8_ref(size_t n, size_t k, const void *w, size_t ldw, void *panel)
 {
     pack_f32(NR, n, k, w, ldw, 1, panel);
@@ -70,4 +88,14 @@ void vt_pack_rows_bf16_8_ref(size_t n, size_t k, const void *w, size_t ldw, void
 void vt_pack_columns_bf16_8_ref(size_t n, size_t k, const void *v, size_t ldv, void *panel)
 {
     pack_bf16(NR, n, k, v, 1, ldv, panel);
+}
+
+void vt_pack_rows_u8s8_8_ref(size_t n, size_t k, const void *w, size_t ldw, void *panel)
+{
+    pack_u8s8(NR, n, k, w, ldw, 1, panel);
+}
+
+void vt_pack_columns_u8s8_8_ref(size_t n, size_t k, const void *v, size_t ldv, void *panel)
+{
+    pack_u8s8(NR, n, k, v, 1, ldv, panel);
 }

@@ -2,7 +2,7 @@
 /*
  * The vector type of the templates for AVX2 + FMA + F16C: 8 floats. simd/scalar.h says what each function means.
  *
- * Only for files compiled for that bundle. Everything is static, so that no such code can be chosen by the linker for
+ * Only for files compiled for that bundle or one above it, which may define VT_FN before. Everything is static, so that no such code can be chosen by the linker for
  * another file.
  */
 #ifndef VT_SIMD_H
@@ -12,10 +12,13 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* clang-format off */
 
+#ifndef VT_FN
 #define VT_FN(name) name##_avx2
+#endif
 #define VL 8
 
 typedef __m256 vf;
@@ -45,28 +48,31 @@ static inline vf vf_load_n(const float *p, size_t n)
     return n >= 8 ? vf_load(p) : _mm256_maskload_ps(p, vf_mask(n));
 }
 
-/* In parts of 4, 2 and 1: a masked store is microcode on AMD (10 ns on Zen 3), these branches always go the same way
- * in a loop. */
-static inline void vf_store_n(float *p, vf x, size_t n)
+/* The first n lanes of any 4 bytes, in parts of 4, 2 and 1: a masked store is microcode on AMD (10 ns on Zen 3), these
+ * branches always go the same way in a loop. */
+static inline void vt_store_lanes(char *p, __m256i x, size_t n)
 {
     if (n >= 8) {
-        vf_store(p, x);
+        _mm256_storeu_si256((__m256i *)(void *)p, x);
         return;
     }
-    __m128 rest = _mm256_castps256_ps128(x);
+    __m128i rest = _mm256_castsi256_si128(x);
     if (n & 4) {
-        _mm_storeu_ps(p, rest);
-        rest = _mm256_extractf128_ps(x, 1);
-        p += 4;
+        _mm_storeu_si128((__m128i *)(void *)p, rest);
+        rest = _mm256_extracti128_si256(x, 1);
+        p += 16;
     }
     if (n & 2) {
-        _mm_storel_pi((__m64 *)(void *)p, rest);
-        rest = _mm_movehl_ps(rest, rest);
-        p += 2;
+        _mm_storel_epi64((__m128i *)(void *)p, rest);
+        rest = _mm_unpackhi_epi64(rest, rest);
+        p += 8;
     }
-    if (n & 1)
-        _mm_store_ss(p, rest);
+    if (n & 1) {
+        const int32_t last = _mm_cvtsi128_si32(rest);
+        memcpy(p, &last, sizeof last);
+    }
 }
+static inline void vf_store_n(float *p, vf x, size_t n) { vt_store_lanes((char *)p, _mm256_castps_si256(x), n); }
 
 static inline vf vf_load_bf16_even(const uint16_t *p)
 {
@@ -133,6 +139,44 @@ static inline vf vf_scale_by_power(vf x, vf biased)
     const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(biased), 23);
     return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(127 << 23))));
 }
+
+/* ---- Integers ---- */
+
+/* Lanes of int also in their type: __m256i has lanes of long long, and gcc 12 copies an accumulator that is now the one and
+ * now the other in each step of a product, or keeps it in memory. */
+typedef __v8si vi;
+
+static inline vi vi_set1(int32_t x) { return (vi)_mm256_set1_epi32(x); }
+static inline vi vi_load(const int32_t *p) { return (vi)_mm256_loadu_si256((const __m256i *)(const void *)p); }
+static inline void vi_store(int32_t *p, vi x) { _mm256_storeu_si256((__m256i *)(void *)p, (__m256i)x); }
+static inline vi vi_load_n(const int32_t *p, size_t n) { return (vi)_mm256_maskload_epi32(p, vf_mask(n)); }
+static inline void vi_store_n(int32_t *p, vi x, size_t n) { vt_store_lanes((char *)p, (__m256i)x, n); }
+
+static inline __m128i vi_to_u8(vi x)
+{
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)x),
+                                          _mm256_extracti128_si256((__m256i)x, 1));
+    return _mm_packus_epi16(words, words);
+}
+static inline void vi_store_u8(uint8_t *p, vi x) { _mm_storel_epi64((__m128i *)(void *)p, vi_to_u8(x)); }
+static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
+{
+    uint8_t lanes[8];
+    vi_store_u8(lanes, x);
+    for (size_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+
+static inline vi vi_add(vi a, vi b) { return (vi)_mm256_add_epi32((__m256i)a, (__m256i)b); }
+static inline vf vf_of_vi(vi x) { return _mm256_cvtepi32_ps((__m256i)x); }
+static inline vi vi_of_vf(vf x) { return (vi)_mm256_cvtps_epi32(x); }
+
+/* For tmpl/gemm_u8s8.h: every other one of the bytes, widened to words, and the sum of two products of words. */
+static inline vi vi_even_u8(vi x) { return (vi)_mm256_and_si256((__m256i)x, _mm256_set1_epi16(0xFF)); }
+static inline vi vi_odd_u8(vi x) { return (vi)_mm256_srli_epi16((__m256i)x, 8); }
+static inline vi vi_even_s8(vi x) { return (vi)_mm256_srai_epi16(_mm256_slli_epi16((__m256i)x, 8), 8); }
+static inline vi vi_odd_s8(vi x) { return (vi)_mm256_srai_epi16((__m256i)x, 8); }
+static inline vi vi_dot_words(vi a, vi b) { return (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
 
 static inline float vf_sum16(const vf *lane)
 {

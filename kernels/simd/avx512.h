@@ -99,6 +99,37 @@ static inline vf vf_scale_by_power(vf x, vf biased)
     return _mm512_mul_ps(x, _mm512_castsi512_ps(_mm512_add_epi32(n, _mm512_set1_epi32(127 << 23))));
 }
 
+/* ---- Integers ---- */
+
+/* Lanes of int also in their type: __m512i has lanes of long long, and gcc 12 copies an accumulator that is now the one and
+ * now the other in each step of a product, or keeps it in memory. */
+typedef __v16si vi;
+
+static inline vi vi_set1(int32_t x) { return (vi)_mm512_set1_epi32(x); }
+static inline vi vi_load(const int32_t *p) { return (vi)_mm512_loadu_si512(p); }
+static inline void vi_store(int32_t *p, vi x) { _mm512_storeu_si512(p, (__m512i)x); }
+static inline vi vi_load_n(const int32_t *p, size_t n) { return (vi)_mm512_maskz_loadu_epi32(vf_mask(n), p); }
+static inline void vi_store_n(int32_t *p, vi x, size_t n) { _mm512_mask_storeu_epi32(p, vf_mask(n), (__m512i)x); }
+static inline void vi_store_u8(uint8_t *p, vi x)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)x));
+}
+static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
+{
+    _mm_mask_storeu_epi8(p, vf_mask(n), _mm512_cvtepi32_epi8((__m512i)x));
+}
+
+static inline vi vi_add(vi a, vi b) { return (vi)_mm512_add_epi32((__m512i)a, (__m512i)b); }
+static inline vf vf_of_vi(vi x) { return _mm512_cvtepi32_ps((__m512i)x); }
+static inline vi vi_of_vf(vf x) { return (vi)_mm512_cvtps_epi32(x); }
+
+/* For tmpl/gemm_u8s8.h: every other one of the bytes, widened to words, and the sum of two products of words. */
+static inline vi vi_even_u8(vi x) { return (vi)_mm512_and_si512((__m512i)x, _mm512_set1_epi16(0xFF)); }
+static inline vi vi_odd_u8(vi x) { return (vi)_mm512_srli_epi16((__m512i)x, 8); }
+static inline vi vi_even_s8(vi x) { return (vi)_mm512_srai_epi16(_mm512_slli_epi16((__m512i)x, 8), 8); }
+static inline vi vi_odd_s8(vi x) { return (vi)_mm512_srai_epi16((__m512i)x, 8); }
+static inline vi vi_dot_words(vi a, vi b) { return (vi)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
+
 static inline __m256 vf_low_half(vf x) { return _mm512_castps512_ps256(x); }
 static inline __m256 vf_high_half(vf x) { return _mm512_extractf32x8_ps(x, 1); }
 

@@ -93,6 +93,37 @@ static inline vf vf_scale_by_power(vf x, vf biased)
     return x * power;
 }
 
+/* ---- VL integers of 32 bits ---- */
+
+typedef int32_t vi;
+
+static inline vi vi_set1(int32_t x) { return x; }
+static inline vi vi_load(const int32_t *p) { return *p; }
+static inline void vi_store(int32_t *p, vi x) { *p = x; }
+
+/* As vf_load_n and vf_store_n. */
+static inline vi vi_load_n(const int32_t *p, size_t n) { return n ? *p : 0; }
+static inline void vi_store_n(int32_t *p, vi x, size_t n)
+{
+    if (n)
+        *p = x;
+}
+
+/* Stored as bytes, 0 <= x < 256. */
+static inline void vi_store_u8(uint8_t *p, vi x) { *p = (uint8_t)x; }
+static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
+{
+    if (n)
+        *p = (uint8_t)x;
+}
+
+static inline vi vi_add(vi a, vi b) { return a + b; }
+
+/* To the nearest float, and to the nearest integer where |x| < 2^31; ties to even. The sum leaves a double no bits behind
+ * the point. */
+static inline vf vf_of_vi(vi x) { return (float)x; }
+static inline vi vi_of_vf(vf x) { return (int32_t)((double)x + 0x1.8p52 - 0x1.8p52); }
+
 /* Sum and maximum of 16 lanes: 8 + 8, 4 + 4, 2 + 2, 1 + 1. */
 static inline float vf_sum16(const vf *lane)
 {

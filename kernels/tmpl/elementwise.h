@@ -59,3 +59,35 @@ void VT_FN(vt_to_bf16)(size_t n, const float *x, vt_bf16 *y)
     if (i < n)
         vf_store_bf16_n(y + i, vf_load_n(x + i, n - i), n - i);
 }
+
+void VT_FN(vt_dequantize)(size_t n, const int32_t *x, const float *scale, const float *bias, float *y)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store(y + i, vf_fma(vf_of_vi(vi_load(x + i)), vf_load(scale + i), vf_load(bias + i)));
+    if (i < n) {
+        const size_t rest = n - i;
+        const vf number = vf_of_vi(vi_load_n(x + i, rest));
+        vf_store_n(y + i, vf_fma(number, vf_load_n(scale + i, rest), vf_load_n(bias + i, rest)), rest);
+    }
+}
+
+/* Limits before rounding, which gives the same since they are whole numbers, and keeps the conversion in its range. The
+ * sum of the positive and the negative part is the number itself, or 0 for a NaN. */
+static inline vi quantized(vf scaled, vf lowest, vf highest, vi zero_point)
+{
+    const vf number = vf_add(vf_max(scaled, vf_zero()), vf_min(scaled, vf_zero()));
+    return vi_add(vi_of_vf(vf_min(vf_max(number, lowest), highest)), zero_point);
+}
+
+void VT_FN(vt_quantize_u8)(size_t n, const float *x, float inverse_scale, int32_t zero_point, uint8_t *y)
+{
+    const vf inverse = vf_set1(inverse_scale);
+    const vf lowest = vf_set1((float)-zero_point), highest = vf_set1((float)(UINT8_MAX - zero_point));
+    const vi zero = vi_set1(zero_point);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vi_store_u8(y + i, quantized(vf_mul(vf_load(x + i), inverse), lowest, highest, zero));
+    if (i < n)
+        vi_store_u8_n(y + i, quantized(vf_mul(vf_load_n(x + i, n - i), inverse), lowest, highest, zero), n - i);
+}

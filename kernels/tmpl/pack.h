@@ -17,5 +17,6 @@
 
 VT_DEFINE_PACK(pack_f32, float, 1)
 VT_DEFINE_PACK(pack_bf16, vt_bf16, 2)
+VT_DEFINE_PACK(pack_u8s8, int8_t, 4)
 
 #endif

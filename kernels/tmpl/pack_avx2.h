@@ -61,4 +61,32 @@ static inline void pack_rows_16(size_t n, size_t bytes, const void *w, size_t ld
     }
 }
 
+/* 16 bytes of which the first n are read. */
+static inline __m128i load_bytes_n(const int8_t *p, size_t n)
+{
+    int8_t bytes[16] = { 0 };
+    if (n == sizeof bytes)
+        return _mm_loadu_si128((const __m128i *)(const void *)p);
+    memcpy(bytes, p, n);
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+
+/* pack_columns of bytes: columns j of rows kk to kk + 3 become unit j of row kk / 4. */
+static inline void pack_columns_u8s8_16(size_t n, size_t k, const void *v, size_t ldv, void *panel)
+{
+    const int8_t *from = v;
+    __m128i *to = panel;
+    for (size_t kk = 0; kk < k; kk += 4, from += 4 * ldv, to += 4) {
+        __m128i row[4];
+        for (size_t i = 0; i < 4; i++)
+            row[i] = kk + i < k ? load_bytes_n(from + i * ldv, n) : _mm_setzero_si128();
+        for (size_t half = 0; half < 2; half++) {
+            const __m128i first = half ? _mm_unpackhi_epi8(row[0], row[1]) : _mm_unpacklo_epi8(row[0], row[1]);
+            const __m128i second = half ? _mm_unpackhi_epi8(row[2], row[3]) : _mm_unpacklo_epi8(row[2], row[3]);
+            _mm_storeu_si128(to + 2 * half, _mm_unpacklo_epi16(first, second));
+            _mm_storeu_si128(to + 2 * half + 1, _mm_unpackhi_epi16(first, second));
+        }
+    }
+}
+
 #endif

@@ -84,4 +84,28 @@ static inline void pack_columns_bf16_32(size_t n, size_t k, const void *v, size_
     }
 }
 
+/* Row i < 4 of 16 columns of bytes, at its place in their units; zeros behind column n. */
+static inline __m512i spread_bytes_of_row(const uint8_t *row, size_t n, unsigned i)
+{
+    const __m128i bytes = _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1u), row);
+    return _mm512_slli_epi32(_mm512_cvtepu8_epi32(bytes), 8 * i);
+}
+
+/* pack_columns of bytes: columns j of rows kk to kk + 3 become unit j of row kk / 4. */
+static inline void pack_columns_u8s8_32(size_t n, size_t k, const void *v, size_t ldv, void *panel)
+{
+    const uint8_t *from = v;
+    char *out = panel;
+    const size_t first = n < PACK_UNITS ? n : PACK_UNITS, second = n - first;
+    for (size_t kk = 0; kk < k; kk += 4, from += 4 * ldv, out += PACK_PANEL_ROW) {
+        __m512i low = _mm512_setzero_si512(), high = low;
+        for (unsigned i = 0; i < 4 && kk + i < k; i++) {
+            low = _mm512_or_si512(low, spread_bytes_of_row(from + i * ldv, first, i));
+            high = _mm512_or_si512(high, spread_bytes_of_row(from + i * ldv + first, second, i));
+        }
+        _mm512_storeu_si512(out, low);
+        _mm512_storeu_si512(out + PACK_PANEL_ROW / 2, high);
+    }
+}
+
 #endif
