@@ -112,6 +112,9 @@ typedef void vt_binary_f32_fn(size_t n, const float *a, const float *b, float *y
 /* y[i] = a * x[i]. x == y allowed. */
 typedef void vt_scale_f32_fn(size_t n, float a, const float *x, float *y);
 
+/* The same rounded to bf16 as by vt_to_bf16_fn. */
+typedef void vt_scale_bf16_fn(size_t n, float a, const float *x, vt_bf16 *y);
+
 /* y[i] = a * x[i] + y[i], rounded once. For pooling. */
 typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
 
@@ -129,20 +132,26 @@ typedef void vt_quantize_u8_fn(size_t n, const float *x, float inverse_scale, in
 
 /* ---- Rows ---- */
 
-/* y = (x - mean) / sqrt(var + eps) * gamma + beta over a row of n; mean and biased variance in two passes. x == y
- * allowed. gamma, beta: [n]. The inverse of the root is rounded after the root and after the division; then
+/* y = (x - mean) / sqrt(var + eps) * gamma + beta over each of m rows of n, which are ldx and ldy apart and do not
+ * overlap; mean and biased variance in two passes. gamma, beta: [n]. The inverse of the root is rounded after the root and after the division; then
  * y = fma((x - mean) * inverse, gamma, beta). */
-typedef void vt_layer_norm_f32_fn(size_t n, const float *x, const float *gamma, const float *beta, float eps, float *y);
+typedef void vt_layer_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta,
+                                  float eps, float *y, size_t ldy);
 
 /* The same rounded to bf16 as by vt_to_bf16_fn. */
-typedef void vt_layer_norm_bf16_fn(size_t n, const float *x, const float *gamma, const float *beta, float eps,
-                                   vt_bf16 *y);
+typedef void vt_layer_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
+                                   const float *beta, float eps, vt_bf16 *y, size_t ldy);
 
 /* y[i] = exp(scale * (x[i] - max x)), returns the sum of y. scale > 0. x == y allowed. n = 0 returns 0.
  * exp is within 2 ulp for its argument, which is rounded after the difference and after the product, and 0 for an
  * argument below -87.3359375 (a result that would be denormal). -inf gives 0; a NaN, +inf, or a row of -inf only gives
  * NaN, there and in the sum. */
 typedef float vt_softmax_f32_fn(size_t n, float scale, const float *x, float *y);
+
+/* The same rounded to bf16 as by vt_to_bf16_fn, from exponentials within 4e-6 + 2^-23 |scale * (x[i] - max x)| +
+ * 2^-23 |scale * max x| of the exact ones, relatively, of whose float values it returns the sum; they are 0 below
+ * 2^-126. */
+typedef float vt_softmax_bf16_fn(size_t n, float scale, const float *x, vt_bf16 *y);
 
 struct vt_kernels {
     struct vt_gemm_kernel gemm[VT_PRODUCT_COUNT];
@@ -151,6 +160,7 @@ struct vt_kernels {
     vt_scale_add_f32_fn *scale_add_f32;
     vt_binary_f32_fn *add_f32, *mul_f32;
     vt_scale_f32_fn *scale_f32;
+    vt_scale_bf16_fn *scale_bf16;
     vt_axpy_f32_fn *axpy_f32;
     vt_to_bf16_fn *to_bf16;
     vt_dequantize_fn *dequantize;
@@ -158,6 +168,7 @@ struct vt_kernels {
     vt_layer_norm_f32_fn *layer_norm_f32;
     vt_layer_norm_bf16_fn *layer_norm_bf16;
     vt_softmax_f32_fn *softmax_f32;
+    vt_softmax_bf16_fn *softmax_bf16;
     const char *bundle; /* name of the best bundle in use: "ref", "avx2", ... */
 };
 

@@ -85,19 +85,31 @@ static void exponentials(const struct vt_attention *a, const struct head *h, siz
 {
     for (size_t r = 0; r < m; r++) {
         float *row = h->scores + r * h->ld;
-        inverse[r] = 1.0f / a->kernels->softmax_f32(a->keys, a->scale, row, row);
-        if (a->product == VT_PRODUCT_BF16)
-            a->kernels->to_bf16(a->keys, row, h->rounded + r * h->ld);
+        inverse[r] = 1.0f / (a->product == VT_PRODUCT_BF16
+                                 ? a->kernels->softmax_bf16(a->keys, a->scale, row, h->rounded + r * h->ld)
+                                 : a->kernels->softmax_f32(a->keys, a->scale, row, row));
     }
 }
 
-/* Probabilities of query i, from its exponentials. */
-static void add_scores(const struct vt_attention *a, size_t i, const float *row, float inverse)
+static float float_of(vt_bf16 x)
 {
-    for (size_t k = 0; a->first_row && i == 0 && k < a->keys; k++)
-        a->first_row[k * a->ld_scores] = row[k] * inverse;
-    for (size_t k = 0; a->column_sums && k < a->keys; k++)
-        a->column_sums[k * a->ld_scores] = (i ? a->column_sums[k * a->ld_scores] : 0.0f) + row[k] * inverse;
+    const uint32_t bits = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* Adds the probabilities of query i, row r of the tile. */
+static void add_scores(const struct vt_attention *a, const struct head *h, size_t i, size_t r, float inverse)
+{
+    for (size_t k = 0; k < a->keys; k++) {
+        const float e = a->product == VT_PRODUCT_BF16 ? float_of(h->rounded[r * h->ld + k]) : h->scores[r * h->ld + k];
+        const size_t at = k * a->ld_scores;
+        if (a->first_row && i == 0)
+            a->first_row[at] = e * inverse;
+        if (a->column_sums)
+            a->column_sums[at] = (i ? a->column_sums[at] : 0.0f) + e * inverse;
+    }
 }
 
 /* Output rows of m <= mr queries from row i on. */
@@ -119,11 +131,13 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
         kernel->tile(m, at_most(a->dim_v - j, nr), a->keys, probabilities, h->ld, h->values + j / nr * h->values_panel,
                      NULL, NULL, 0, sums + j, ld_sums);
     for (size_t r = 0; r < m; r++) { /* dim_v products instead of one for each key */
-        a->kernels->scale_f32(a->dim_v, inverse[r], sums + r * ld_sums, sums + r * ld_sums);
+        float *row = sums + r * ld_sums;
         if (a->out_is_bf16)
-            a->kernels->to_bf16(a->dim_v, sums + r * ld_sums, (vt_bf16 *)a->out + (i + r) * a->ldo);
+            a->kernels->scale_bf16(a->dim_v, inverse[r], row, (vt_bf16 *)a->out + (i + r) * a->ldo);
+        else
+            a->kernels->scale_f32(a->dim_v, inverse[r], row, row);
         if (a->first_row || a->column_sums)
-            add_scores(a, i + r, h->scores + r * h->ld, inverse[r]);
+            add_scores(a, h, i + r, r, inverse[r]);
     }
 }
 

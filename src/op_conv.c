@@ -16,59 +16,71 @@ struct conv_job {
     size_t blocks, rows; /* of one image; rows of a block */
 };
 
-/* One window [kernel_h, kernel_w, channels] of the map at output position (oy, ox), zeros outside the map. */
-static void gather_window(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t ld, size_t oy,
-                          size_t ox, float *row)
+/* Copies n floats into element `at` of a window, in the type of the product; src NULL: zeros. */
+static void put(const struct vt_gemm *g, const float *src, size_t n, void *window, size_t at)
 {
+    if (g->product == VT_PRODUCT_BF16) {
+        vt_bf16 *dst = (vt_bf16 *)window + at;
+        if (src)
+            g->kernels->to_bf16(n, src, dst);
+        else
+            memset(dst, 0, n * sizeof *dst);
+        return;
+    }
+    float *dst = (float *)window + at;
+    if (src)
+        memcpy(dst, src, n * sizeof *dst);
+    else
+        memset(dst, 0, n * sizeof *dst);
+}
+
+/* One window [kernel_h, kernel_w, channels] of the map at output position (oy, ox), zeros outside the map. */
+static void gather_window(const struct conv_job *job, const struct vt_shape *in, const float *map, size_t ld, size_t oy,
+                          size_t ox, void *window)
+{
+    const struct vt_node *node = job->s->node;
     const uint32_t *kernel = node->u.conv.kernel, *stride = node->u.conv.stride, *padding = node->u.conv.padding;
     const size_t channels = node->in[0].columns;
+    size_t at = 0;
     for (size_t ky = 0; ky < kernel[0]; ky++) {
         const size_t y = oy * stride[0] + ky; /* in the padded map */
         const bool inside = y >= padding[0] && y - padding[0] < in->map[0];
-        for (size_t kx = 0; kx < kernel[1]; kx++, row += channels) {
+        for (size_t kx = 0; kx < kernel[1]; kx++, at += channels) {
             const size_t col = ox * stride[1] + kx;
-            if (inside && col >= padding[1] && col - padding[1] < in->map[1])
-                memcpy(row, map + ((y - padding[0]) * in->map[1] + col - padding[1]) * ld, channels * sizeof *row);
-            else
-                memset(row, 0, channels * sizeof *row);
+            const bool there = inside && col >= padding[1] && col - padding[1] < in->map[1];
+            const float *pixel = there ? map + ((y - padding[0]) * in->map[1] + col - padding[1]) * ld : NULL;
+            put(&job->gemm, pixel, channels, window, at);
         }
     }
 }
 
 /* Rows of a window that lies inside a map whose channels are packed are contiguous: patch embeddings. */
-static void gather_patch(const struct vt_node *node, const struct vt_shape *in, const float *map, size_t oy, size_t ox,
-                         float *row)
+static void gather_patch(const struct conv_job *job, const struct vt_shape *in, const float *map, size_t oy, size_t ox,
+                         void *window)
 {
+    const struct vt_node *node = job->s->node;
     const uint32_t *kernel = node->u.conv.kernel, *stride = node->u.conv.stride;
     const size_t channels = node->in[0].columns, width = kernel[1] * channels;
-    for (size_t ky = 0; ky < kernel[0]; ky++, row += width)
-        memcpy(row, map + ((oy * stride[0] + ky) * in->map[1] + ox * stride[1]) * channels, width * sizeof *row);
+    for (size_t ky = 0; ky < kernel[0]; ky++)
+        put(&job->gemm, map + ((oy * stride[0] + ky) * in->map[1] + ox * stride[1]) * channels, width, window,
+            ky * width);
 }
 
-/* Output position i of an image, as a row of the product. */
-static void gather(const struct conv_job *job, const float *map, size_t i, float *row)
+/* Windows of the output positions [first, first + count) of an image, as rows of the product. */
+static void gather_block(const struct conv_job *job, const float *map, size_t first, size_t count, char *windows)
 {
     const struct vt_node *node = job->s->node;
     const struct vt_plan *plan = job->x->plan;
     const struct vt_shape *in = &plan->values[node->in[0].value].shape, *out = &plan->values[job->s->out].shape;
-    const size_t ld = vt_exec_ld(job->x, node->in[0].value), oy = i / out->map[1], ox = i % out->map[1];
-    if (!node->u.conv.padding[0] && !node->u.conv.padding[1] && ld == node->in[0].columns)
-        gather_patch(node, in, map, oy, ox, row);
-    else
-        gather_window(node, in, map, ld, oy, ox, row);
-}
-
-/* Windows of positions [first, first + count), in the type of the product. */
-static void gather_block(const struct conv_job *job, const float *map, size_t first, size_t count, void *scratch)
-{
-    const size_t k = job->gemm.k;
-    for (size_t r = 0; r < count && job->gemm.product == VT_PRODUCT_F32; r++)
-        gather(job, map, first + r, (float *)scratch + r * k);
-    for (size_t r = 0; r < count && job->gemm.product == VT_PRODUCT_BF16; r++) {
-        vt_bf16 *windows = scratch;
-        float *row = (float *)scratch + BLOCK_ROWS * k; /* behind room for float windows */
-        gather(job, map, first + r, row);
-        job->gemm.kernels->to_bf16(k, row, windows + r * k);
+    const size_t ld = vt_exec_ld(job->x, node->in[0].value);
+    const size_t bytes = job->gemm.lda * (job->gemm.product == VT_PRODUCT_BF16 ? sizeof(vt_bf16) : sizeof(float));
+    const bool patches = !node->u.conv.padding[0] && !node->u.conv.padding[1] && ld == node->in[0].columns;
+    for (size_t i = first; i < first + count; i++, windows += bytes) {
+        const size_t oy = i / out->map[1], ox = i % out->map[1];
+        if (patches)
+            gather_patch(job, in, map, oy, ox, windows);
+        else
+            gather_window(job, in, map, ld, oy, ox, windows);
     }
 }
 
@@ -113,7 +125,7 @@ static void run_conv(const struct vt_exec *x, const struct vt_step *s, const str
 static size_t conv_scratch(const struct vt_plan *p, const struct vt_step *s)
 {
     (void)p;
-    return vt_size_mul(vt_size_mul(window_size(s->node), BLOCK_ROWS + 1), sizeof(float));
+    return vt_size_mul(vt_size_mul(window_size(s->node), BLOCK_ROWS), sizeof(float));
 }
 
 static uint64_t conv_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)

@@ -34,15 +34,13 @@ static void layer_norm_rows(const struct vt_step_job *job, size_t begin, size_t 
     const size_t groups = job->s->node->u.norm.groups, n = v.columns / groups;
     const float *gamma = job->w->weight, *beta = job->w->bias, eps = job->s->node->u.norm.eps;
     const bool rounded = vt_exec_element(job->x, job->s->out) == VT_BF16;
-    for (size_t r = begin; r < end; r++) {
-        for (size_t g = 0; g < groups; g++) {
-            const float *x = v.a + r * v.lda + g * n;
-            const size_t at = r * v.ldo + g * n;
-            if (rounded)
-                v.kernels->layer_norm_bf16(n, x, gamma, beta, eps, (vt_bf16 *)(void *)v.out + at);
-            else
-                v.kernels->layer_norm_f32(n, x, gamma, beta, eps, v.out + at);
-        }
+    for (size_t g = 0; g < groups; g++) {
+        const float *x = v.a + begin * v.lda + g * n;
+        const size_t at = begin * v.ldo + g * n;
+        if (rounded)
+            v.kernels->layer_norm_bf16(end - begin, n, x, v.lda, gamma, beta, eps, (vt_bf16 *)(void *)v.out + at, v.ldo);
+        else
+            v.kernels->layer_norm_f32(end - begin, n, x, v.lda, gamma, beta, eps, v.out + at, v.ldo);
     }
 }
 

@@ -194,6 +194,15 @@ static vitrt_status check_size(const struct vt_preprocess *p, uint32_t width, ui
                   height, p->width, p->height, why);
 }
 
+/* Without a branch for each, so that compilers vectorise it: 0 times a number is 0, 0 times anything else NaN. */
+static bool all_finite(const float *x, size_t n)
+{
+    bool nan = false;
+    for (size_t i = 0; i < n; i++)
+        nan |= 0.0f * x[i] != 0.0f;
+    return !nan;
+}
+
 static vitrt_status copy_floats(const struct vt_preprocess *p, const vitrt_image *image, float *out, vitrt_error *err)
 {
     const size_t row = (size_t)p->width * 3;
@@ -201,11 +210,13 @@ static vitrt_status copy_floats(const struct vt_preprocess *p, const vitrt_image
 
     for (size_t y = 0; y < p->height; y++) {
         memcpy(out + y * row, (const char *)image->data + y * stride, row * sizeof(float));
-        for (size_t i = 0; i < row; i++)
-            if (!isfinite(out[y * row + i]))
-                return vt_err(err, VITRT_EINVAL,
-                              "The image's value at row %zu, column %zu, channel %zu is not a finite number.", y, i / 3,
-                              i % 3);
+        if (all_finite(out + y * row, row))
+            continue;
+        size_t i = 0;
+        while (isfinite(out[y * row + i]))
+            i++;
+        return vt_err(err, VITRT_EINVAL,
+                      "The image's value at row %zu, column %zu, channel %zu is not a finite number.", y, i / 3, i % 3);
     }
     return VITRT_OK;
 }

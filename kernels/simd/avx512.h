@@ -50,6 +50,9 @@ static inline vf vf_load_bf16_odd(const uint16_t *p)
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xFFFF0000u)));
 }
 
+#ifdef __AVX512BF16__
+static inline __m256i vf_to_bf16(vf x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+#else
 static inline __m256i vf_to_bf16(vf x)
 {
     const __m512i bits = _mm512_castps_si512(x), high = _mm512_srli_epi32(bits, 16);
@@ -61,6 +64,7 @@ static inline __m256i vf_to_bf16(vf x)
     r = _mm512_mask_or_epi32(r, nan, high, _mm512_set1_epi32(0x40));
     return _mm512_cvtepi32_epi16(r);
 }
+#endif
 static inline void vf_store_bf16(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)(void *)p, vf_to_bf16(x)); }
 static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
 {

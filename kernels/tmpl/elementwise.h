@@ -41,6 +41,16 @@ void VT_FN(vt_scale_f32)(size_t n, float a, const float *x, float *y)
         vf_store_n(y + i, vf_mul(va, vf_load_n(x + i, n - i)), n - i);
 }
 
+void VT_FN(vt_scale_bf16)(size_t n, float a, const float *x, vt_bf16 *y)
+{
+    const vf va = vf_set1(a);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store_bf16(y + i, vf_mul(va, vf_load(x + i)));
+    if (i < n)
+        vf_store_bf16_n(y + i, vf_mul(va, vf_load_n(x + i, n - i)), n - i);
+}
+
 void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
 {
     const vf va = vf_set1(a);

@@ -1,59 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layer norm of one row, written once. Include a simd/<isa>.h before; contract in kernels.h. */
+/*
+ * Layer norm, written once. Include a simd/<isa>.h before; contract in kernels.h.
+ *
+ * Each sum over a row is one chain of additions in every lane, which waits for itself. So GROUP rows go side by side;
+ * where fewer are left the last one is computed several times.
+ */
 #include "lanes.h"
 
-static inline float row_sum(size_t n, const float *x)
+enum { GROUP = 4 };
+
+struct row_group {
+    const float *x[GROUP];
+    vf mean[GROUP], inverse[GROUP];
+};
+
+static inline void find_means(struct row_group *g, size_t n)
 {
-    vf sum[LANE_VECTORS];
-    for (size_t j = 0; j < LANE_VECTORS; j++)
-        sum[j] = vf_zero();
+    vf sum[GROUP][LANE_VECTORS];
+    for (size_t r = 0; r < GROUP; r++)
+        for (size_t j = 0; j < LANE_VECTORS; j++)
+            sum[r][j] = vf_zero();
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANE_VECTORS; j++)
-            sum[j] = vf_add(sum[j], vf_load(x + i + j * VL));
+        for (size_t r = 0; r < GROUP; r++)
+            for (size_t j = 0; j < LANE_VECTORS; j++)
+                sum[r][j] = vf_add(sum[r][j], vf_load(g->x[r] + i + j * VL));
     for (size_t j = 0; i < n; j++, i += VL)
-        sum[j] = vf_add(sum[j], vf_load_n(x + i, lanes_left(n, i)));
-    return vf_sum16(sum);
+        for (size_t r = 0; r < GROUP; r++)
+            sum[r][j] = vf_add(sum[r][j], vf_load_n(g->x[r] + i, lanes_left(n, i)));
+    for (size_t r = 0; r < GROUP; r++)
+        g->mean[r] = vf_set1(vf_sum16(sum[r]) / (float)n);
 }
 
-static inline float row_sum_of_squares(size_t n, const float *x, vf mean)
+static inline vf square_added(vf d, vf sum)
 {
-    vf sum[LANE_VECTORS];
-    for (size_t j = 0; j < LANE_VECTORS; j++)
-        sum[j] = vf_zero();
+    return vf_fma(d, d, sum);
+}
+
+static inline void find_inverses(struct row_group *g, size_t n, float eps)
+{
+    vf sum[GROUP][LANE_VECTORS];
+    for (size_t r = 0; r < GROUP; r++)
+        for (size_t j = 0; j < LANE_VECTORS; j++)
+            sum[r][j] = vf_zero();
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (size_t j = 0; j < LANE_VECTORS; j++) {
-            const vf d = vf_sub(vf_load(x + i + j * VL), mean);
-            sum[j] = vf_fma(d, d, sum[j]);
-        }
-    }
+    for (; i + LANES <= n; i += LANES)
+        for (size_t r = 0; r < GROUP; r++)
+            for (size_t j = 0; j < LANE_VECTORS; j++)
+                sum[r][j] = square_added(vf_sub(vf_load(g->x[r] + i + j * VL), g->mean[r]), sum[r][j]);
     for (size_t j = 0; i < n; j++, i += VL) {
         const size_t left = lanes_left(n, i);
-        const vf d = vf_keep_n(vf_sub(vf_load_n(x + i, left), mean), vf_zero(), left);
-        sum[j] = vf_fma(d, d, sum[j]);
+        for (size_t r = 0; r < GROUP; r++)
+            sum[r][j] = square_added(vf_keep_n(vf_sub(vf_load_n(g->x[r] + i, left), g->mean[r]), vf_zero(), left),
+                                     sum[r][j]);
     }
-    return vf_sum16(sum);
+    for (size_t r = 0; r < GROUP; r++) {
+        const vf variance = vf_set1(vf_sum16(sum[r]) / (float)n);
+        g->inverse[r] = vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(eps))));
+    }
 }
 
-static inline vf normalised(vf x, vf mean, vf inverse, vf gamma, vf beta)
+static inline vf normalised(const struct row_group *g, size_t r, vf x, vf gamma, vf beta)
 {
-    return vf_fma(vf_mul(vf_sub(x, mean), inverse), gamma, beta);
+    return vf_fma(vf_mul(vf_sub(x, g->mean[r]), g->inverse[r]), gamma, beta);
 }
 
 #define VT_DEFINE_LAYER_NORM(kernel, type, store, store_n)                                                             \
-    void VT_FN(kernel)(size_t n, const float *x, const float *gamma, const float *beta, float eps, type *y)            \
+    void VT_FN(kernel)(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta,          \
+                       float eps, type *y, size_t ldy)                                                                 \
     {                                                                                                                  \
-        const vf mean = vf_set1(row_sum(n, x) / (float)n);                                                             \
-        const vf variance = vf_set1(row_sum_of_squares(n, x, mean) / (float)n);                                        \
-        const vf inverse = vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(eps))));                             \
-        size_t i = 0;                                                                                                  \
-        for (; i + VL <= n; i += VL)                                                                                   \
-            store(y + i, normalised(vf_load(x + i), mean, inverse, vf_load(gamma + i), vf_load(beta + i)));            \
-        if (i < n) {                                                                                                   \
-            const size_t rest = n - i;                                                                                 \
-            const vf g = vf_load_n(gamma + i, rest), b = vf_load_n(beta + i, rest);                                    \
-            store_n(y + i, normalised(vf_load_n(x + i, rest), mean, inverse, g, b), rest);                             \
+        for (size_t first = 0; first < m; first += GROUP) {                                                            \
+            struct row_group g;                                                                                        \
+            type *out[GROUP];                                                                                          \
+            for (size_t r = 0; r < GROUP; r++) {                                                                       \
+                const size_t row = first + r < m ? first + r : m - 1;                                                  \
+                g.x[r] = x + row * ldx;                                                                                \
+                out[r] = y + row * ldy;                                                                                \
+            }                                                                                                          \
+            find_means(&g, n);                                                                                         \
+            find_inverses(&g, n, eps);                                                                                 \
+            size_t i = 0;                                                                                              \
+            for (; i + VL <= n; i += VL) {                                                                             \
+                const vf gam = vf_load(gamma + i), bet = vf_load(beta + i);                                            \
+                for (size_t r = 0; r < GROUP; r++)                                                                     \
+                    store(out[r] + i, normalised(&g, r, vf_load(g.x[r] + i), gam, bet));                               \
+            }                                                                                                          \
+            if (i < n) {                                                                                               \
+                const size_t rest = n - i;                                                                             \
+                const vf gam = vf_load_n(gamma + i, rest), bet = vf_load_n(beta + i, rest);                            \
+                for (size_t r = 0; r < GROUP; r++)                                                                     \
+                    store_n(out[r] + i, normalised(&g, r, vf_load_n(g.x[r] + i, rest), gam, bet), rest);               \
+            }                                                                                                          \
         }                                                                                                              \
     }
 

@@ -73,6 +73,16 @@ def fit_exp(degree=6):
     show("exp", *fit(list(range(2, degree + 1)), r, target, weight))
 
 
+def fit_exp2(degree=4):
+    """2^f = 1 + sum of c[i] f^i, i = 1..degree, |f| <= 1/2 and a little more; relative error."""
+    limit = 0.5 * 1.00001
+    f = np.linspace(-limit, limit, 2001)
+    f = f[f != 0]
+    target = [mp.mpf(2) ** mp.mpf(v) - 1 for v in f]
+    weight = np.array([float(mp.mpf(2) ** -mp.mpf(v)) for v in f])
+    show("exp2", *fit(list(range(1, degree + 1)), f, target, weight))
+
+
 def fit_gelu(degree=8, power=8, root=8.0):
     """Phi(-a) = T(a)^power / 2 for a >= 0, so that gelu(x) = max(x, 0) - a T(a)^power / 2 with a = |x|.
 
@@ -97,4 +107,5 @@ def fit_gelu(degree=8, power=8, root=8.0):
 
 if __name__ == "__main__":
     fit_exp()
+    fit_exp2()
     fit_gelu()
