@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* u8 x s8 products with the CPU's own instruction: a tile of 12 x 32 holds 24 accumulators, 2 vectors of b and 1 of a in
- * the 32 registers. */
+/* u8 x s8 products with the CPU's own instruction: a tile of 12 x 32 holds 24 accumulators, 2 vectors of b and 1 of a
+ * in the 32 registers. */
 #include "kernels.h"
 #define VT_FN(name)           name##_avx512vnni
 #define VT_DOT_BYTES(s, x, y) ((vi)_mm512_dpbusd_epi32((__m512i)(s), (__m512i)(x), (__m512i)(y)))

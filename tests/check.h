@@ -198,6 +198,15 @@ static inline uint64_t sweep_step(void)
     return check_exhaustive ? 1 : 7919;
 }
 
+enum { BLOCK = 4096 };
+
+/* The next BLOCK floats of a sweep over all bit patterns. */
+static inline void next_floats(uint64_t *bits, float *x)
+{
+    for (size_t i = 0; i < BLOCK; i++, *bits += sweep_step())
+        x[i] = float_of_bits((uint32_t)*bits);
+}
+
 static inline void check_options(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {

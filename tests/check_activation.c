@@ -36,15 +36,6 @@ static const struct {
     [VT_ACT_TANH] = { "tanh_f32", tanh },
 };
 
-enum { BLOCK = 4096 };
-
-/* The next BLOCK floats of a sweep over all bit patterns. */
-static void next_floats(uint64_t *bits, float *x)
-{
-    for (size_t i = 0; i < BLOCK; i++, *bits += sweep_step())
-        x[i] = float_of_bits((uint32_t)*bits);
-}
-
 static void check_values(const struct vt_kernels *k, enum vt_activation act, const float *x, const float *y)
 {
     for (size_t i = 0; i < BLOCK; i++) {

@@ -70,6 +70,15 @@ static void check_scale_add(const struct vt_kernels *k, struct operands o, size_
     operands_check(&o, "scale_add_f32", k, n, y, want);
 }
 
+static void check_scale(const struct vt_kernels *k, struct operands o, size_t n, unsigned which)
+{
+    float want[LONGEST], *y = target(&o, which);
+    for (size_t i = 0; i < n; i++)
+        want[i] = (float)((double)0.3f * (double)o.a[i]);
+    k->scale_f32(n, 0.3f, o.a, y);
+    operands_check(&o, "scale_f32", k, n, y, want);
+}
+
 static void check_axpy(const struct vt_kernels *k, struct operands o, size_t n)
 {
     float want[LONGEST];
@@ -77,6 +86,22 @@ static void check_axpy(const struct vt_kernels *k, struct operands o, size_t n)
         want[i] = fmaf(0.3f, o.a[i], o.b[i]);
     k->axpy_f32(n, 0.3f, o.a, o.b);
     operands_check(&o, "axpy_f32", k, n, o.b, want);
+}
+
+/* Integers of any size: each has a random number of low bits, and either sign. */
+static void check_dequantize(const struct vt_kernels *k, struct operands o, size_t n)
+{
+    float want[LONGEST];
+    int32_t *x = (int32_t *)(void *)o.a;
+    uint64_t seed = n;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t random = random_bits(&seed);
+        x[i] = (int32_t)(random >> 33 >> random % 31);
+        x[i] = random & 1 << 8 ? -x[i] : x[i];
+        want[i] = fmaf((float)x[i], o.b[i], o.c[i]);
+    }
+    k->dequantize(n, x, o.b, o.c, o.y);
+    operands_check(&o, "dequantize", k, n, o.y, want);
 }
 
 static void arithmetic_of_bundle(const struct vt_kernels *k)
@@ -91,7 +116,10 @@ static void arithmetic_of_bundle(const struct vt_kernels *k)
                 for (unsigned which = 0; which < 4; which += which == 0 ? 2 : 1)
                     check_scale_add(k, operands_new(n, fill, place), n, which, true);
                 check_scale_add(k, operands_new(n, fill, place), n, 3, false);
+                check_scale(k, operands_new(n, fill, place), n, 0);
+                check_scale(k, operands_new(n, fill, place), n, 3);
                 check_axpy(k, operands_new(n, fill, place), n);
+                check_dequantize(k, operands_new(n, fill, place), n);
             }
         }
     }
@@ -103,6 +131,126 @@ static void test_arithmetic(void **state)
     for_each_bundle(arithmetic_of_bundle);
 }
 
+/* ---- Conversions ---- */
+
+/* As a number; infinity as the next power of two, where one more bf16 would be. */
+static double bf16_value(uint32_t bf16)
+{
+    const float x = float_of_bits(bf16 << 16);
+    return isinf(x) ? copysign(0x1p128, (double)x) : (double)x;
+}
+
+/* The nearer one of the two that enclose x, or the even one. */
+static uint32_t nearest_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t inner = bits >> 16, outer = inner + 1;
+    if (fabsf(x) < FLT_MIN)
+        return inner & 0x8000u;
+    if (isinf(x))
+        return inner;
+    const double to_inner = fabs((double)x - bf16_value(inner)), to_outer = fabs(bf16_value(outer) - (double)x);
+    return to_inner < to_outer || (to_inner == to_outer && inner % 2 == 0) ? inner : outer;
+}
+
+static void check_to_bf16(const struct vt_kernels *k, size_t n, const float *x, enum place place)
+{
+    struct guarded memory;
+    vt_bf16 *y = guarded_new(&memory, n * sizeof *y, place);
+    k->to_bf16(n, x, y);
+    for (size_t i = 0; i < n; i++) {
+        const bool ok = isnan(x[i]) ? isnan(float_of_bits((uint32_t)y[i] << 16)) : y[i] == nearest_bf16(x[i]);
+        if (!ok)
+            fail_msg("to_bf16 %s: %a gives %04x", k->bundle, (double)x[i], y[i]);
+    }
+    require(guarded_intact(&memory), "wrote outside", "to_bf16", k->bundle, 0, n, 0, 0);
+    guarded_free(&memory);
+}
+
+struct quantizer {
+    float inverse_scale;
+    int32_t zero_point;
+};
+static const struct quantizer quantizers[] = {
+    { 1, 0 },   { 12.75f, 128 }, { 0.37f, -7 },   { 1e-3f, 300 }, { 1e30f, 3 },
+    { 0, 255 }, { -2, 100 },    { INFINITY, 9 }, { 1, 4194303 }, { 1, -4194303 },
+};
+enum { QUANTIZERS = sizeof quantizers / sizeof quantizers[0] };
+
+static uint8_t code_of(float x, struct quantizer q)
+{
+    const float scaled = x * q.inverse_scale;
+    const double code = (isnan(scaled) ? 0 : rint((double)scaled)) + q.zero_point;
+    return (uint8_t)fmin(fmax(code, 0), UINT8_MAX);
+}
+
+static void check_quantize(const struct vt_kernels *k, size_t n, const float *x, struct quantizer q, enum place place)
+{
+    struct guarded memory;
+    uint8_t *y = guarded_new(&memory, n, place);
+    k->quantize_u8(n, x, q.inverse_scale, q.zero_point, y);
+    for (size_t i = 0; i < n; i++)
+        if (y[i] != code_of(x[i], q))
+            fail_msg("quantize_u8 %s: %a * %a + %d gives %d", k->bundle, (double)x[i], (double)q.inverse_scale,
+                     (int)q.zero_point, y[i]);
+    require(guarded_intact(&memory), "wrote outside", "quantize_u8", k->bundle, 0, n, 0, 0);
+    guarded_free(&memory);
+}
+
+static void check_conversions(const struct vt_kernels *k, size_t n, const float *x, enum place place)
+{
+    check_to_bf16(k, n, x, place);
+    for (size_t q = 0; q < QUANTIZERS; q++)
+        check_quantize(k, n, x, quantizers[q], place);
+}
+
+static void sweep_of_bundle(const struct vt_kernels *k)
+{
+    static float x[BLOCK];
+    for (uint64_t bits = 0; bits <= UINT32_MAX;) {
+        next_floats(&bits, x);
+        check_conversions(k, BLOCK, x, AT_END);
+    }
+    for (size_t q = 0; q < QUANTIZERS; q++) { /* codes, what is halfway between them, and the limits */
+        for (size_t i = 0; i < BLOCK; i++)
+            x[i] = (float)i / 4 - 300 - (float)quantizers[q].zero_point;
+        check_quantize(k, BLOCK, x, quantizers[q], AT_END);
+    }
+}
+
+static void test_conversions_of_all_floats(void **state)
+{
+    (void)state;
+    for_each_bundle(sweep_of_bundle);
+}
+
+/* Ends of ranges, ties and their neighbours, NaN with a payload that bf16 has no room for. */
+static void special_conversions_of_bundle(const struct vt_kernels *k)
+{
+    static const uint32_t special[] = { 0,          1,          0x007FFFFF, 0x00800000, 0x3F000000, 0x3F7F8000,
+                                        0x3F7FFFFF, 0x3F807FFF, 0x3F808000, 0x3F808001, 0x3F818000, 0x3FC00000,
+                                        0x40200000, 0x437E8000, 0x437F0000, 0x437F8000, 0x4A800000, 0x4F000000,
+                                        0x7F7F7FFF, 0x7F7F8000, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000 };
+    enum { SPECIAL = sizeof special / sizeof special[0] };
+    struct guarded memory;
+    for (size_t n = 0; n <= LONGEST; n++) {
+        for (enum place place = 0; place < PLACES; place++) {
+            float *x = guarded_floats(&memory, n, place);
+            for (size_t i = 0; i < n; i++)
+                x[i] = float_of_bits(special[(i + n) % SPECIAL] | (i / SPECIAL % 2 ? 0x80000000u : 0));
+            check_conversions(k, n, x, place);
+            guarded_free(&memory);
+        }
+    }
+}
+
+static void test_special_conversions(void **state)
+{
+    (void)state;
+    for_each_bundle(special_conversions_of_bundle);
+}
+
 /* ---- The table ---- */
 
 static void entries_of_bundle(const struct vt_kernels *k)
@@ -110,7 +258,7 @@ static void entries_of_bundle(const struct vt_kernels *k)
     unsigned mask = 0;
     assert_true(vt_cpu_from_name(k->bundle, &mask));
     assert_string_equal(vt_cpu_bundle(mask), k->bundle);
-    for (int product = 0; product < VT_PRODUCT_U8S8; product++) {
+    for (int product = 0; product < VT_PRODUCT_COUNT; product++) {
         const struct vt_gemm_kernel *gemm = &k->gemm[product];
         assert_true(gemm->tile && gemm->pack_rows && gemm->pack_columns && gemm->mr > 0 && gemm->nr > 0 && gemm->kr > 0);
         assert_true(gemm->mr <= VT_MAX_TILE_ROWS && gemm->mr * gemm->nr <= VT_MAX_TILE);
@@ -118,7 +266,8 @@ static void entries_of_bundle(const struct vt_kernels *k)
     for (enum vt_activation act = VT_ACT_NONE + 1; act < VT_ACT_COUNT; act++)
         assert_non_null(k->activation_f32[act]);
     assert_null(k->activation_f32[VT_ACT_NONE]);
-    assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->axpy_f32 && k->layer_norm_f32 && k->softmax_f32);
+    assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_f32 && k->axpy_f32 && k->to_bf16);
+    assert_true(k->dequantize && k->quantize_u8 && k->layer_norm_f32 && k->layer_norm_bf16 && k->softmax_f32);
 }
 
 static void test_table(void **state)
@@ -136,6 +285,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_arithmetic),
+        cmocka_unit_test(test_conversions_of_all_floats),
+        cmocka_unit_test(test_special_conversions),
     };
     return cmocka_run_group_tests_name("check_elementwise", tests, NULL, NULL);
 }

@@ -74,6 +74,37 @@ static void check_row(const struct vt_kernels *kernels, size_t n, float eps, flo
         guarded_free(&memory[i]);
 }
 
+/* The kernel that rounds to bf16 gives what rounding the floats gives. */
+static void bf16_of_bundle(const struct vt_kernels *kernels)
+{
+    for (size_t l = 0; l < LENGTHS; l++) {
+        for (enum fill fill = 0; fill < FILL_COUNT; fill++) {
+            for (enum place place = 0; place < PLACES; place++) {
+                const size_t n = lengths[l];
+                struct guarded memory;
+                float x[LONGEST], gamma[LONGEST], beta[LONGEST], y[LONGEST];
+                vt_bf16 want[LONGEST], *rounded = guarded_new(&memory, n * sizeof *rounded, place);
+                fill_floats(fill, n, x, n);
+                fill_floats(FILL_UNIFORM, n, gamma, n + 1);
+                fill_floats(fill, n, beta, n + 2);
+                kernels->layer_norm_f32(n, x, gamma, beta, 1e-6f, y);
+                kernels->to_bf16(n, y, want);
+                kernels->layer_norm_bf16(n, x, gamma, beta, 1e-6f, rounded);
+                require(memcmp(rounded, want, n * sizeof *want) == 0, "other bits than rounded floats",
+                        "layer_norm_bf16", kernels->bundle, 0, n, 0, n);
+                require(guarded_intact(&memory), "wrote outside", "layer_norm_bf16", kernels->bundle, 0, n, 0, n);
+                guarded_free(&memory);
+            }
+        }
+    }
+}
+
+static void test_bf16(void **state)
+{
+    (void)state;
+    for_each_bundle(bf16_of_bundle);
+}
+
 static void rows_of_bundle(const struct vt_kernels *kernels)
 {
     static const float eps[] = { 1e-5f, 1e-6f, 1e-12f }, shifts[] = { 0, 3, -100 };
@@ -115,6 +146,7 @@ int main(int argc, char **argv)
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_nan_and_empty_row),
     };
     return cmocka_run_group_tests_name("check_norm", tests, NULL, NULL);

@@ -19,10 +19,12 @@ case $library in
         symbols=$(nm -A -g --defined-only "$library" 2>/dev/null | sed -E 's/^.*:([^:]+\.o):.* ([^ ]+)$/\1 \2/')
         [ "$(wc -l <<<"$symbols")" -gt 50 ] || { echo "$library: nm lists no symbols"; exit 1; }
         expect "foreign names" "$(awk '$2 !~ /^(vitrt|vt)_/' <<<"$symbols")"
-        expect "names without the suffix of their instruction set" \
-            "$(awk '$1 ~ /_avx2\.c\.o$/ && $2 !~ /_avx2$/' <<<"$symbols")"
-        expect "the suffix of an instruction set elsewhere" \
-            "$(awk '$1 !~ /_avx2\.c\.o$/ && $2 ~ /_avx2$/' <<<"$symbols")"
+        for isa in avx2 avxvnni avx512 avx512vnni avx512bf16 neon; do
+            expect "names without the suffix of $isa" \
+                "$(awk -v isa="_$isa" '$1 ~ isa "\\.c\\.o$" && $2 !~ isa "$"' <<<"$symbols")"
+            expect "the suffix of $isa elsewhere" \
+                "$(awk -v isa="_$isa" '$1 !~ isa "\\.c\\.o$" && $2 ~ isa "$"' <<<"$symbols")"
+        done
         ;;
     *)
         declared=$(tr '\n' ' ' <include/vitrt.h | grep -oE 'VITRT_API [^;(]*\(' | grep -oE 'vitrt_[a-z0-9_]+\($' |

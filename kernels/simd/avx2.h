@@ -2,8 +2,8 @@
 /*
  * The vector type of the templates for AVX2 + FMA + F16C: 8 floats. simd/scalar.h says what each function means.
  *
- * Only for files compiled for that bundle or one above it, which may define VT_FN before. Everything is static, so that no such code can be chosen by the linker for
- * another file.
+ * Only for files compiled for that bundle or one above it, which may define VT_FN before. Everything is static, so that
+ * no such code can be chosen by the linker for another file.
  */
 #ifndef VT_SIMD_H
 #define VT_SIMD_H
@@ -142,8 +142,8 @@ static inline vf vf_scale_by_power(vf x, vf biased)
 
 /* ---- Integers ---- */
 
-/* Lanes of int also in their type: __m256i has lanes of long long, and gcc 12 copies an accumulator that is now the one and
- * now the other in each step of a product, or keeps it in memory. */
+/* Lanes of int also in their type: __m256i has lanes of long long, and where an accumulator is now the one and now the
+ * other, gcc 12 copies it in each step of a product, or keeps it in memory. */
 typedef __v8si vi;
 
 static inline vi vi_set1(int32_t x) { return (vi)_mm256_set1_epi32(x); }

@@ -105,8 +105,7 @@ static inline vf vf_scale_by_power(vf x, vf biased)
 
 /* ---- Integers ---- */
 
-/* Lanes of int also in their type: __m512i has lanes of long long, and gcc 12 copies an accumulator that is now the one and
- * now the other in each step of a product, or keeps it in memory. */
+/* Lanes of int also in their type, see simd/avx2.h. */
 typedef __v16si vi;
 
 static inline vi vi_set1(int32_t x) { return (vi)_mm512_set1_epi32(x); }

@@ -119,8 +119,8 @@ static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
 
 static inline vi vi_add(vi a, vi b) { return a + b; }
 
-/* To the nearest float, and to the nearest integer where |x| < 2^31; ties to even. The sum leaves a double no bits behind
- * the point. */
+/* To the nearest float, and to the nearest integer where |x| < 2^31; ties to even. The sum leaves a double no bits
+ * behind the point. */
 static inline vf vf_of_vi(vi x) { return (float)x; }
 static inline vi vi_of_vf(vf x) { return (int32_t)((double)x + 0x1.8p52 - 0x1.8p52); }
 
