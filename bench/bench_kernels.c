@@ -107,7 +107,7 @@ static void run_axpy(const struct vectors *v)
 }
 static void run_norm(const struct vectors *v)
 {
-    bench.kernels.layer_norm_f32(v->n, v->a, v->b, v->c, 1e-6f, v->y);
+    bench.kernels.layer_norm_f32(1, v->n, v->a, v->n, v->b, v->c, 1e-6f, v->y, v->n);
 }
 static void run_softmax(const struct vectors *v)
 {

@@ -49,27 +49,33 @@ static bool row_close(size_t n, const float *x, const float *gamma, const float 
     return true;
 }
 
-static void check_row(const struct vt_kernels *kernels, size_t n, float eps, float shift, enum fill fill,
-                      enum place place, bool in_place)
+enum { MOST_ROWS = 9, GAP = 3 }; /* more rows than any kernel takes side by side; elements between rows */
+
+/* m rows: each within its bound, with the bits that "ref" gives for it alone, nothing written between them. */
+static void check_rows(const struct vt_kernels *kernels, size_t m, size_t n, float eps, float shift, enum fill fill,
+                       enum place place)
 {
     const struct vt_kernels ref = reference_bundle();
     const uint64_t seed = n * 10 + (uint64_t)fill;
+    const size_t ld = n + GAP, count = m ? (m - 1) * ld + n : 0;
     struct guarded memory[4];
-    float *x = guarded_floats(&memory[0], n, place), *gamma = guarded_floats(&memory[1], n, place);
-    float *beta = guarded_floats(&memory[2], n, place), *y = guarded_floats(&memory[3], n, place), want[LONGEST];
-    fill_floats(fill, n, x, seed);
+    float *x = guarded_floats(&memory[0], count, place), *gamma = guarded_floats(&memory[1], n, place);
+    float *beta = guarded_floats(&memory[2], n, place), *y = guarded_floats(&memory[3], count, place), want[LONGEST];
+    fill_floats(fill, count, x, seed);
     fill_floats(FILL_UNIFORM, n, gamma, seed + 1);
     fill_floats(FILL_UNIFORM, n, beta, seed + 2);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < count; i++)
         x[i] += shift;
-    if (in_place)
-        memcpy(y, x, n * sizeof *x);
-    kernels->layer_norm_f32(n, in_place ? y : x, gamma, beta, eps, y);
-    ref.layer_norm_f32(n, x, gamma, beta, eps, want);
-    require(row_close(n, x, gamma, beta, eps, y), "outside the error bound", "layer_norm_f32", kernels->bundle, 0, n, 0,
-            seed);
-    require(same_bits(n, y, want), "other bits than ref", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
-    require(guarded_intact(&memory[3]), "wrote outside", "layer_norm_f32", kernels->bundle, 0, n, 0, seed);
+    kernels->layer_norm_f32(m, n, x, ld, gamma, beta, eps, y, ld);
+    for (size_t r = 0; r < m; r++) {
+        ref.layer_norm_f32(1, n, x + r * ld, ld, gamma, beta, eps, want, ld);
+        require(row_close(n, x + r * ld, gamma, beta, eps, y + r * ld), "outside the error bound", "layer_norm_f32",
+                kernels->bundle, m, n, 0, seed);
+        require(same_bits(n, y + r * ld, want), "other bits than ref", "layer_norm_f32", kernels->bundle, m, n, 0, seed);
+        for (size_t i = n; i < ld && r + 1 < m; i++)
+            require(untouched(y + r * ld + i), "wrote between rows", "layer_norm_f32", kernels->bundle, m, n, 0, seed);
+    }
+    require(guarded_intact(&memory[3]), "wrote outside", "layer_norm_f32", kernels->bundle, m, n, 0, seed);
     for (size_t i = 0; i < 4; i++)
         guarded_free(&memory[i]);
 }
@@ -87,9 +93,9 @@ static void bf16_of_bundle(const struct vt_kernels *kernels)
                 fill_floats(fill, n, x, n);
                 fill_floats(FILL_UNIFORM, n, gamma, n + 1);
                 fill_floats(fill, n, beta, n + 2);
-                kernels->layer_norm_f32(n, x, gamma, beta, 1e-6f, y);
+                kernels->layer_norm_f32(1, n, x, n, gamma, beta, 1e-6f, y, n);
                 kernels->to_bf16(n, y, want);
-                kernels->layer_norm_bf16(n, x, gamma, beta, 1e-6f, rounded);
+                kernels->layer_norm_bf16(1, n, x, n, gamma, beta, 1e-6f, rounded, n);
                 require(memcmp(rounded, want, n * sizeof *want) == 0, "other bits than rounded floats",
                         "layer_norm_bf16", kernels->bundle, 0, n, 0, n);
                 require(guarded_intact(&memory), "wrote outside", "layer_norm_bf16", kernels->bundle, 0, n, 0, n);
@@ -111,8 +117,8 @@ static void rows_of_bundle(const struct vt_kernels *kernels)
     for (size_t l = 0; l < LENGTHS; l++)
         for (enum fill fill = 0; fill < FILL_COUNT; fill++)
             for (unsigned choice = 0; choice < 12; choice++)
-                check_row(kernels, lengths[l], eps[choice / 4], shifts[(choice + fill) % 3], fill,
-                          choice & 1 ? AT_END : AT_START, choice & 2);
+                check_rows(kernels, (choice + l) % (MOST_ROWS + 1), lengths[l], eps[choice / 4],
+                           shifts[(choice + fill) % 3], fill, choice & 1 ? AT_END : AT_START);
 }
 
 static void test_rows(void **state)
@@ -129,10 +135,11 @@ static void nan_of_bundle(const struct vt_kernels *kernels)
         ones[i] = 1;
     }
     x[17] = NAN;
-    kernels->layer_norm_f32(20, x, ones, ones, 1e-6f, y);
+    kernels->layer_norm_f32(1, 20, x, 20, ones, ones, 1e-6f, y, 20);
     for (size_t i = 0; i < 20; i++)
         assert_true(isnan(y[i]));
-    kernels->layer_norm_f32(0, NULL, NULL, NULL, 1e-6f, NULL);
+    kernels->layer_norm_f32(1, 0, NULL, 0, NULL, NULL, 1e-6f, NULL, 0);
+    kernels->layer_norm_f32(0, 20, NULL, 20, NULL, NULL, 1e-6f, NULL, 20);
 }
 
 static void test_nan_and_empty_row(void **state)
