@@ -66,13 +66,15 @@ size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
     const struct vt_plan *p = s->plan;
     put(&t, "libvitrt %d.%d.%d, %s (%s), %s on %s, %ux%u, batch %u, %u thread%s\n", VITRT_VERSION_MAJOR,
         VITRT_VERSION_MINOR, VITRT_VERSION_PATCH, s->model->facts.family, s->model->facts.architecture,
-        p->product == VT_PRODUCT_BF16 ? "bf16" : "f32", p->kernels->bundle, (unsigned)p->height, (unsigned)p->width, (unsigned)p->max_batch, p->threads,
-        p->threads == 1 ? "" : "s");
+        p->product == VT_PRODUCT_BF16 ? "bf16" : "f32", p->kernels->bundle, (unsigned)p->height, (unsigned)p->width,
+        (unsigned)p->max_batch, p->threads, p->threads == 1 ? "" : "s");
     put_tenths(&t, s->model->parameters, 1000000, " M parameters, packed weights ");
     put_tenths(&t, vt_plan_packed_bytes(p), 1 << 20, " MiB, arena ");
     put_tenths(&t, p->arena_bytes, 1 << 20, " MiB, ");
     put_tenths(&t, p->macs, 1000000000, " G multiply-adds an image (");
     put_tenths(&t, p->nominal_macs, 1000000000, " G with rows that no output needs)\n");
+    if (p->pass_images < p->max_batch)
+        put(&t, "%zu image%s at a time through these steps:\n", p->pass_images, p->pass_images == 1 ? "" : "s");
     for (size_t i = 0; i < p->step_count; i++)
         put_step(&t, p, &p->steps[i]);
     return t.length;

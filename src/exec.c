@@ -7,15 +7,22 @@ enum vt_dtype vt_exec_element(const struct vt_exec *x, vt_value value)
     return x->plan->graph->nodes[value].element;
 }
 
-void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row)
+static void *element_of(const struct vt_exec *x, struct vt_view view, size_t row)
 {
     const size_t element = row * vt_exec_ld(x, view.value) + view.column;
     return x->arena + x->plan->values[view.value].offset + element * vt_dtype_bytes(vt_exec_element(x, view.value));
 }
 
+void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row)
+{
+    const bool whole = x->plan->values[view.value].whole_batch;
+    return element_of(x, view, whole ? row : row - vt_exec_offsets(x, view.value)[0]);
+}
+
 void *vt_exec_view(const struct vt_exec *x, struct vt_view view)
 {
-    return vt_exec_row(x, view, 0);
+    const bool whole = x->plan->values[view.value].whole_batch;
+    return element_of(x, view, whole ? vt_exec_offsets(x, view.value)[0] : 0);
 }
 
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value)
@@ -25,12 +32,13 @@ size_t vt_exec_ld(const struct vt_exec *x, vt_value value)
 
 const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value)
 {
-    return x->offsets[x->plan->values[value].row_set];
+    return x->offsets[x->plan->values[value].row_set] + x->first;
 }
 
 size_t vt_exec_rows(const struct vt_exec *x, vt_value value)
 {
-    return vt_exec_offsets(x, value)[x->images];
+    const size_t *offsets = vt_exec_offsets(x, value);
+    return offsets[x->images] - offsets[0];
 }
 
 void *vt_exec_scratch(const struct vt_exec *x, size_t worker)

@@ -100,7 +100,7 @@ static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
         gather_block(job, vt_exec_row(job->x, in, rows_in[image]), row, count, vt_exec_scratch(job->x, worker));
         gemm.c = vt_exec_row(job->x, out, first);
         if (gemm.residual)
-            gemm.residual += first * gemm.ldr;
+            gemm.residual += (first - rows_out[0]) * gemm.ldr;
         vt_gemm_block(&gemm, 0, count, 0, (gemm.n + nr - 1) / nr);
     }
 }

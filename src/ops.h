@@ -21,21 +21,22 @@ struct vt_exec {
     char *arena;
     char *scratch;        /* for each worker */
     size_t scratch_bytes; /* of one worker */
-    size_t images;
-    size_t *const *offsets;                /* [row_set][max_batch + 1] */
+    size_t first, images;                  /* of this pass */
+    size_t *const *offsets;                /* [row_set][max_batch + 1], of the whole batch */
     const struct vt_step_weights *weights; /* [step_count] */
 };
 
-/* First element of a view's row, counted over the whole batch, and elements from row to row. */
+/* First element of a view's row, counted as in the offset table, of the pass's first row, and elements from row to row.
+ */
 void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row);
-void *vt_exec_view(const struct vt_exec *x, struct vt_view view); /* row 0 */
+void *vt_exec_view(const struct vt_exec *x, struct vt_view view);
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value);
 
 enum vt_dtype vt_exec_element(const struct vt_exec *x, vt_value value);
 
-/* Offset table of a value; its last element is the number of rows of the whole batch. */
+/* Offset table of a value: image i < images of this pass owns rows [i] .. [i + 1]. */
 const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value);
-size_t vt_exec_rows(const struct vt_exec *x, vt_value value);
+size_t vt_exec_rows(const struct vt_exec *x, vt_value value); /* of this pass */
 
 void *vt_exec_scratch(const struct vt_exec *x, size_t worker);
 

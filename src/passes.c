@@ -139,6 +139,12 @@ static void find_lifetimes(struct vt_plan *p, const vt_value *outputs, size_t co
     }
     for (size_t i = 0; i < count; i++)
         use_until(p, outputs[i], p->step_count);
+    for (size_t v = 0; v < p->graph->node_count && p->pass_images < p->max_batch; v++) {
+        if (!p->values[v].whole_batch)
+            continue;
+        p->values[v].first = 0; /* other passes have filled it before, or are still to read it */
+        use_until(p, (vt_value)v, p->step_count);
+    }
     for (size_t v = 0; v < p->graph->node_count; v++)
         if (p->values[v].constant)
             use_until(p, (vt_value)v, p->step_count);

@@ -8,31 +8,47 @@
 
 #include <string.h>
 
+#define PASS_ROWS 96
+
 static size_t align_up(size_t n)
 {
     return n > SIZE_MAX - VT_ALIGN ? SIZE_MAX : (n + VT_ALIGN - 1) & ~(size_t)(VT_ALIGN - 1);
 }
 
-/* Rows that callers fill or get, and those of constants, lie one behind the other. */
-static bool has_free_stride(const struct vt_plan *p, vt_value v)
+/* Callers fill it or get it. */
+static bool is_outside(const struct vt_plan *p, vt_value v)
 {
     for (size_t i = 0; i < p->output_count; i++)
         if (p->outputs[i] == v)
-            return false;
-    return p->graph->nodes[v].type != VT_NODE_INPUT && p->graph->nodes[v].type != VT_NODE_POSITIONS;
+            return true;
+    return p->graph->nodes[v].type == VT_NODE_INPUT;
+}
+
+/* Fewer images than give each thread PASS_ROWS rows of the largest product would starve it, more only make the values
+ * larger than the caches. */
+static size_t pass_images(const struct vt_plan *p)
+{
+    size_t rows = 1;
+    for (size_t v = 0; v < p->graph->node_count; v++)
+        if (p->graph->nodes[v].type == VT_NODE_LINEAR && p->values[v].rows > rows)
+            rows = p->values[v].rows;
+    const size_t wanted = (PASS_ROWS * p->threads + rows - 1) / rows;
+    return wanted < p->max_batch ? wanted : p->max_batch;
 }
 
 /* Sizes of all values, and the offset table each uses. */
 static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
 {
     size_t total = 0;
+    p->pass_images = pass_images(p);
     for (size_t v = 0; v < p->graph->node_count; v++) {
         struct vt_plan_value *value = &p->values[v];
         value->shares = (vt_value)v;
-        value->rows = vt_shape_rows(&value->shape);
-        const size_t images = p->graph->nodes[v].type == VT_NODE_POSITIONS ? 1 : p->max_batch;
-        const size_t element = vt_dtype_bytes(p->graph->nodes[v].element);
-        value->ld = has_free_stride(p, (vt_value)v) ? vt_row_stride(value->shape.columns, element) : value->shape.columns;
+        const bool constant = p->graph->nodes[v].type == VT_NODE_POSITIONS;
+        value->whole_batch = is_outside(p, (vt_value)v);
+        const size_t images = constant ? 1 : value->whole_batch ? p->max_batch : p->pass_images;
+        const size_t element = vt_dtype_bytes(p->graph->nodes[v].element), columns = value->shape.columns;
+        value->ld = constant || value->whole_batch ? columns : vt_row_stride(columns, element);
         value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element));
         total = vt_size_add(total, value->bytes);
         if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
@@ -114,6 +130,7 @@ static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
     for (size_t v = 0; v < n && !st; v++) {
         const struct vt_op *op = vt_op_of(p->graph->nodes[v].type);
         p->values[v].shape = shapes[v];
+        p->values[v].rows = vt_shape_rows(&shapes[v]);
         p->values[v].live = true;
         if (op->macs)
             p->macs += op->macs(&p->graph->nodes[v], shapes, (vt_value)v);

@@ -6,6 +6,9 @@
  * places in one arena by their lifetimes. Making a plan reads no weights and takes no arena: what a session costs is
  * known before it is created.
  *
+ * A batch goes through the steps in passes of as many images as keep the threads busy, so that what one step leaves in
+ * the caches the next one finds there; only the input and the outputs have room for the whole batch.
+ *
  * Ragged batches: image i owns rows offsets[i] .. offsets[i + 1] of every value. Values with the same number of rows
  * per image share a table (a row set). An image that could not be read owns no rows; nothing is padded.
  */
@@ -30,6 +33,7 @@ struct vt_plan_value {
     struct vt_shape shape;
     bool live;
     size_t ld;          /* elements from row to row; more than the columns where vt_row_stride says so */
+    bool whole_batch;   /* the input and outputs: all images have a place, not only those of one pass */
     bool constant;      /* the same for all images: rows of one image, computed when the session is created */
     size_t rows;        /* of one image */
     size_t row_set;     /* index of its offset table */
@@ -58,6 +62,7 @@ struct vt_plan {
     enum vt_product product;
     size_t l2_bytes; /* of this machine: blocks of products are made for it */
     uint32_t height, width, max_batch;
+    size_t pass_images; /* that go through the steps together */
     unsigned threads;
     struct vt_plan_value *values; /* [graph->node_count] */
     struct vt_step *steps;        /* constants first */

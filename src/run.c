@@ -13,6 +13,12 @@ struct images_job {
     const vitrt_image *images;
 };
 
+/* The input or an output, of all images. */
+static void *value_memory(const vitrt_session *s, vt_value value)
+{
+    return s->arena + s->plan->values[value].offset;
+}
+
 static size_t input_floats(const struct vt_plan *p)
 {
     return p->values[0].rows * p->values[0].shape.columns;
@@ -22,9 +28,8 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct images_job *job = arg;
     const vitrt_session *s = job->s;
-    const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
     for (size_t i = begin; i < end; i++) {
-        float *pixels = vt_exec_view(&x, vt_view_of(0));
+        float *pixels = value_memory(s, 0);
         pixels += i * input_floats(s->plan);
         char *scratch = s->arena + s->plan->value_bytes +
                         (s->plan->image_slots < s->plan->threads ? i : worker) * s->plan->image_scratch_bytes;
@@ -36,9 +41,8 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
 /* Closes the gaps that failed images leave; returns how many images are left. */
 static size_t compact_images(vitrt_session *s, size_t n)
 {
-    const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
     const size_t size = input_floats(s->plan);
-    float *pixels = vt_exec_view(&x, vt_view_of(0));
+    float *pixels = value_memory(s, 0);
     size_t good = 0;
     for (size_t i = 0; i < n; i++) {
         if (s->image_errors[i].status)
@@ -66,11 +70,10 @@ static void fill_offsets(vitrt_session *s, size_t n)
 
 static void fill_output(const vitrt_session *s, size_t i, vitrt_output *out)
 {
-    const struct vt_exec x = { .plan = s->plan, .arena = s->arena };
     const vt_value value = s->outputs[i].value;
     const struct vt_shape *shape = &s->plan->values[value].shape;
     out->name = s->outputs[i].name;
-    out->data = vt_exec_view(&x, vt_view_of(value));
+    out->data = value_memory(s, value);
     out->offsets = s->offsets[s->plan->values[value].row_set];
     out->columns = shape->columns;
     out->type = VITRT_TYPE_F32;
@@ -120,16 +123,18 @@ static vitrt_status check_call(const vitrt_session *s, const vitrt_image *images
 
 static void run_steps(vitrt_session *s, size_t n)
 {
-    const struct vt_exec x = { .plan = s->plan,
-                               .pool = s->pool,
-                               .arena = s->arena,
-                               .scratch = s->arena + s->plan->value_bytes,
-                               .scratch_bytes = s->plan->scratch_bytes,
-                               .images = n,
-                               .offsets = s->offsets,
-                               .weights = s->weights };
-    for (size_t i = s->plan->constant_count; i < s->plan->step_count; i++)
-        vt_exec_step(&x, &s->plan->steps[i], &s->weights[i]);
+    struct vt_exec x = { .plan = s->plan,
+                         .pool = s->pool,
+                         .arena = s->arena,
+                         .scratch = s->arena + s->plan->value_bytes,
+                         .scratch_bytes = s->plan->scratch_bytes,
+                         .offsets = s->offsets,
+                         .weights = s->weights };
+    for (; x.first < n; x.first += x.images) {
+        x.images = n - x.first < s->plan->pass_images ? n - x.first : s->plan->pass_images;
+        for (size_t i = s->plan->constant_count; i < s->plan->step_count; i++)
+            vt_exec_step(&x, &s->plan->steps[i], &s->weights[i]);
+    }
 }
 
 vitrt_status vitrt_run(vitrt_session *s, const vitrt_image *images, size_t n, vitrt_output *outputs, vitrt_error *err)
