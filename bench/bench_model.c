@@ -1,188 +1,257 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time of a whole model: opening, packing, running; as a share of the peak measured in the same run; and by kind of
- * step.
- *
- *   bench_model [-t THREADS] [-b BATCH] [-n RUNS] [-s HxW] [--profile] MODEL
- *   bench_model ... --serve MODEL     runs once for each line read from standard input and answers with the
- * milliseconds: bench/compare.py alternates it with other runtimes this way
+ * Time of a whole model: loading, running, share of the peak that is measured in the same run; as a summary, one line of
+ * JSON, or served run by run to bench/compare.py. See bench_model -h.
  */
+#include "bench_model.h"
+
+#include "measure.h"
 #include "peak.h"
-#include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct arguments {
-    const char *model;
-    vitrt_session_options session;
-    int runs;
-    bool serve, profile;
-};
+#ifdef __linux__
+#include <unistd.h>
+#endif
 
-static bool parse(int argc, char **argv, struct arguments *a)
-{
-    *a = (struct arguments){ .runs = 20, .session = { .threads = 1, .max_batch = 1 } };
-    for (int i = 1; i < argc; i++) {
-        const char *next = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "-t"))
-            a->session.threads = atoi(next), i++;
-        else if (!strcmp(argv[i], "-p"))
-            a->session.precision = !strcmp(next, "bf16") ? VITRT_PRECISION_BF16 : VITRT_PRECISION_F32, i++;
-        else if (!strcmp(argv[i], "-b"))
-            a->session.max_batch = (uint32_t)atoi(next), i++;
-        else if (!strcmp(argv[i], "-n"))
-            a->runs = atoi(next), i++;
-        else if (!strcmp(argv[i], "-s") && sscanf(next, "%ux%u", &a->session.height, &a->session.width) == 2)
-            i++;
-        else if (!strcmp(argv[i], "--serve"))
-            a->serve = true;
-        else if (!strcmp(argv[i], "--profile"))
-            a->profile = true;
-        else if (argv[i][0] != '-' && !a->model)
-            a->model = argv[i];
-        else
-            return false;
-    }
-    return a->model && a->runs > 0;
-}
+/* ---- The model under test ---- */
 
 static double ms_since(double start)
 {
     return (vt_bench_seconds() - start) * 1e3;
 }
 
-/* Normalised noise: the time does not depend on the values. */
-static vitrt_image noise_image(uint32_t height, uint32_t width)
-{
-    float *pixels = malloc((size_t)height * width * 3 * sizeof *pixels);
-    uint32_t state = 1;
-    for (size_t i = 0; pixels && i < (size_t)height * width * 3; i++) {
-        state = state * 1664525u + 1013904223u;
-        pixels[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
-    }
-    return (vitrt_image){ .data = pixels, .width = width, .height = height, .format = VITRT_FORMAT_F32 };
-}
-
-static double run_once(vitrt_session *s, const vitrt_image *images, size_t n)
+double bench_run(const struct bench *b, vitrt_session *s)
 {
     vitrt_error err;
     const double start = vt_bench_seconds();
-    if (vitrt_run(s, images, n, NULL, &err)) {
-        fprintf(stderr, "bench_model: %s\n", err.message);
-        exit(1);
-    }
+    if (vitrt_run(s, b->images, b->info.max_batch, NULL, &err))
+        vt_bench_fail("%s", err.message);
     return ms_since(start);
 }
 
-static int by_value(const void *a, const void *b)
+double bench_peak(const struct bench *b)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return vt_bench_peak(b->product, b->cpu, b->info.threads);
 }
 
-static void measure(vitrt_session *s, const vitrt_image *images, size_t n, int runs, unsigned threads, double macs)
+static vitrt_session *create_session(const struct bench *b)
 {
-    double *ms = malloc((size_t)runs * sizeof *ms), peak = 0;
-    if (!ms)
-        exit(1);
-    for (int i = 0; i < runs; i++) {
-        const double p = vt_bench_peak_f32();
-        peak = p > peak ? p : peak;
-        ms[i] = run_once(s, images, n);
+    vitrt_session *s;
+    vitrt_error err;
+    if (vitrt_session_create(b->model, &b->options->session, &s, &err))
+        vt_bench_fail("%s", err.message);
+    return s;
+}
+
+vitrt_session *bench_new_session(const struct bench *b)
+{
+    vitrt_session *s = create_session(b);
+    bench_run(b, s);
+    return s;
+}
+
+static void read_file(const char *path, void *data, size_t bytes)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f || fread(data, 1, bytes, f) != bytes || fgetc(f) != EOF)
+        vt_bench_fail("%s is not a readable file of %zu bytes, which is what the batch has as f32", path, bytes);
+    fclose(f);
+}
+
+/* Noise for want of a file: the time does not depend on the values. */
+static void make_images(struct bench *b)
+{
+    const size_t image = (size_t)b->info.height * b->info.width * 3, n = b->info.max_batch;
+    uint32_t state = 1;
+    b->pixels = vt_bench_alloc(n * image * sizeof *b->pixels);
+    b->images = vt_bench_alloc(n * sizeof *b->images);
+    if (b->options->input)
+        read_file(b->options->input, b->pixels, n * image * sizeof *b->pixels);
+    else
+        vt_bench_noise(n * image, 1, &state, b->pixels);
+    for (size_t i = 0; i < n; i++)
+        b->images[i] = (vitrt_image){ .data = b->pixels + i * image,
+                                      .width = b->info.width,
+                                      .height = b->info.height,
+                                      .format = VITRT_FORMAT_F32 };
+}
+
+static void write_output(const struct bench *b)
+{
+    vitrt_output out;
+    if (!b->options->output)
+        return;
+    if (vitrt_session_output(b->session, 0, &out))
+        vt_bench_fail("the session has no output");
+    const size_t n = out.offsets[b->info.max_batch] * out.columns;
+    FILE *f = fopen(b->options->output, "wb");
+    if (!f || fwrite(out.data, sizeof(float), n, f) != n || fclose(f))
+        vt_bench_fail("%s cannot be written", b->options->output);
+}
+
+static vitrt_status open_model(struct bench *b, vitrt_error *err)
+{
+    return b->options->path ? vitrt_model_open(b->options->path, NULL, &b->model, err)
+                            : vitrt_model_open_memory(b->checkpoint.files, 2, NULL, &b->model, err);
+}
+
+static struct bench load(const struct bench_options *o)
+{
+    struct bench b = { .options = o };
+    vitrt_error err;
+    const char *reason;
+    if (o->architecture && !vt_bench_random_checkpoint(o->architecture, &b.checkpoint, &reason))
+        vt_bench_fail("--arch: %s %s", o->architecture, reason);
+    double start = vt_bench_seconds();
+    if (open_model(&b, &err))
+        vt_bench_fail("%s", err.message);
+    b.session = create_session(&b);
+    b.load_ms = ms_since(start);
+    if (vitrt_session_get_info(b.session, &b.info))
+        vt_bench_fail("the session does not tell its size");
+    make_images(&b);
+    b.load_ms += bench_run(&b, b.session);
+    b.product = o->session.precision == VITRT_PRECISION_BF16 ? VT_PRODUCT_BF16 : VT_PRODUCT_F32;
+    vt_cpu_from_name(b.session->kernels.bundle, &b.cpu);
+    write_output(&b);
+    return b;
+}
+
+static void unload(struct bench *b)
+{
+    free(b->pixels);
+    free(b->images);
+    vitrt_session_free(b->session);
+    vitrt_model_free(b->model);
+    vt_bench_checkpoint_free(&b->checkpoint);
+}
+
+/* ---- Times ---- */
+
+struct times {
+    double least_ms, median_ms, peak; /* milliseconds of the whole batch, GFLOP/s */
+};
+
+/* A few runs between two looks at the peak: then most of them find their threads as awake as a busy program would. */
+static struct times measure(const struct bench *b)
+{
+    const size_t runs = b->options->runs;
+    struct times t = { 0 };
+    double *ms = vt_bench_alloc(runs * sizeof *ms);
+    for (size_t i = 0; i < runs; i++) {
+        const double peak = i % 4 == 0 ? bench_peak(b) : 0;
+        t.peak = peak > t.peak ? peak : t.peak;
+        ms[i] = bench_run(b, b->session);
     }
-    qsort(ms, (size_t)runs, sizeof *ms, by_value);
-    const double rate = 2 * macs * (double)n / ms[0] * 1e-6;
-    printf("run: min %.2f ms, median %.2f ms for %zu image%s; %.1f GFLOP/s, %.0f %% of %u x %.1f GFLOP/s\n", ms[0],
-           ms[runs / 2], n, n == 1 ? "" : "s", rate, 100 * rate / (peak * threads), threads, peak);
+    t.median_ms = vt_bench_median(ms, runs);
+    t.least_ms = ms[0];
     free(ms);
+    return t;
 }
 
-/* The least time of each step, summed by kind of op. */
-static void profile(vitrt_session *s, size_t n, int runs)
+/* Of this process now, without the file that --arch keeps in memory; 0 where the system does not tell. */
+static double resident_mib(const struct bench *b)
 {
-    const struct vt_plan *p = s->plan;
-    const struct vt_exec x = { .plan = p,
-                               .pool = s->pool,
-                               .arena = s->arena,
-                               .scratch = s->arena + p->value_bytes,
-                               .scratch_bytes = p->scratch_bytes,
-                               .images = n,
-                               .offsets = s->offsets,
-                               .weights = s->weights };
-    double kind[VT_NODE_TYPE_COUNT] = { 0 }, total = 0;
-    for (size_t i = p->constant_count; i < p->step_count; i++) {
-        double least = 1e9;
-        for (int r = 0; r < runs; r++) {
-            const double start = vt_bench_seconds();
-            vt_exec_step(&x, &p->steps[i], &s->weights[i]);
-            const double ms = ms_since(start);
-            least = ms < least ? ms : least;
-        }
-        kind[p->steps[i].type] += least;
-        total += least;
-    }
-    for (int type = 0; type < VT_NODE_TYPE_COUNT; type++)
-        if (kind[type] > 0)
-            printf("  %-14s %8.3f ms  %5.1f %%\n", vt_op_of((enum vt_node_type)type)->name, kind[type],
-                   100 * kind[type] / total);
+    long pages = 0;
+#ifdef __linux__
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    pages *= sysconf(_SC_PAGESIZE) / 1024;
+#endif
+    return ((double)pages * 1024 - (double)b->checkpoint.files[1].size) / (1 << 20);
 }
 
-static void serve(vitrt_session *s, const vitrt_image *images, size_t n)
+/* ---- Reports ---- */
+
+struct figures {
+    struct times t;
+    double images, gflop, gflop_executed; /* of one image */
+    double gflops, share;                 /* executed, of the peak */
+};
+
+static struct figures figures_of(const struct bench *b)
+{
+    struct figures f = { .t = measure(b),
+                         .images = b->info.max_batch,
+                         .gflop = 2e-9 * (double)b->info.nominal_macs_per_image,
+                         .gflop_executed = 2e-9 * (double)b->info.macs_per_image };
+    f.gflops = f.gflop_executed * f.images / f.t.least_ms * 1e3;
+    f.share = f.gflops / f.t.peak;
+    return f;
+}
+
+static void report_json(const struct bench *b)
+{
+    const struct figures f = figures_of(b);
+    printf("{\"arch\": \"%s\", \"precision\": \"%s\", \"threads\": %u, \"batch\": %u, \"ms_min\": %.4f, "
+           "\"ms_median\": %.4f, \"gflop\": %.4f, \"gflop_executed\": %.4f, \"gflops\": %.2f, \"peak_gflops\": %.2f, "
+           "\"share_of_peak\": %.4f, \"rss_mb\": %.1f, \"load_ms\": %.2f}\n",
+           b->model->facts.architecture, b->product == VT_PRODUCT_BF16 ? "bf16" : "f32", (unsigned)b->info.threads,
+           (unsigned)b->info.max_batch, f.t.least_ms / f.images, f.t.median_ms / f.images, f.gflop, f.gflop_executed,
+           f.gflops, f.t.peak, f.share, resident_mib(b), b->load_ms);
+}
+
+static void print_what_runs(const struct bench *b)
+{
+    char text[512];
+    vitrt_describe(b->session, text, sizeof text);
+    printf("%.*s\n", (int)strcspn(text, "\n"), text);
+    printf("load %.1f ms to the first result; packed weights %.1f MiB, arena %.1f MiB, resident %.1f MiB\n", b->load_ms,
+           (double)b->info.packed_bytes / (1 << 20), (double)b->info.arena_bytes / (1 << 20), resident_mib(b));
+}
+
+static void report_summary(const struct bench *b)
+{
+    print_what_runs(b);
+    const struct figures f = figures_of(b);
+    printf("%.3f GFLOP an image, %.3f executed\n", f.gflop, f.gflop_executed);
+    printf("an image: min %.3f ms, median %.3f ms; %.1f GFLOP/s, %.1f %% of the %.1f GFLOP/s of %u thread%s\n",
+           f.t.least_ms / f.images, f.t.median_ms / f.images, f.gflops, 100 * f.share, f.t.peak,
+           (unsigned)b->info.threads, b->info.threads == 1 ? "" : "s");
+}
+
+/* "ready", the milliseconds from opening to the first result, then a line of milliseconds for each line read. */
+static void serve(const struct bench *b)
 {
     char line[64];
-    printf("ready\n");
+    printf("ready %.3f\n", b->load_ms);
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
-        printf("%.4f\n", run_once(s, images, n));
+        const long runs = strtol(line, NULL, 10);
+        for (long i = 0; i < runs; i++)
+            printf("%.4f ", bench_run(b, b->session));
+        printf("\n");
         fflush(stdout);
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct arguments a;
-    vitrt_model *model = NULL;
-    vitrt_session *session = NULL;
-    vitrt_session_info info;
-    vitrt_error err;
-    if (!parse(argc, argv, &a)) {
-        fprintf(stderr, "usage: bench_model [-t THREADS] [-b BATCH] [-n RUNS] [-s HxW] [--profile | --serve] MODEL\n");
-        return 2;
+    const struct bench_options options = bench_parse_options(argc, argv);
+    if (options.help) {
+        bench_print_help();
+        return 0;
     }
-    const double start = vt_bench_seconds();
-    vitrt_status st = vitrt_model_open(a.model, NULL, &model, &err);
-    const double opened = ms_since(start);
-    if (!st)
-        st = vitrt_session_create(model, &a.session, &session, &err);
-    const double created = ms_since(start);
-    if (st || vitrt_session_get_info(session, &info)) {
-        fprintf(stderr, "bench_model: %s\n", err.message);
-        vitrt_model_free(model);
-        return 1;
+    struct bench b = load(&options);
+    switch (options.report) {
+    case BENCH_SUMMARY: report_summary(&b); break;
+    case BENCH_JSON: report_json(&b); break;
+    case BENCH_SERVE: serve(&b); break;
+    case BENCH_LAYERS:
+        print_what_runs(&b);
+        bench_report_layers(&b);
+        break;
+    case BENCH_SESSIONS:
+        print_what_runs(&b);
+        bench_report_sessions(&b);
+        break;
     }
-    vitrt_image *images = malloc(info.max_batch * sizeof *images);
-    const vitrt_image image = noise_image(info.height, info.width);
-    for (uint32_t i = 0; i < info.max_batch; i++)
-        images[i] = image;
-    if (a.serve) {
-        serve(session, images, info.max_batch);
-    } else {
-        char text[512];
-        vitrt_describe(session, text, sizeof text);
-        printf("%.*s\n", (int)strcspn(text, "\n"), text);
-        printf(
-            "open %.1f ms, session %.1f ms; packed weights %.1f MiB, arena %.1f MiB, %.2f G multiply-adds an image\n",
-            opened, created - opened, (double)info.packed_bytes / (1 << 20), (double)info.arena_bytes / (1 << 20),
-            (double)info.macs_per_image * 1e-9);
-        measure(session, images, info.max_batch, a.runs, info.threads, (double)info.macs_per_image);
-        if (a.profile)
-            profile(session, info.max_batch, a.runs);
-    }
-    free((void *)image.data);
-    free(images);
-    vitrt_session_free(session);
-    vitrt_model_free(model);
+    unload(&b);
     return 0;
 }

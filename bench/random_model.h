@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Models of a given architecture with random weights, for measuring without a download. */
+#ifndef VT_BENCH_RANDOM_MODEL_H
+#define VT_BENCH_RANDOM_MODEL_H
+
+#include "vitrt.h"
+
+#include <stdbool.h>
+
+/* A checkpoint in memory, for vitrt_model_open_memory. */
+struct vt_bench_checkpoint {
+    vitrt_buffer files[2]; /* config.json, model.safetensors */
+    char config[256];
+    void *weights;
+};
+
+/* Makes the checkpoint that timm would publish for this architecture, with 1000 classes: shapes as the real one's, small
+ * values that are the same each time. False: the name is not one that tells all shapes, and *reason says so, as a
+ * sentence after the name; it lives as long as the program. */
+bool vt_bench_random_checkpoint(const char *architecture, struct vt_bench_checkpoint *out, const char **reason);
+
+void vt_bench_checkpoint_free(struct vt_bench_checkpoint *c);
+
+#endif
