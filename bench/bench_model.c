@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time of a whole model: loading, running, share of the peak that is measured in the same run; as a summary, one line of
- * JSON, or served run by run to bench/compare.py. See bench_model -h.
+ * Time of a whole model: loading, running, share of the peak that is measured in the same run; as a summary, one line
+ * of JSON, or served run by run to bench/compare.py. See bench_model -h.
  */
 #include "bench_model.h"
 

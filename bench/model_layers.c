@@ -139,8 +139,8 @@ void bench_report_layers(const struct bench *b)
     measure(&l);
     printf("\nmilliseconds of %u image%s, least of %u rounds; peak %.1f GFLOP/s\n", (unsigned)b->info.max_batch,
            b->info.max_batch == 1 ? "" : "s", (unsigned)b->options->runs, l.peak);
-    printf("%-22s %-12s %-30s %-18s %9s  %7s  %8s  %7s\n", "step", "kind", "kernel", "shape of an image", "ms", "of time",
-           "GFLOP/s", "of peak");
+    printf("%-22s %-12s %-30s %-18s %9s  %7s  %8s  %7s\n", "step", "kind", "kernel", "shape of an image", "ms",
+           "of time", "GFLOP/s", "of peak");
     for (size_t i = l.plan->constant_count; i < l.plan->step_count; i++)
         print_step(&l, i);
     printf("\n");

@@ -17,6 +17,7 @@ struct user {
     const struct bench *b;
     vitrt_session *session;
     atomic_uint *missing; /* users that have not come to the start yet */
+    double *ms;           /* [runs] */
     double images_a_second;
 };
 
@@ -26,10 +27,9 @@ static void use(void *arg)
     atomic_fetch_sub(u->missing, 1);
     while (atomic_load(u->missing))
         vt_relax();
-    double ms = 0;
     for (uint32_t i = 0; i < u->b->options->runs; i++)
-        ms += bench_run(u->b, u->session);
-    u->images_a_second = 1e3 * u->b->info.max_batch * u->b->options->runs / ms;
+        u->ms[i] = bench_run(u->b, u->session);
+    u->images_a_second = 1e3 * u->b->info.max_batch / vt_bench_median(u->ms, u->b->options->runs);
 }
 
 /* The first n users at the same time. */
@@ -65,7 +65,9 @@ void bench_report_sessions(const struct bench *b)
                       VITRT_MAX_THREADS);
     struct user *users = vt_bench_alloc(n * sizeof *users);
     for (uint32_t i = 0; i < n; i++)
-        users[i] = (struct user){ .b = b, .session = bench_new_session(b) };
+        users[i] = (struct user){ .b = b,
+                                  .session = bench_new_session(b),
+                                  .ms = vt_bench_alloc(b->options->runs * sizeof *users[i].ms) };
     for (int round = 0; round < ROUNDS; round++) {
         peak_one = larger(peak_one, bench_peak(b));
         peak_all = larger(peak_all, vt_bench_peak(b->product, b->cpu, threads));
@@ -75,7 +77,9 @@ void bench_report_sessions(const struct bench *b)
     printf("one session %.2f images/s, %u at the same time %.2f: %.2f times as many, peak of their threads %.2f times; "
            "%.1f %% of the hardware's share\n",
            one, (unsigned)n, all, all / one, peak_all / peak_one, 100 * all / one / (peak_all / peak_one));
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         vitrt_session_free(users[i].session);
+        free(users[i].ms);
+    }
     free(users);
 }

@@ -14,9 +14,9 @@ struct vt_bench_checkpoint {
     void *weights;
 };
 
-/* Makes the checkpoint that timm would publish for this architecture, with 1000 classes: shapes as the real one's, small
- * values that are the same each time. False: the name is not one that tells all shapes, and *reason says so, as a
- * sentence after the name; it lives as long as the program. */
+/* Makes the checkpoint that timm would publish for this architecture, with 1000 classes: shapes as the real one's,
+ * small values that are the same each time. False: the name is not one that tells all shapes, and *reason says so, as
+ * what follows the name in a sentence. */
 bool vt_bench_random_checkpoint(const char *architecture, struct vt_bench_checkpoint *out, const char **reason);
 
 void vt_bench_checkpoint_free(struct vt_bench_checkpoint *c);

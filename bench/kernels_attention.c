@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention with its softmax, through the library's own code, on q, k and v as one layer yields them: [N, 3D]. */
+#include "attention.h"
+#include "bench_kernels.h"
+#include "measure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct layer {
+    const struct vt_kernels *kernels;
+    enum vt_product product;
+    size_t groups, tokens, heads, dim; /* groups: windows, or one image; dim of a head */
+    char *qkv;
+    void *out, *scratch;
+};
+
+static void attend(const void *arg, size_t round)
+{
+    const struct layer *l = arg;
+    const size_t bytes = bench_element_bytes(l->product), width = l->heads * l->dim;
+    (void)round;
+    for (size_t i = 0; i < l->groups * l->heads; i++) {
+        const size_t row = i / l->heads * l->tokens, column = i % l->heads * l->dim;
+        const char *q = l->qkv + (row * 3 * width + column) * bytes;
+        const struct vt_attention a = { .kernels = l->kernels,
+                                        .product = l->product,
+                                        .queries = l->tokens,
+                                        .keys = l->tokens,
+                                        .dim = l->dim,
+                                        .dim_v = l->dim,
+                                        .q = q,
+                                        .k = q + width * bytes,
+                                        .v = q + 2 * width * bytes,
+                                        .ldq = 3 * width,
+                                        .ldk = 3 * width,
+                                        .ldv = 3 * width,
+                                        .scale = 0.125f,
+                                        .out = (char *)l->out + (row * width + column) * bytes,
+                                        .ldo = width,
+                                        .out_is_bf16 = l->product == VT_PRODUCT_BF16 };
+        vt_attention_run(&a, 0, l->tokens, l->scratch);
+    }
+}
+
+static void bench_layer(const struct bench *b, const char *name, struct layer l)
+{
+    const size_t width = l.heads * l.dim, rows = l.groups * l.tokens;
+    l.kernels = &b->kernels;
+    l.qkv = bench_operand(b, l.product, true, rows * 3 * width);
+    l.out = vt_bench_alloc(rows * width * sizeof(float));
+    l.scratch = vt_bench_alloc(vt_attention_scratch_bytes(l.kernels, l.product, l.tokens, l.dim, l.dim));
+    const struct bench_case c = { .run = attend,
+                                  .arg = &l,
+                                  .operations = 4.0 * (double)(rows * l.tokens * width),
+                                  .product = l.product };
+    const struct bench_result r = bench_compare(b, &c);
+    char text[64];
+    snprintf(text, sizeof text, "%zu x %zu tokens, %zu heads of %zu", l.groups, l.tokens, l.heads, l.dim);
+    bench_print(name, text, &c, &r);
+    printf("\n");
+    free(l.qkv);
+    free(l.out);
+    free(l.scratch);
+}
+
+void bench_attention(const struct bench *b, enum vt_product product)
+{
+    /* ViT with 224 and 384 pixels and with patches of 32; the first stage of Swin-T */
+    static const struct layer layers[] = { { .groups = 1, .tokens = 197, .heads = 6, .dim = 64 },
+                                           { .groups = 1, .tokens = 577, .heads = 6, .dim = 64 },
+                                           { .groups = 1, .tokens = 50, .heads = 12, .dim = 64 },
+                                           { .groups = 64, .tokens = 49, .heads = 3, .dim = 32 } };
+    char name[32];
+    snprintf(name, sizeof name, "attention_%s", bench_product_name(product));
+    for (size_t i = 0; i < sizeof layers / sizeof *layers && bench_wants(b, name); i++) {
+        struct layer l = layers[i];
+        l.product = product;
+        bench_layer(b, name, l);
+    }
+}

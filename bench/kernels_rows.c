@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernels over elements and rows: they are bound by memory or by a polynomial, so there is no share of a peak. */
+#include "bench_kernels.h"
+#include "measure.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct vectors {
+    const struct vt_kernels *kernels;
+    size_t n;
+    float *a, *b, *c, *y;
+};
+
+#define ACTIVATION(name, kind)                                                                                         \
+    static void name(const struct vectors *v)                                                                          \
+    {                                                                                                                  \
+        v->kernels->activation_f32[kind](v->n, v->a, v->y);                                                            \
+    }
+ACTIVATION(run_gelu, VT_ACT_GELU)
+ACTIVATION(run_gelu_tanh, VT_ACT_GELU_TANH)
+ACTIVATION(run_quick_gelu, VT_ACT_QUICK_GELU)
+ACTIVATION(run_silu, VT_ACT_SILU)
+ACTIVATION(run_relu, VT_ACT_RELU)
+ACTIVATION(run_tanh, VT_ACT_TANH)
+
+static void run_add(const struct vectors *v)
+{
+    v->kernels->add_f32(v->n, v->a, v->b, v->y);
+}
+
+static void run_mul(const struct vectors *v)
+{
+    v->kernels->mul_f32(v->n, v->a, v->b, v->y);
+}
+
+static void run_scale_add(const struct vectors *v)
+{
+    v->kernels->scale_add_f32(v->n, v->a, v->b, v->c, v->y);
+}
+
+static void run_axpy(const struct vectors *v)
+{
+    v->kernels->axpy_f32(v->n, 0.5f, v->a, v->y);
+}
+
+static void run_to_bf16(const struct vectors *v)
+{
+    v->kernels->to_bf16(v->n, v->a, (vt_bf16 *)(void *)v->y);
+}
+
+static void run_norm(const struct vectors *v)
+{
+    v->kernels->layer_norm_f32(v->n, v->a, v->b, v->c, 1e-6f, v->y);
+}
+
+static void run_norm_bf16(const struct vectors *v)
+{
+    v->kernels->layer_norm_bf16(v->n, v->a, v->b, v->c, 1e-6f, (vt_bf16 *)(void *)v->y);
+}
+
+static void run_softmax(const struct vectors *v)
+{
+    v->c[0] = v->kernels->softmax_f32(v->n, 0.125f, v->a, v->y);
+}
+
+/* n elements as nr rows (or nr columns) of a matrix. */
+static void run_pack_rows(const struct vectors *v)
+{
+    const struct vt_gemm_kernel *kernel = &v->kernels->gemm[VT_PRODUCT_F32];
+    kernel->pack_rows(kernel->nr, v->n / kernel->nr, v->a, v->n / kernel->nr, v->y);
+}
+
+static void run_pack_columns(const struct vectors *v)
+{
+    const struct vt_gemm_kernel *kernel = &v->kernels->gemm[VT_PRODUCT_F32];
+    kernel->pack_columns(kernel->nr, v->n / kernel->nr, v->a, kernel->nr, v->y);
+}
+
+enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, SIZES = 3 };
+
+static const struct {
+    const char *name;
+    void (*run)(const struct vectors *);
+    size_t sizes[SIZES]; /* elements; 0: none */
+    size_t bytes;        /* read and written for each element */
+} kernels[] = {
+    { "gelu_f32", run_gelu, { TILE, ROW, LAYER }, 8 },
+    { "gelu_tanh_f32", run_gelu_tanh, { ROW }, 8 },
+    { "quick_gelu_f32", run_quick_gelu, { ROW }, 8 },
+    { "silu_f32", run_silu, { ROW }, 8 },
+    { "relu_f32", run_relu, { ROW }, 8 },
+    { "tanh_f32", run_tanh, { ROW }, 8 },
+    { "softmax_f32", run_softmax, { 49, 197, 577 }, 8 },
+    { "layer_norm_f32", run_norm, { 192, 384, 768 }, 16 },
+    { "layer_norm_bf16", run_norm_bf16, { 192, 384, 768 }, 14 },
+    { "to_bf16", run_to_bf16, { 768, ROW }, 6 },
+    { "add_f32", run_add, { 768 }, 12 },
+    { "mul_f32", run_mul, { 768 }, 12 },
+    { "scale_add_f32", run_scale_add, { 768 }, 16 },
+    { "axpy_f32", run_axpy, { 768 }, 12 },
+    { "pack_rows_f32", run_pack_rows, { 32 * 64, 32 * 768, 32 * 3072 }, 8 },
+    { "pack_columns_f32", run_pack_columns, { 32 * 64, 32 * 768 }, 8 },
+};
+
+/* Best seconds of one call. Calls are repeated within a round to about 20 microseconds: long against the clock,
+ * short against a time slice. */
+static double best_seconds(void (*run)(const struct vectors *), const struct vectors *v)
+{
+    enum { GROWING = 20, ROUNDS = 3000 };
+    size_t repeat = 1;
+    double best = INFINITY;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        const double start = vt_bench_seconds();
+        for (size_t i = 0; i < repeat; i++)
+            run(v);
+        const double seconds = vt_bench_seconds() - start;
+        if (round < GROWING && seconds < 20e-6)
+            repeat *= 2;
+        if (seconds > 0.001 && round > 100)
+            break;
+        best = fmin(best, seconds / (double)repeat);
+    }
+    return best;
+}
+
+static void bench_kernel(size_t kernel, struct vectors *v)
+{
+    for (size_t i = 0; i < SIZES && kernels[kernel].sizes[i]; i++) {
+        v->n = kernels[kernel].sizes[i];
+        const double seconds = best_seconds(kernels[kernel].run, v);
+        printf("%-16s n = %-26zu %10.3f us  %7.3f ns an element  %6.1f GB/s\n", kernels[kernel].name, v->n,
+               seconds * 1e6, seconds * 1e9 / (double)v->n, (double)(v->n * kernels[kernel].bytes) / seconds * 1e-9);
+    }
+}
+
+void bench_rows(const struct bench *b)
+{
+    struct vectors v = { .kernels = &b->kernels,
+                         .a = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
+                         .b = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
+                         .c = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
+                         .y = bench_operand(b, VT_PRODUCT_F32, true, LAYER) };
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if (bench_wants(b, kernels[i].name))
+            bench_kernel(i, &v);
+    free(v.a);
+    free(v.b);
+    free(v.c);
+    free(v.y);
+}
