@@ -62,25 +62,27 @@ struct bench_result bench_compare(const struct bench *b, const struct bench_case
 {
     enum { LEAST_ROUNDS = 15, MOST_ROUNDS = 400 };
     const double budget = 0.2; /* seconds */
-    double shares[MOST_ROUNDS], rivals[MOST_ROUNDS], best = 0;
+    double shares[MOST_ROUNDS], rivals[MOST_ROUNDS], best = 0, best_peak = 0;
     const double start = vt_bench_seconds();
     size_t n = 0;
     while (n < LEAST_ROUNDS || (n < MOST_ROUNDS && vt_bench_seconds() - start < budget)) {
         const double peak = vt_bench_peak(c->product, b->cpu, 1), rate = rate_of(c->run, c, n);
         best = fmax(best, rate);
+        best_peak = fmax(best_peak, peak);
         shares[n] = rate / peak;
         rivals[n] = c->rival ? rate_of(c->rival, c, n) / peak : 0;
         n++;
     }
     return (struct bench_result){ .seconds = c->operations * 1e-9 / best,
                                   .share = vt_bench_median(shares, n),
+                                  .best_share = best / best_peak,
                                   .rival_share = vt_bench_median(rivals, n) };
 }
 
 void bench_print(const char *name, const char *text, const struct bench_case *c, const struct bench_result *r)
 {
-    printf("%-16s %-30s %10.1f us  %7.1f G/s  %5.1f %% of peak", name, text, r->seconds * 1e6,
-           c->operations / r->seconds * 1e-9, 100 * r->share);
+    printf("%-16s %-30s %10.1f us  %7.1f G/s  %5.1f %% of peak (best %5.1f %%)", name, text,
+           r->seconds * 1e6, c->operations / r->seconds * 1e-9, 100 * r->share, 100 * r->best_share);
 }
 
 /* ---- Options ---- */

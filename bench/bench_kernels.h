@@ -27,16 +27,17 @@ struct bench_case {
     enum vt_product product;
 };
 
-/* Seconds are the least; shares of the peak are the medians over the rounds. */
+/* Seconds are the least. A share is the median over the rounds of each one's rate to its peak; best_share is that of the
+ * best rate to the best peak, which short disturbances do not touch. */
 struct bench_result {
-    double seconds, share, rival_share;
+    double seconds, share, best_share, rival_share;
 };
 
 /* Peak, call and rival in turn, in many short rounds: other load on the machine and changes of the clock meet all of
  * them alike. */
 struct bench_result bench_compare(const struct bench *b, const struct bench_case *c);
 
-/* "name  text  time  rate  share of peak", without the end of the line. */
+/* "name  text  time  rate  shares of peak", without the end of the line. */
 void bench_print(const char *name, const char *text, const struct bench_case *c, const struct bench_result *r);
 
 /* ---- What there is to measure ---- */

@@ -2,6 +2,7 @@
 /* Attention with its softmax, through the library's own code, on q, k and v as one layer yields them: [N, 3D]. */
 #include "attention.h"
 #include "bench_kernels.h"
+#include "gemm.h"
 #include "measure.h"
 
 #include <stdio.h>
@@ -19,10 +20,11 @@ static void attend(const void *arg, size_t round)
 {
     const struct layer *l = arg;
     const size_t bytes = bench_element_bytes(l->product), width = l->heads * l->dim;
+    const size_t ld = vt_row_stride(3 * width, bytes), ldo = vt_row_stride(width, bytes);
     (void)round;
     for (size_t i = 0; i < l->groups * l->heads; i++) {
         const size_t row = i / l->heads * l->tokens, column = i % l->heads * l->dim;
-        const char *q = l->qkv + (row * 3 * width + column) * bytes;
+        const char *q = l->qkv + (row * ld + column) * bytes;
         const struct vt_attention a = { .kernels = l->kernels,
                                         .product = l->product,
                                         .queries = l->tokens,
@@ -32,12 +34,12 @@ static void attend(const void *arg, size_t round)
                                         .q = q,
                                         .k = q + width * bytes,
                                         .v = q + 2 * width * bytes,
-                                        .ldq = 3 * width,
-                                        .ldk = 3 * width,
-                                        .ldv = 3 * width,
+                                        .ldq = ld,
+                                        .ldk = ld,
+                                        .ldv = ld,
                                         .scale = 0.125f,
-                                        .out = (char *)l->out + (row * width + column) * bytes,
-                                        .ldo = width,
+                                        .out = (char *)l->out + (row * ldo + column) * bytes,
+                                        .ldo = ldo,
                                         .out_is_bf16 = l->product == VT_PRODUCT_BF16 };
         vt_attention_run(&a, 0, l->tokens, l->scratch);
     }
@@ -47,8 +49,8 @@ static void bench_layer(const struct bench *b, const char *name, struct layer l)
 {
     const size_t width = l.heads * l.dim, rows = l.groups * l.tokens;
     l.kernels = &b->kernels;
-    l.qkv = bench_operand(b, l.product, true, rows * 3 * width);
-    l.out = vt_bench_alloc(rows * width * sizeof(float));
+    l.qkv = bench_operand(b, l.product, true, rows * vt_row_stride(3 * width, bench_element_bytes(l.product)));
+    l.out = vt_bench_alloc(rows * vt_row_stride(width, bench_element_bytes(l.product)) * sizeof(float));
     l.scratch = vt_bench_alloc(vt_attention_scratch_bytes(l.kernels, l.product, l.tokens, l.dim, l.dim));
     const struct bench_case c = { .run = attend,
                                   .arg = &l,

@@ -3,6 +3,7 @@
 #include "bench_kernels.h"
 #include "gemm.h"
 #include "measure.h"
+#include "os.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -40,8 +41,9 @@ static void multiply(const void *arg, size_t round)
 static void multiply_blas(const void *arg, size_t round)
 {
     const struct layer *l = arg;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)l->m, (int)l->n, (int)l->k, 1.0f, l->a, (int)l->k,
-                (const float *)l->w + round % l->copies * l->n * l->k, (int)l->k, 0.0f, l->c, (int)l->n);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)l->m, (int)l->n, (int)l->k, 1.0f, l->a,
+                (int)l->gemm.lda, (const float *)l->w + round % l->copies * l->n * l->k, (int)l->k, 0.0f, l->c,
+                (int)l->gemm.ldc);
 }
 static void (*const rival)(const void *arg, size_t round) = multiply_blas;
 #else
@@ -72,7 +74,7 @@ static void fuse(struct layer *l)
         l->gemm.activation = VT_ACT_GELU;
     if (l->role == PROJ || l->role == FC2) {
         l->gemm.residual = l->residual;
-        l->gemm.ldr = l->n;
+        l->gemm.ldr = l->gemm.ldc;
     }
     l->gemm.c_is_bf16 = l->gemm.product == VT_PRODUCT_BF16 && (l->role == QKV || l->role == FC1);
 }
@@ -80,20 +82,22 @@ static void fuse(struct layer *l)
 static struct layer layer_new(const struct bench *b, enum vt_product product, size_t m, size_t k, size_t n,
                               enum role role)
 {
+    const size_t lda = vt_row_stride(k, bench_element_bytes(product)), ldc = vt_row_stride(n, sizeof(float));
     struct layer l = { .m = m, .k = k, .n = n, .role = role };
-    l.a = bench_operand(b, product, true, m * k);
-    l.c = bench_operand(b, VT_PRODUCT_F32, true, m * n);
+    l.a = bench_operand(b, product, true, m * lda);
+    l.c = bench_operand(b, VT_PRODUCT_F32, true, m * ldc);
     l.bias = bench_operand(b, VT_PRODUCT_F32, true, n + VT_MAX_TILE); /* a tile reads its whole width */
-    l.residual = bench_operand(b, VT_PRODUCT_F32, true, m * n);
+    l.residual = bench_operand(b, VT_PRODUCT_F32, true, m * ldc);
     l.gemm = (struct vt_gemm){ .kernels = &b->kernels,
                                .product = product,
+                               .l2_bytes = vt_l2_cache_bytes(),
                                .n = n,
                                .k = k,
                                .a = l.a,
-                               .lda = k,
+                               .lda = lda,
                                .bias = l.bias,
                                .c = l.c,
-                               .ldc = n };
+                               .ldc = ldc };
     pack(b, &l);
     if (b->fused)
         fuse(&l);
@@ -115,12 +119,24 @@ static void layer_free(struct layer *l)
 
 enum { MOST_LAYERS = 128 };
 
-/* Shares of peak: "large" is what the bulk of a model's time goes to; layers with few rows or a short k have less work
- * for each tile to be set up for. */
-struct summary {
-    double large[MOST_LAYERS], small[MOST_LAYERS], against_rival[MOST_LAYERS];
-    size_t large_count, small_count, count;
+struct group {
+    double medians[MOST_LAYERS], bests[MOST_LAYERS]; /* shares of the peak */
+    size_t count;
 };
+
+/* Large layers take the bulk of a model's time; those with few rows or a short k have less work for each tile to be set
+ * up for. */
+struct summary {
+    struct group large, small;
+    double against_rival[MOST_LAYERS];
+    size_t count;
+};
+
+static void join(struct group *g, const struct bench_result *r)
+{
+    g->medians[g->count] = r->share;
+    g->bests[g->count++] = r->best_share;
+}
 
 static void bench_layer(const struct bench *b, enum vt_product product, size_t m, size_t k, size_t n, enum role role,
                         struct summary *summary)
@@ -140,25 +156,23 @@ static void bench_layer(const struct bench *b, enum vt_product product, size_t m
     if (c.rival)
         printf("  OpenBLAS %5.1f %%", 100 * r.rival_share);
     printf("\n");
-    if (m >= 100 && k >= 192)
-        summary->large[summary->large_count++] = r.share;
-    else
-        summary->small[summary->small_count++] = r.share;
+    join(m >= 100 && k >= 192 ? &summary->large : &summary->small, &r);
     summary->against_rival[summary->count++] = r.share / r.rival_share;
     layer_free(&l);
 }
 
-static void print_group(const char *what, double *shares, size_t n)
+static void print_group(const char *what, struct group *g)
 {
-    const double median = vt_bench_median(shares, n); /* sorts them */
-    printf("  %s (%zu shapes): least %.1f %%, median %.1f %% of peak\n", what, n, 100 * shares[0], 100 * median);
+    const double median = vt_bench_median(g->medians, g->count), best = vt_bench_median(g->bests, g->count); /* sorts */
+    printf("  %s: of %zu shapes least %.1f %%, median %.1f %% of peak; best rounds %.1f %%, %.1f %%\n", what, g->count,
+           100 * g->medians[0], 100 * median, 100 * g->bests[0], 100 * best);
 }
 
 static void print_summary(enum vt_product product, struct summary *s)
 {
     printf("linear_%s in short:\n", bench_product_name(product));
-    print_group("M >= 100 and K >= 192", s->large, s->large_count);
-    print_group("M <  100 or  K <  192", s->small, s->small_count);
+    print_group("M >= 100 and K >= 192", &s->large);
+    print_group("M <  100 or  K <  192", &s->small);
     if (product == VT_PRODUCT_F32 && rival)
         printf("  speed against OpenBLAS: median %.2f times, least %.2f times\n",
                vt_bench_median(s->against_rival, s->count), s->against_rival[0]);
