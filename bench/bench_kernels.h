@@ -27,8 +27,8 @@ struct bench_case {
     enum vt_product product;
 };
 
-/* Seconds are the least. A share is the median over the rounds of each one's rate to its peak; best_share is that of the
- * best rate to the best peak, which short disturbances do not touch. */
+/* Seconds are the least. A share is the median over the rounds of each one's rate to its peak; best_share is that of
+ * the best rate to the best peak, which short disturbances do not touch. */
 struct bench_result {
     double seconds, share, best_share, rival_share;
 };

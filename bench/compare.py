@@ -1,132 +1,265 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""libvitrt beside other runtimes, in one run, taking turns.
+"""libvitrt beside OpenVINO, ONNX Runtime and PyTorch, in one run, taking turns.
 
-    pip install torch onnxruntime openvino timm onnx        # those that are missing are left out
-    python bench/compare.py --bench build/bench_model [--threads 1 2] [--runs 30] vit_small_patch16_224 ...
+    pip install torch timm safetensors onnx onnxruntime openvino transformers matplotlib   # what is missing is left out
+    bench/compare.py --bench build/bench_model vit_tiny_patch16_224 vit_small_patch16_224 --threads 1 2
 
-For every timm architecture it writes a checkpoint with random weights as timm publishes it and an ONNX file of the same model. Then
-each round runs every contestant once, so that a change of the machine's speed meets all of them alike. Printed are the least and the median time
-of an image, and the ratio to libvitrt of the medians of the per-round quotients.
+Models are timm's architectures, or cvt-13 and cvt-21 of transformers, with random weights. Every contestant is a process
+of its own that lives as long as the comparison and computes the same images, and its logits are checked. Each round
+gives each of them one block of runs with an idle moment before it; the first two runs of a block do not count. So a
+change of the machine's speed, threads that still spin and evicted caches meet all alike. A ratio is the median over the
+rounds of the quotient of the two blocks' medians.
+
+Each runtime runs in the variant that is fastest of those it is tried with. Files are kept in a folder for the next time.
 """
 import argparse
+import itertools
+import json
 import os
-import pathlib
+import select
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a contestant that waits must not burn the others' cores
+import contestants
+import report
+
+OURS = "libvitrt"
+SETTLING_RUNS = 2  # of a block, not counted
+START_SECONDS = 60  # for a contestant to give its first answer
+TOLERANCE = {"f32": 1e-3, "bf16": 0.1}  # of logits, relative to the largest
+TOKEN_SWEEP = (112, 160, 224, 288, 352, 416, 512)
+BATCH_SWEEP = (1, 2, 4, 8, 16)
 
 
-def export(name, folder):
-    """A timm checkpoint and an ONNX file of one architecture with random weights."""
-    import timm
-    import timm.models
-    import torch
-    model = timm.create_model(name, pretrained=False).eval()
-    size = model.pretrained_cfg["input_size"]
-    folder.mkdir(parents=True)
-    timm.models.save_for_hf(model, str(folder), safe_serialization=True)
-    torch.onnx.export(model, torch.randn(1, *size), str(folder / "model.onnx"), dynamo=False, opset_version=17)
-    return model, size
+class Failed(Exception):
+    pass
 
 
-def vitrt(bench, folder, threads):
-    process = subprocess.Popen([bench, "-t", str(threads), "--serve", str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-    if process.stdout.readline().strip() != "ready":
-        sys.exit(f"{bench} did not start")
+class Contestant:
+    """A process that runs a model when it is told to."""
 
-    def run():
-        process.stdin.write("\n")
-        process.stdin.flush()
-        return float(process.stdout.readline())
-    return run
-
-
-def timed(call):
-    def run():
-        start = time.perf_counter()
-        call()
-        return (time.perf_counter() - start) * 1e3
-    return run
-
-
-def onnxruntime(folder, threads, x):
-    import onnxruntime as ort
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")  # during its run,
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # not between runs
-    session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return timed(lambda: session.run(None, {name: x}))
-
-
-def openvino(folder, threads, x):
-    import openvino as ov
-    core = ov.Core()
-    config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(core.read_model(str(folder / "model.onnx")), "CPU", config).create_infer_request()
-    return timed(lambda: request.infer([x]))
-
-
-def pytorch(model, threads, x):
-    import torch
-    torch.set_num_threads(threads)
-    tensor = torch.from_numpy(x)
-
-    def call():
-        with torch.inference_mode():
-            model(tensor)
-    return timed(call)
-
-
-def compare(name, bench, threads, rounds, folder):
-    import numpy as np
-    model, size = export(name, folder)
-    x = np.random.default_rng(0).standard_normal((1, *size), dtype=np.float32)
-    makers = {
-        "libvitrt": lambda: vitrt(bench, folder, threads),
-        "ONNX Runtime": lambda: onnxruntime(folder, threads, x),
-        "OpenVINO": lambda: openvino(folder, threads, x),
-        "PyTorch": lambda: pytorch(model, threads, x),
-    }
-    contestants = {}
-    for label, make in makers.items():
+    def __init__(self, runtime, variant, case, arguments, precision, threads):
+        self.runtime, self.variant, self.case = runtime, variant, case
+        self.output = case.folder / f"answer-{os.getpid()}.f32"
+        self.errors = tempfile.TemporaryFile("w+")
+        if runtime == OURS:
+            size = [] if case.size is None else ["--size", str(case.size)]
+            command = [arguments.bench, "--serve", "-m", str(case.checkpoint), "-p", precision, "-t", str(threads), "-b",
+                       str(case.batch), *size, "--input", str(case.pixels), "--output", str(self.output)]
+        else:
+            command = worker_command(case, arguments, runtime, variant, precision, str(threads), str(self.output))
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                                        text=True, bufsize=1)
         try:
-            contestants[label] = make()
-        except ImportError as missing:
-            print(f"  ({label} left out: {missing})")
-    times = {label: [] for label in contestants}
-    for i in range(rounds + 2):
-        for label, run in contestants.items():
-            ms = run()
-            if i >= 2:  # two rounds to warm up
-                times[label].append(ms)
-    print(f"{name}, {threads} thread{'s' if threads > 1 else ''}, batch 1, f32, {rounds} rounds")
-    print(f"  {'':14s} {'min ms':>9s} {'median ms':>10s} {'libvitrt takes':>16s}")
-    for label, ms in times.items():
-        ratio = statistics.median(a / b for a, b in zip(times["libvitrt"], ms))
-        print(f"  {label:14s} {min(ms):9.2f} {statistics.median(ms):10.2f} {ratio:15.2f}x", flush=True)
+            self.load_ms = float(self.read(START_SECONDS).split()[1])
+        except (Failed, IndexError, ValueError):
+            self.stop()
+            self.errors.seek(0)
+            lines = self.errors.read().strip().splitlines()
+            raise Failed(lines[-1] if lines else f"no answer within {START_SECONDS} s") from None
+
+    def read(self, seconds):
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            raise Failed("no answer")
+        return self.process.stdout.readline()
+
+    def run(self, n):
+        """Milliseconds of n runs of the whole batch."""
+        self.process.stdin.write(f"{n}\n")
+        self.process.stdin.flush()
+        times = [float(ms) for ms in self.read(600).split()]
+        if len(times) != n:
+            raise Failed(f"{self.runtime} ended during the comparison")
+        return times
+
+    def logits_error(self):
+        """The largest difference to PyTorch's f32 logits, relative to the largest of them."""
+        import numpy as np
+        reference = np.load(self.case.reference).ravel()
+        answer = np.fromfile(self.output, np.float32)
+        self.output.unlink()
+        if answer.size != reference.size:
+            raise Failed(f"{self.runtime} gives {answer.size} numbers, expected {reference.size}")
+        return float(np.abs(answer - reference).max() / np.abs(reference).max())
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.output.unlink(missing_ok=True)
+
+
+def worker_command(case, arguments, *what):
+    return [sys.executable, os.path.abspath(__file__), "--worker", *what, "--batch", str(case.batch), "--cache",
+            arguments.cache, *([] if case.size is None else ["--size", str(case.size)]), case.name]
+
+
+# ---- One comparison ----
+
+def block(contestant, arguments):
+    time.sleep(arguments.gap)
+    return contestant.run(SETTLING_RUNS + arguments.block)[SETTLING_RUNS:]
+
+
+def start_variants(runtime, case, arguments, precision, threads):
+    """All variants of a runtime that start and give the right answer."""
+    started = []
+    for variant in ("",) if runtime == OURS else contestants.VARIANTS[runtime][precision]:
+        try:
+            contestant = Contestant(runtime, variant, case, arguments, precision, threads)
+        except Failed as failed:
+            print(f"  ({runtime} {variant}: {failed})", file=sys.stderr)
+            continue
+        contestant.error = contestant.logits_error()
+        if contestant.error > TOLERANCE[precision]:
+            print(f"  ({runtime} {variant}: logits off by {contestant.error:.2g} of the largest)", file=sys.stderr)
+            contestant.stop()
+            continue
+        started.append(contestant)
+    return started
+
+
+def fastest(started, arguments):
+    """Stops all but the fastest of two short rounds."""
+    if len(started) > 1:
+        times = {c: [] for c in started}
+        for c in (*started, *started):
+            time.sleep(arguments.gap)
+            times[c] += c.run(SETTLING_RUNS + 6)[SETTLING_RUNS:]
+        started = sorted(started, key=lambda c: statistics.median(times[c]))
+        for c in started[1:]:
+            c.stop()
+    return started[0]
+
+
+def take_turns(lineup, arguments):
+    """Blocks of every contestant, in an order that moves on from round to round."""
+    blocks = {c.runtime: [] for c in lineup}
+    for i in range(arguments.rounds):
+        for c in lineup[i % len(lineup):] + lineup[:i % len(lineup)]:
+            blocks[c.runtime].append(block(c, arguments))
+    return blocks
+
+
+def load_ms(runtime, variant, first, case, arguments, precision, threads):
+    """The least of three fresh processes; first is one of them."""
+    times = [first]
+    for _ in range(2):
+        again = Contestant(runtime, variant, case, arguments, precision, threads)
+        times.append(again.load_ms)
+        again.stop()
+    return min(times)
+
+
+def summarise(lineup, blocks, batch):
+    """Per image; ratios are libvitrt's time over the other's."""
+    medians = {name: [statistics.median(b) for b in all_blocks] for name, all_blocks in blocks.items()}
+    return {c.runtime: {"variant": c.variant,
+                        "logits_error": c.error,
+                        "ms_min": min(min(b) for b in blocks[c.runtime]) / batch,
+                        "ms_median": statistics.median(itertools.chain(*blocks[c.runtime])) / batch,
+                        "ratio": statistics.median(a / b for a, b in zip(medians[OURS], medians[c.runtime]))}
+            for c in lineup}
+
+
+def compare(case, arguments, precision, threads):
+    """The results by runtime, or None without an answer of ours."""
+    lineup, loads = [], {}
+    try:
+        for runtime in (OURS, *arguments.against):
+            if runtime != OURS and precision not in contestants.VARIANTS[runtime]:
+                continue
+            started = start_variants(runtime, case, arguments, precision, threads)
+            if not started and runtime == OURS:
+                return None
+            if started:
+                quick = min(started, key=lambda c: c.load_ms)
+                loads[runtime] = quick.variant, quick.load_ms
+                lineup.append(fastest(started, arguments))
+        results = summarise(lineup, take_turns(lineup, arguments), case.batch)
+    finally:
+        for c in lineup:
+            c.stop()
+    for runtime, (variant, first) in loads.items() if arguments.load else ():
+        results[runtime]["load_ms"] = load_ms(runtime, variant, first, case, arguments, precision, threads)
+    return results
+
+
+# ---- All of them ----
+
+def cases(arguments):
+    sizes = TOKEN_SWEEP if arguments.sweep == "tokens" else arguments.size
+    batches = BATCH_SWEEP if arguments.sweep == "batch" else arguments.batch
+    for name, size, batch in itertools.product(arguments.models, sizes, batches):
+        yield contestants.Case(name, size, batch, arguments.cache)
+
+
+def compare_all(arguments):
+    rows = []
+    print(report.heading((OURS, *arguments.against)), flush=True)
+    for case in cases(arguments):
+        done = subprocess.run(worker_command(case, arguments, "prepare"), capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{case.name} cannot be written: {done.stderr.strip().splitlines()[-1]}")
+        for precision, threads in itertools.product(arguments.precision, arguments.threads):
+            results = compare(case, arguments, precision, threads)
+            if results:
+                rows.append({"model": case.name, "pixels": case.input().shape[2], "precision": precision,
+                             "threads": threads, "batch": case.batch, "results": results})
+                print(report.line(rows[-1], (OURS, *arguments.against)), flush=True)
+    return rows
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("models", nargs="+", metavar="MODEL")
+    add("--bench", default="build/bench_model", help="default build/bench_model")
+    add("--threads", type=int, nargs="+", default=[1])
+    add("--precision", nargs="+", default=["f32"], choices=TOLERANCE)
+    add("--batch", type=int, nargs="+", default=[1])
+    add("--size", type=int, nargs="+", default=[None], help="sides of the input, default the model's own")
+    add("--sweep", choices=("tokens", "batch"), help="all sizes or batches of a series")
+    add("--rounds", type=int, default=10)
+    add("--block", type=int, default=18, help="runs of a block that count, default 18")
+    add("--gap", type=float, default=0.3, help="idle seconds before a block")
+    add("--load", action="store_true", help="also the time from a started process to the first answer")
+    add("--against", nargs="+", default=list(contestants.MODULES), choices=contestants.MODULES)
+    add("--plot", metavar="FILE", help="time against model, or along the sweep, as SVG or PNG")
+    add("--json", metavar="FILE", help="the figures")
+    add("--cache", default=os.path.join(tempfile.gettempdir(), "vitrt-compare"), help="folder of the models' files")
+    add("--worker", nargs="+", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def work(arguments):
+    case = contestants.Case(arguments.models[0], arguments.size[0], arguments.batch[0], arguments.cache)
+    if arguments.worker == ["prepare"]:
+        contestants.import_torchvision_fix()
+        contestants.prepare(case)
+    else:
+        runtime, variant, precision, threads, output = arguments.worker
+        contestants.work(case, runtime, variant, precision, int(threads), output)
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ap.add_argument("--bench", required=True, help="path of the built bench_model")
-    ap.add_argument("--threads", type=int, nargs="+", default=[1])
-    ap.add_argument("--runs", type=int, default=30, help="rounds")
-    ap.add_argument("models", nargs="+", help="timm architectures")
-    a = ap.parse_args()
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"))
-    import torchvision_ops  # noqa: F401  (lets timm import with a CPU build of torch)
-    for name in a.models:
-        for threads in a.threads:
-            with tempfile.TemporaryDirectory() as folder:
-                compare(name, a.bench, threads, a.runs, pathlib.Path(folder) / name)
+    arguments = parse()
+    if arguments.worker:
+        work(arguments)
+        return
+    for runtime in [r for r in arguments.against if not contestants.installed(r)]:
+        print(f"({runtime} is not installed)", file=sys.stderr)
+        arguments.against.remove(runtime)
+    rows = compare_all(arguments)
+    print(report.notes(rows))
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
+    if arguments.plot:
+        report.plot(rows, arguments.sweep, arguments.plot)
 
 
 if __name__ == "__main__":

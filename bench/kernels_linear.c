@@ -173,9 +173,9 @@ static void print_summary(enum vt_product product, struct summary *s)
     printf("linear_%s in short:\n", bench_product_name(product));
     print_group("M >= 100 and K >= 192", &s->large);
     print_group("M <  100 or  K <  192", &s->small);
+    const double against_rival = vt_bench_median(s->against_rival, s->count);
     if (product == VT_PRODUCT_F32 && rival)
-        printf("  speed against OpenBLAS: median %.2f times, least %.2f times\n",
-               vt_bench_median(s->against_rival, s->count), s->against_rival[0]);
+        printf("  speed against OpenBLAS: median %.2f times, least %.2f times\n", against_rival, s->against_rival[0]);
 }
 
 static void print_blas_note(const struct bench *b)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runtimes that compare.py lets run: their files, and one worker process for each.
+
+A worker speaks what bench_model --serve speaks: "ready MS" with the time from imported modules to the first answer, then
+for each line read, a number of runs, one line with their milliseconds. The first answer goes to a file.
+"""
+import contextlib
+import importlib.util
+import pathlib
+import sys
+import time
+
+VARIANTS = {  # runtime -> precision -> what it is tried with; the fastest takes part
+    "OpenVINO": {"f32": ("ONNX", "converted from PyTorch"), "bf16": ("ONNX", "converted from PyTorch")},
+    "ONNX Runtime": {"f32": ("ONNX", "transformers.optimizer")},
+    "PyTorch": {"f32": ("eager", "compiled"), "bf16": ("autocast", "bfloat16 module", "compiled")},
+}
+MODULES = {"OpenVINO": "openvino", "ONNX Runtime": "onnxruntime", "PyTorch": "torch"}
+CVT_DEPTHS = {"cvt-13": [1, 2, 10], "cvt-21": [1, 4, 16]}
+
+
+def installed(runtime):
+    return importlib.util.find_spec(MODULES[runtime]) is not None
+
+
+class Case:
+    """A model, an input size (None: the model's own) and a batch, and where their files are."""
+
+    def __init__(self, name, size, batch, cache):
+        self.name, self.size, self.batch = name, size, batch
+        self.folder = pathlib.Path(cache) / (name if size is None else f"{name}-{size}")
+        self.checkpoint = self.folder / "checkpoint"
+        self.pixels = self.folder / f"b{batch}.f32"  # [batch, height, width, 3]
+        self.reference = self.folder / f"b{batch}-logits.npy"  # of PyTorch in f32
+        self.onnx = self.folder / f"b{batch}.onnx"
+        self.fused = self.folder / f"b{batch}-fused.onnx"
+        self.openvino = self.folder / f"b{batch}-openvino.xml"
+
+    def input(self):
+        """[batch, 3, height, width]"""
+        import numpy as np
+        x = np.fromfile(self.pixels, np.float32)
+        side = round((x.size // (3 * self.batch)) ** 0.5)
+        return np.ascontiguousarray(x.reshape(self.batch, side, side, 3).transpose(0, 3, 1, 2))
+
+
+# ---- Models and files ----
+
+def create(case):
+    """The architecture in PyTorch with random weights, and what saves it as its framework publishes it."""
+    if case.name in CVT_DEPTHS:
+        import torch
+        import transformers
+
+        class Logits(torch.nn.Module):
+            def __init__(self, model):
+                super().__init__()
+                self.model = model
+
+            def forward(self, x):
+                return self.model(x).logits
+
+        config = transformers.CvtConfig(depth=CVT_DEPTHS[case.name], num_labels=1000)
+        model = transformers.CvtForImageClassification(config).eval()
+        return Logits(model).eval(), model.save_pretrained
+    import timm
+    import timm.models
+    arguments = {} if case.size is None else {"img_size": case.size}
+    model = timm.create_model(case.name, pretrained=False, **arguments).eval()
+
+    def save(folder):
+        timm.models.save_for_hf(model, folder, model_args=arguments or None, safe_serialization=True)
+    return model, save
+
+
+def load(case):
+    """The model with the weights of the checkpoint; parameters are only made once."""
+    import safetensors.torch
+    import torch
+    weights = safetensors.torch.load_file(case.checkpoint / "model.safetensors")
+    if case.name in CVT_DEPTHS:
+        weights = {f"model.{name}": tensor for name, tensor in weights.items()}
+    with torch.device("meta"):
+        model, _ = create(case)
+    model.load_state_dict(weights, strict=False, assign=True)
+    if any(t.is_meta for t in (*model.parameters(), *model.buffers())):  # buffers that no checkpoint has
+        model, _ = create(case)
+        model.load_state_dict(weights, strict=False)
+    return model.eval()
+
+
+def write_fused(case):
+    from onnxruntime.transformers import optimizer
+    optimizer.optimize_model(str(case.onnx), model_type="vit", opt_level=1, use_gpu=False).save_model_to_file(
+        str(case.fused))
+
+
+def write_openvino(case, model, x):
+    import openvino
+    converted = openvino.convert_model(model, example_input=x, input=list(x.shape))
+    openvino.save_model(converted, case.openvino, compress_to_fp16=False)
+
+
+def prepare(case):
+    """Writes the files that are missing."""
+    import torch
+    torch.manual_seed(0)
+    case.folder.mkdir(parents=True, exist_ok=True)
+    if not (case.checkpoint / "model.safetensors").exists():
+        _, save = create(case)
+        save(str(case.checkpoint))
+    model = load(case)
+    if not case.reference.exists():
+        side = case.size or getattr(model, "pretrained_cfg", {"input_size": (3, 224, 224)})["input_size"][1]
+        x = torch.randn(case.batch, side, side, 3)
+        x.numpy().tofile(case.pixels)
+    x = torch.from_numpy(case.input())
+    with torch.inference_mode():
+        if not case.reference.exists():
+            import numpy as np
+            np.save(case.reference, model(x).numpy())
+        if not case.onnx.exists():
+            torch.onnx.export(model, x, str(case.onnx), dynamo=False, opset_version=17)
+        for path, write in ((case.fused, write_fused), (case.openvino, lambda c: write_openvino(c, model, x))):
+            if not path.exists():
+                with contextlib.suppress(Exception):  # then there is one variant less
+                    write(case)
+
+
+# ---- Runtimes: each returns a function that gives the logits ----
+
+def onnxruntime(case, variant, precision, threads):
+    import onnxruntime as ort
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")  # during its run,
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # not between runs
+    path = case.onnx if variant == "ONNX" else case.fused
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    x, name = case.input(), session.get_inputs()[0].name
+    return lambda: session.run(None, {name: x})[0]
+
+
+def openvino(case, variant, precision, threads):
+    import openvino as ov
+    config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1",
+              "INFERENCE_PRECISION_HINT": precision}
+    path = case.onnx if variant == "ONNX" else case.openvino
+    request = ov.Core().compile_model(str(path), "CPU", config).create_infer_request()
+    x = case.input()
+    return lambda: request.infer([x], share_inputs=True, share_outputs=True)[0]
+
+
+def pytorch(case, variant, precision, threads):
+    import torch
+    torch.set_num_threads(threads)
+    model, x = load(case), torch.from_numpy(case.input())
+    if variant == "bfloat16 module" or (variant == "compiled" and precision == "bf16"):
+        model, x = model.to(torch.bfloat16), x.to(torch.bfloat16)
+    if variant == "compiled":
+        model = torch.compile(model)
+
+    def call():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=variant == "autocast"):
+            return model(x).float().numpy()
+    return call
+
+
+MAKERS = {"OpenVINO": openvino, "ONNX Runtime": onnxruntime, "PyTorch": pytorch}
+IMPORTED_FIRST = {"OpenVINO": ("openvino",), "ONNX Runtime": ("onnxruntime",),
+                  "PyTorch": ("timm", "safetensors.torch", "transformers")}
+
+
+# ---- The worker process ----
+
+def import_torchvision_fix():
+    """Lets timm import with a CPU build of torch beside torchvision from PyPI."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"))
+    with contextlib.suppress(ImportError):
+        import torchvision_ops  # noqa: F401
+
+
+def work(case, runtime, variant, precision, threads, output):
+    import numpy as np
+    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a runtime prints is not part of an answer
+    if runtime == "PyTorch":
+        import_torchvision_fix()
+    for module in IMPORTED_FIRST[runtime]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    start = time.perf_counter()
+    call = MAKERS[runtime](case, variant, precision, threads)
+    logits = call()
+    ms = 1e3 * (time.perf_counter() - start)
+    np.asarray(logits, np.float32).tofile(output)
+    print(f"ready {ms:.3f}", file=answers, flush=True)
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            call()
+            times.append(1e3 * (time.perf_counter() - start))
+        print(*(f"{ms:.4f}" for ms in times), file=answers, flush=True)
