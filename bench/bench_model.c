@@ -34,7 +34,13 @@ double bench_run(const struct bench *b, vitrt_session *s)
 
 double bench_peak(const struct bench *b)
 {
-    return vt_bench_peak(b->product, b->cpu, b->info.threads);
+    enum { LOOKS = 10 }; /* a thread that is not running at one of them is at another */
+    double best = 0;
+    for (int i = 0; i < LOOKS; i++) {
+        const double peak = vt_bench_peak(b->product, b->cpu, b->info.threads);
+        best = peak > best ? peak : best;
+    }
+    return best;
 }
 
 static vitrt_session *create_session(const struct bench *b)

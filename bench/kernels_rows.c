@@ -50,6 +50,14 @@ static void run_to_bf16(const struct vectors *v)
     v->kernels->to_bf16(v->n, v->a, (vt_bf16 *)(void *)v->y);
 }
 
+/* n elements as a tile's worth, with GELU, scale and residual. */
+static void run_finish(const struct vectors *v)
+{
+    const size_t nr = v->kernels->gemm[VT_PRODUCT_F32].nr;
+    const struct vt_epilogue e = { .scale = v->b, .residual = v->c, .ldr = nr, .c = v->y, .ldc = nr };
+    v->kernels->finish[VT_ACT_GELU](v->n / nr, nr, v->a, nr, &e);
+}
+
 static void run_norm(const struct vectors *v)
 {
     v->kernels->layer_norm_f32(v->n, v->a, v->b, v->c, 1e-6f, v->y);
@@ -87,6 +95,7 @@ static const struct {
     size_t bytes;        /* read and written for each element */
 } kernels[] = {
     { "gelu_f32", run_gelu, { TILE, ROW, LAYER }, 8 },
+    { "finish_gelu_f32", run_finish, { TILE }, 12 },
     { "gelu_tanh_f32", run_gelu_tanh, { ROW }, 8 },
     { "quick_gelu_f32", run_quick_gelu, { ROW }, 8 },
     { "silu_f32", run_silu, { ROW }, 8 },

@@ -34,7 +34,8 @@ def notes(rows):
     """Load times, the variants that ran and how far the logits are apart."""
     lines = []
     for row in rows:
-        about = f"{row['model']}, {row['precision']}, {row["threads"]} thread{"s" if row["threads"] > 1 else ""}, batch {row['batch']}"
+        plural = "s" if row["threads"] > 1 else ""
+        about = f"{row['model']}, {row['precision']}, {row['threads']} thread{plural}, batch {row['batch']}"
         results = row["results"]
         loads = {name: r["load_ms"] for name, r in results.items() if "load_ms" in r}
         if len(loads) > 1:
@@ -85,8 +86,8 @@ def plot_bars(rows, axes):
     axes.set_xticks([x + 0.4 - width / 2 for x in range(len(rows))], texts, fontsize=7, rotation=20, ha="right")
 
 
-def tokens(row):
-    """Patches of 16 pixels: how models of different patch sizes are put on one axis does not matter for a series."""
+def patches(row):
+    """Of 16 pixels, whatever the model's are: one axis for all."""
     return (row["pixels"] // 16) ** 2
 
 
@@ -96,10 +97,11 @@ def plot_sweep(rows, sweep, axes):
     series = list(dict.fromkeys((row["model"], row["precision"], row["threads"]) for row in rows))
     for key, stroke in zip(series, ("-", "--", ":", "-.") * len(series)):
         for name in colour:
-            points = [(tokens(row) if sweep == "tokens" else row["batch"], row["results"][name]["ms_median"])
+            points = [(patches(row) if sweep == "tokens" else row["batch"], row["results"][name]["ms_median"])
                       for row in rows
                       if (row["model"], row["precision"], row["threads"]) == key and name in row["results"]]
-            axes.plot(*zip(*points), stroke, color=colour[name], marker="o", markersize=3,
-                      label=f"{name}, {key[0]}, {key[1]}, {key[2]} thr.") if points else None
+            if points:
+                axes.plot(*zip(*points), stroke, color=colour[name], marker="o", markersize=3,
+                          label=f"{name}, {key[0]}, {key[1]}, {key[2]} thr.")
     axes.set_xlabel("patches of 16x16 pixels" if sweep == "tokens" else "images in a batch")
     axes.set_xscale("log", base=2)
