@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvitrt beside OpenVINO, ONNX Runtime and PyTorch, in one run, taking turns.
 
-    pip install torch timm safetensors onnx onnxruntime openvino transformers matplotlib   # what is missing is left out
+    pip install torch timm safetensors onnx onnxruntime openvino transformers matplotlib
     bench/compare.py --bench build/bench_model vit_tiny_patch16_224 vit_small_patch16_224 --threads 1 2
 
-Models are timm's architectures, or cvt-13 and cvt-21 of transformers, with random weights. Every contestant is a process
-of its own that lives as long as the comparison and computes the same images, and its logits are checked. Each round
-gives each of them one block of runs with an idle moment before it; the first two runs of a block do not count. So a
-change of the machine's speed, threads that still spin and evicted caches meet all alike. A ratio is the median over the
-rounds of the quotient of the two blocks' medians.
+Runtimes and packages that are missing are left out; only torch and what the models come from are needed. Models are
+timm's architectures, or cvt-13 and cvt-21 of transformers, with random weights.
 
-Each runtime runs in the variant that is fastest of those it is tried with. Files are kept in a folder for the next time.
+Every contestant is a process of its own that lives as long as the comparison and computes the same images, and its
+logits are checked. Each round gives each of them one block of runs with an idle moment before it; the first two runs of
+a block do not count. So a change of the machine's speed, threads that still spin and evicted caches meet all alike. A
+ratio is the median over the rounds of the quotient of the two blocks' medians. Each runtime runs in the variant that is
+fastest of those it is tried with. Files are kept in a folder for the next time.
 """
 import argparse
 import itertools
@@ -48,8 +49,8 @@ class Contestant:
         self.errors = tempfile.TemporaryFile("w+")
         if runtime == OURS:
             size = [] if case.size is None else ["--size", str(case.size)]
-            command = [arguments.bench, "--serve", "-m", str(case.checkpoint), "-p", precision, "-t", str(threads), "-b",
-                       str(case.batch), *size, "--input", str(case.pixels), "--output", str(self.output)]
+            command = [arguments.bench, "--serve", "-m", str(case.checkpoint), "-p", precision, "-t", str(threads),
+                       "-b", str(case.batch), *size, "--input", str(case.pixels), "--output", str(self.output)]
         else:
             command = worker_command(case, arguments, runtime, variant, precision, str(threads), str(self.output))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
@@ -93,8 +94,9 @@ class Contestant:
 
 
 def worker_command(case, arguments, *what):
-    return [sys.executable, os.path.abspath(__file__), "--worker", *what, "--batch", str(case.batch), "--cache",
-            arguments.cache, *([] if case.size is None else ["--size", str(case.size)]), case.name]
+    size = [] if case.size is None else ["--size", str(case.size)]
+    return [sys.executable, os.path.abspath(__file__), case.name, "--worker", *what, "--batch", str(case.batch),
+            "--cache", arguments.cache, *size]
 
 
 # ---- One comparison ----

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtimes that compare.py lets run: their files, and one worker process for each.
 
-A worker speaks what bench_model --serve speaks: "ready MS" with the time from imported modules to the first answer, then
-for each line read, a number of runs, one line with their milliseconds. The first answer goes to a file.
+A worker speaks what bench_model --serve speaks: "ready MS" with the time from imported modules to the first answer,
+then for each line read, a number of runs, one line with their milliseconds. The first answer goes to a file.
 """
 import contextlib
 import importlib.util

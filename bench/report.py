@@ -43,9 +43,9 @@ def notes(rows):
             listed = ", ".join(f"{name} {ms:.0f} ms" for name, ms in loads.items())
             lines.append(f"- {about}: load to first result {listed}; {ours / min(others):.2f}x of the best peer's")
         variants = ", ".join(f"{name} {r['variant']} ({r['logits_error']:.1e})" for name, r in results.items())
-        lines.append(f"- {about}: ran {variants.replace('  ', ' ')}; in parentheses the largest difference of a logit to "
-                     "PyTorch's f32, relative to the largest logit")
-    return "\n" + "\n".join(lines)
+        lines.append(f"- {about}: ran {variants.replace('  ', ' ')}")
+    return "\nIn parentheses the largest difference of a logit to PyTorch's f32, relative to the largest logit.\n\n" + \
+        "\n".join(lines)
 
 
 # ---- Plots ----
