@@ -28,11 +28,30 @@ struct layer {
     float *bias, *residual;
 };
 
+/* All rows by all panels of integers, which vt_gemm_piece does not take yet. */
+static void multiply_integers(const struct layer *l, const char *panels)
+{
+    const struct vt_gemm_kernel *kernel = &l->gemm.kernels->gemm[VT_PRODUCT_U8S8];
+    const size_t tiles = (l->m + kernel->mr - 1) / kernel->mr;
+    const size_t panel_k = (l->k + kernel->kr - 1) / kernel->kr * kernel->kr;
+    for (size_t j = 0; j < l->n; j += kernel->nr)
+        for (size_t t = 0; t < tiles; t++) {
+            const size_t i = l->m * t / tiles, end = l->m * (t + 1) / tiles;
+            kernel->tile(end - i, l->n - j < kernel->nr ? l->n - j : kernel->nr, l->k,
+                         (const uint8_t *)l->a + i * l->gemm.lda, l->gemm.lda, panels + j * panel_k, NULL, NULL, 0,
+                         (int32_t *)l->c + i * l->gemm.ldc + j, l->gemm.ldc);
+        }
+}
+
 static void multiply(const void *arg, size_t round)
 {
     const struct layer *l = arg;
     struct vt_gemm g = l->gemm;
     g.panels = l->panels + round % l->copies * l->panel_bytes;
+    if (g.product == VT_PRODUCT_U8S8) {
+        multiply_integers(l, g.panels);
+        return;
+    }
     for (size_t i = 0; i < l->split.row_blocks * l->split.panel_groups; i++)
         vt_gemm_piece(&g, &l->split, l->m, i);
 }

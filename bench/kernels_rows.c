@@ -58,6 +58,16 @@ static void run_finish(const struct vectors *v)
     v->kernels->finish[VT_ACT_GELU](v->n / nr, nr, v->a, nr, &e);
 }
 
+static void run_quantize(const struct vectors *v)
+{
+    v->kernels->quantize_u8(v->n, v->a, 40.0f, 128, (uint8_t *)(void *)v->y);
+}
+
+static void run_dequantize(const struct vectors *v)
+{
+    v->kernels->dequantize(v->n, (const int32_t *)(const void *)v->y, v->b, v->c, v->a);
+}
+
 static void run_norm(const struct vectors *v)
 {
     v->kernels->layer_norm_f32(v->n, v->a, v->b, v->c, 1e-6f, v->y);
@@ -105,6 +115,8 @@ static const struct {
     { "layer_norm_f32", run_norm, { 192, 384, 768 }, 16 },
     { "layer_norm_bf16", run_norm_bf16, { 192, 384, 768 }, 14 },
     { "to_bf16", run_to_bf16, { 768, ROW }, 6 },
+    { "quantize_u8", run_quantize, { 768, ROW }, 5 },
+    { "dequantize", run_dequantize, { TILE, ROW }, 16 },
     { "add_f32", run_add, { 768 }, 12 },
     { "mul_f32", run_mul, { 768 }, 12 },
     { "scale_add_f32", run_scale_add, { 768 }, 16 },
