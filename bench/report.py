@@ -35,7 +35,8 @@ def notes(rows):
     lines = []
     for row in rows:
         plural = "s" if row["threads"] > 1 else ""
-        about = f"{row['model']}, {row['precision']}, {row['threads']} thread{plural}, batch {row['batch']}"
+        about = (f"{row['model']}, {row['pixels']} pixels, {row['precision']}, {row['threads']} thread{plural}, "
+                 f"batch {row['batch']}")
         results = row["results"]
         loads = {name: r["load_ms"] for name, r in results.items() if "load_ms" in r}
         if len(loads) > 1:
