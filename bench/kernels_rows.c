@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, NORM_ROWS = 4, SIZES = 3 };
+
 struct vectors {
     const struct vt_kernels *kernels;
     size_t n;
@@ -68,19 +70,27 @@ static void run_dequantize(const struct vectors *v)
     v->kernels->dequantize(v->n, (const int32_t *)(const void *)v->y, v->b, v->c, v->a);
 }
 
+/* n elements in four rows, which a kernel may take side by side. */
 static void run_norm(const struct vectors *v)
 {
-    v->kernels->layer_norm_f32(v->n, v->a, v->b, v->c, 1e-6f, v->y);
+    const size_t n = v->n / NORM_ROWS;
+    v->kernels->layer_norm_f32(NORM_ROWS, n, v->a, n, v->b, v->c, 1e-6f, v->y, n);
 }
 
 static void run_norm_bf16(const struct vectors *v)
 {
-    v->kernels->layer_norm_bf16(v->n, v->a, v->b, v->c, 1e-6f, (vt_bf16 *)(void *)v->y);
+    const size_t n = v->n / NORM_ROWS;
+    v->kernels->layer_norm_bf16(NORM_ROWS, n, v->a, n, v->b, v->c, 1e-6f, (vt_bf16 *)(void *)v->y, n);
 }
 
 static void run_softmax(const struct vectors *v)
 {
     v->c[0] = v->kernels->softmax_f32(v->n, 0.125f, v->a, v->y);
+}
+
+static void run_softmax_bf16(const struct vectors *v)
+{
+    v->c[0] = v->kernels->softmax_bf16(v->n, 0.125f, v->a, (vt_bf16 *)(void *)v->y);
 }
 
 /* n elements as nr rows (or nr columns) of a matrix. */
@@ -96,8 +106,6 @@ static void run_pack_columns(const struct vectors *v)
     kernel->pack_columns(kernel->nr, v->n / kernel->nr, v->a, kernel->nr, v->y);
 }
 
-enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, SIZES = 3 };
-
 static const struct {
     const char *name;
     void (*run)(const struct vectors *);
@@ -112,8 +120,9 @@ static const struct {
     { "relu_f32", run_relu, { ROW }, 8 },
     { "tanh_f32", run_tanh, { ROW }, 8 },
     { "softmax_f32", run_softmax, { 49, 197, 577 }, 8 },
-    { "layer_norm_f32", run_norm, { 192, 384, 768 }, 16 },
-    { "layer_norm_bf16", run_norm_bf16, { 192, 384, 768 }, 14 },
+    { "softmax_bf16", run_softmax_bf16, { 49, 197, 577 }, 6 },
+    { "layer_norm_f32", run_norm, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 8 },
+    { "layer_norm_bf16", run_norm_bf16, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 6 },
     { "to_bf16", run_to_bf16, { 768, ROW }, 6 },
     { "quantize_u8", run_quantize, { 768, ROW }, 5 },
     { "dequantize", run_dequantize, { TILE, ROW }, 16 },
