@@ -16,31 +16,39 @@ struct layer {
     void *out, *scratch;
 };
 
+static struct vt_attention head_of(const struct layer *l, size_t i)
+{
+    const size_t bytes = bench_element_bytes(l->product), width = l->heads * l->dim;
+    const size_t ld = vt_row_stride(3 * width, bytes), ldo = vt_row_stride(width, bytes);
+    const size_t row = i / l->heads * l->tokens, column = i % l->heads * l->dim;
+    const char *q = l->qkv + (row * ld + column) * bytes;
+    return (struct vt_attention){ .kernels = l->kernels,
+                                  .product = l->product,
+                                  .queries = l->tokens,
+                                  .keys = l->tokens,
+                                  .dim = l->dim,
+                                  .dim_v = l->dim,
+                                  .q = q,
+                                  .k = q + width * bytes,
+                                  .v = q + 2 * width * bytes,
+                                  .ldq = ld,
+                                  .ldk = ld,
+                                  .ldv = ld,
+                                  .scale = 0.125f,
+                                  .out = (char *)l->out + (row * ldo + column) * bytes,
+                                  .ldo = ldo,
+                                  .out_is_bf16 = l->product == VT_PRODUCT_BF16 };
+}
+
 static void attend(const void *arg, size_t round)
 {
     const struct layer *l = arg;
-    const size_t bytes = bench_element_bytes(l->product), width = l->heads * l->dim;
-    const size_t ld = vt_row_stride(3 * width, bytes), ldo = vt_row_stride(width, bytes);
+    const size_t count = l->groups * l->heads;
     (void)round;
-    for (size_t i = 0; i < l->groups * l->heads; i++) {
-        const size_t row = i / l->heads * l->tokens, column = i % l->heads * l->dim;
-        const char *q = l->qkv + (row * ld + column) * bytes;
-        const struct vt_attention a = { .kernels = l->kernels,
-                                        .product = l->product,
-                                        .queries = l->tokens,
-                                        .keys = l->tokens,
-                                        .dim = l->dim,
-                                        .dim_v = l->dim,
-                                        .q = q,
-                                        .k = q + width * bytes,
-                                        .v = q + 2 * width * bytes,
-                                        .ldq = ld,
-                                        .ldk = ld,
-                                        .ldv = ld,
-                                        .scale = 0.125f,
-                                        .out = (char *)l->out + (row * ldo + column) * bytes,
-                                        .ldo = ldo,
-                                        .out_is_bf16 = l->product == VT_PRODUCT_BF16 };
+    for (size_t i = 0; i < count; i++) {
+        struct vt_attention a = head_of(l, i);
+        const struct vt_attention next = head_of(l, i + 1 < count ? i + 1 : i);
+        a.next = i + 1 < count ? &next : NULL;
         vt_attention_run(&a, 0, l->tokens, l->scratch);
     }
 }

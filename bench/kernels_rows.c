@@ -85,12 +85,12 @@ static void run_norm_bf16(const struct vectors *v)
 
 static void run_softmax(const struct vectors *v)
 {
-    v->c[0] = v->kernels->softmax_f32(v->n, 0.125f, v->a, v->y);
+    v->kernels->softmax_f32(1, v->n, 0.125f, v->a, v->n, v->y, v->n, v->c);
 }
 
 static void run_softmax_bf16(const struct vectors *v)
 {
-    v->c[0] = v->kernels->softmax_bf16(v->n, 0.125f, v->a, (vt_bf16 *)(void *)v->y);
+    v->kernels->softmax_bf16(1, v->n, 0.125f, v->a, v->n, (vt_bf16 *)(void *)v->y, v->n, v->c);
 }
 
 /* n elements as nr rows (or nr columns) of a matrix. */

@@ -118,6 +118,10 @@ typedef void vt_scale_bf16_fn(size_t n, float a, const float *x, vt_bf16 *y);
 /* y[i] = a * x[i] + y[i], rounded once. For pooling. */
 typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
 
+/* Asks for m rows of so many bytes, ld_bytes apart, to be brought into the second-level cache: what comes next is fetched
+ * while something else is computed. */
+typedef void vt_prefetch_fn(size_t m, size_t bytes, const void *p, size_t ld_bytes);
+
 /* ---- Conversions ---- */
 
 /* y[i] = x[i] rounded to nearest, ties to even; denormal x gives 0 of its sign; a NaN stays one. */
@@ -142,16 +146,19 @@ typedef void vt_layer_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx
 typedef void vt_layer_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
                                    const float *beta, float eps, vt_bf16 *y, size_t ldy);
 
-/* y[i] = exp(scale * (x[i] - max x)), returns the sum of y. scale > 0. x == y allowed. n = 0 returns 0.
+/* For each of m rows of n, which are ldx and ldy apart: y[i] = exp(scale * (x[i] - max x)), sums[row] = the sum of y.
+ * scale > 0. x == y allowed where ldx == ldy. n = 0 gives the sum 0.
  * exp is within 2 ulp for its argument, which is rounded after the difference and after the product, and 0 for an
  * argument below -87.3359375 (a result that would be denormal). -inf gives 0; a NaN, +inf, or a row of -inf only gives
  * NaN, there and in the sum. */
-typedef float vt_softmax_f32_fn(size_t n, float scale, const float *x, float *y);
+typedef void vt_softmax_f32_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, float *y, size_t ldy,
+                               float *sums);
 
 /* The same rounded to bf16 as by vt_to_bf16_fn, from exponentials within 4e-6 + 2^-23 |scale * (x[i] - max x)| +
- * 2^-23 |scale * max x| of the exact ones, relatively, of whose float values it returns the sum; they are 0 below
+ * 2^-23 |scale * max x| of the exact ones, relatively, of whose float values it gives the sums; they are 0 below
  * 2^-126. */
-typedef float vt_softmax_bf16_fn(size_t n, float scale, const float *x, vt_bf16 *y);
+typedef void vt_softmax_bf16_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, vt_bf16 *y, size_t ldy,
+                                float *sums);
 
 struct vt_kernels {
     struct vt_gemm_kernel gemm[VT_PRODUCT_COUNT];
@@ -162,6 +169,7 @@ struct vt_kernels {
     vt_scale_f32_fn *scale_f32;
     vt_scale_bf16_fn *scale_bf16;
     vt_axpy_f32_fn *axpy_f32;
+    vt_prefetch_fn *prefetch;
     vt_to_bf16_fn *to_bf16;
     vt_dequantize_fn *dequantize;
     vt_quantize_u8_fn *quantize_u8;

@@ -83,12 +83,12 @@ static void pack(const struct vt_attention *a, const struct head *h)
 /* exp(scale * score) of each row over its largest one, and the inverse of their sums. */
 static void exponentials(const struct vt_attention *a, const struct head *h, size_t m, float *inverse)
 {
-    for (size_t r = 0; r < m; r++) {
-        float *row = h->scores + r * h->ld;
-        inverse[r] = 1.0f / (a->product == VT_PRODUCT_BF16
-                                 ? a->kernels->softmax_bf16(a->keys, a->scale, row, h->rounded + r * h->ld)
-                                 : a->kernels->softmax_f32(a->keys, a->scale, row, row));
-    }
+    if (a->product == VT_PRODUCT_BF16)
+        a->kernels->softmax_bf16(m, a->keys, a->scale, h->scores, h->ld, h->rounded, h->ld, inverse);
+    else
+        a->kernels->softmax_f32(m, a->keys, a->scale, h->scores, h->ld, h->scores, h->ld, inverse);
+    for (size_t r = 0; r < m; r++)
+        inverse[r] = 1.0f / inverse[r];
 }
 
 static float float_of(vt_bf16 x)
@@ -141,6 +141,18 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     }
 }
 
+/* Part t of `parts` of the next head's operands. */
+static void prefetch_next(const struct vt_attention *next, size_t t, size_t parts)
+{
+    const size_t bytes = element_bytes(next->product);
+    const size_t q = next->queries * t / parts, q_end = next->queries * (t + 1) / parts;
+    const size_t k = next->keys * t / parts, k_end = next->keys * (t + 1) / parts;
+    vt_prefetch_fn *prefetch = next->kernels->prefetch;
+    prefetch(q_end - q, next->dim * bytes, (const char *)next->q + q * next->ldq * bytes, next->ldq * bytes);
+    prefetch(k_end - k, next->dim * bytes, (const char *)next->k + k * next->ldk * bytes, next->ldk * bytes);
+    prefetch(k_end - k, next->dim_v * bytes, (const char *)next->v + k * next->ldv * bytes, next->ldv * bytes);
+}
+
 void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, void *scratch)
 {
     const size_t rows = end - begin, mr = a->kernels->gemm[a->product].mr, tiles = (rows + mr - 1) / mr;
@@ -151,6 +163,8 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
     pack(a, &h);
     for (size_t t = 0; t < tiles; t++) { /* of nearly equal height */
         const size_t first = rows * t / tiles, last = rows * (t + 1) / tiles;
+        if (a->next)
+            prefetch_next(a->next, t, tiles);
         attend(a, &h, begin + first, last - first);
     }
 }

@@ -26,6 +26,8 @@ struct vt_attention {
      * as a column [keys] of elements ld_scores apart. Sums are over rows in ascending order: one piece must have all. */
     float *first_row, *column_sums;
     size_t ld_scores;
+    /* The head that this thread takes next, whose q, k and v are fetched into the cache meanwhile; or NULL. */
+    const struct vt_attention *next;
 };
 
 /* Bytes that a piece needs. */

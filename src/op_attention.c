@@ -52,9 +52,13 @@ static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct attention_job *job = arg;
     const size_t heads = job->s->node->u.attention.heads, mr = job->x->plan->kernels->gemm[job->x->plan->product].mr;
+    struct vt_attention a, next = head_of(job->x, job->s, begin / job->chunks / heads, begin / job->chunks % heads);
     for (size_t i = begin; i < end; i++) {
         const size_t piece = i / job->chunks, chunk = i % job->chunks;
-        const struct vt_attention a = head_of(job->x, job->s, piece / heads, piece % heads);
+        const size_t after = i + 1 < end ? (i + 1) / job->chunks : piece;
+        a = next;
+        next = head_of(job->x, job->s, after / heads, after % heads);
+        a.next = after == piece ? NULL : &next;
         const size_t rows = ((a.queries + job->chunks - 1) / job->chunks + mr - 1) / mr * mr; /* of a chunk */
         const size_t first = chunk * rows, last = a.queries < first + rows ? a.queries : first + rows;
         vt_attention_run(&a, first, last, vt_exec_scratch(job->x, worker));
@@ -70,7 +74,8 @@ static void run_attention(const struct vt_exec *x, const struct vt_step *s, cons
     const bool whole = s->scores[VT_SCORES_COLUMN_SUMS] != VT_NO_VALUE;
     const size_t chunks = !whole && threads > 1 && heads % threads ? (2 * threads + heads - 1) / heads : 1;
     struct attention_job job = { x, s, chunks };
-    vt_parallel(x->pool, heads * chunks, 1, run_pieces, &job);
+    const size_t pieces = heads * chunks, shares = threads == 1 ? 1 : 4 * threads; /* for cores of different speed */
+    vt_parallel(x->pool, pieces, pieces / shares ? pieces / shares : 1, run_pieces, &job);
 }
 
 static size_t attention_scratch(const struct vt_plan *p, const struct vt_step *s)

@@ -25,6 +25,13 @@ static inline vf vf_zero(void) { return 0.0f; }
 static inline vf vf_load(const float *p) { return *p; }
 static inline void vf_store(float *p, vf x) { *p = x; }
 
+/* Fetches the line that lies so many bytes behind p into the second-level cache; here nothing. */
+static inline void vf_prefetch(const void *p, size_t bytes)
+{
+    (void)p;
+    (void)bytes;
+}
+
 /* The first n <= VL lanes; the other ones are 0. No other element is touched. */
 static inline vf vf_load_n(const float *p, size_t n) { return n ? *p : 0.0f; }
 static inline void vf_store_n(float *p, vf x, size_t n)

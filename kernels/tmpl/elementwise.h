@@ -61,6 +61,14 @@ void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
         vf_store_n(y + i, vf_fma(va, vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
 }
 
+void VT_FN(vt_prefetch)(size_t m, size_t bytes, const void *p, size_t ld_bytes)
+{
+    const size_t line = 64;
+    for (size_t i = 0; i < m; i++)
+        for (size_t at = 0; at < bytes; at += line)
+            vf_prefetch(p, i * ld_bytes + at);
+}
+
 void VT_FN(vt_to_bf16)(size_t n, const float *x, vt_bf16 *y)
 {
     size_t i = 0;

@@ -10,6 +10,9 @@
 #define LANES        16
 #define LANE_VECTORS (LANES / VL)
 
+/* Rows that are reduced side by side: enough independent chains to hide the latency of each. */
+enum { GROUP = 4 };
+
 /* How many of the VL elements from index i on lie in a row of n. */
 static inline size_t lanes_left(size_t n, size_t i)
 {

@@ -7,8 +7,6 @@
  */
 #include "lanes.h"
 
-enum { GROUP = 4 };
-
 struct row_group {
     const float *x[GROUP];
     vf mean[GROUP], inverse[GROUP];
