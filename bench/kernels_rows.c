@@ -146,11 +146,11 @@ static double best_seconds(void (*run)(const struct vectors *), const struct vec
         for (size_t i = 0; i < repeat; i++)
             run(v);
         const double seconds = vt_bench_seconds() - start;
-        if (round < GROWING && seconds < 20e-6)
-            repeat *= 2;
         if (seconds > 0.001 && round > 100)
             break;
         best = fmin(best, seconds / (double)repeat);
+        if (round < GROWING && seconds < 20e-6)
+            repeat *= 2;
     }
     return best;
 }

@@ -29,18 +29,29 @@
 /* Adding it to |x| < 2^22 rounds x to an integer, which then stands in the low bits of the sum. */
 #define ROUND_BIAS 12582912.0f /* 1.5 * 2^23 */
 
-/* Phi(-a) = T(a)^8 / 2 for a >= 0, Phi the normal distribution; T(a) = 1 + G1 a + ... + G8 a^8, which reaches 0 just
- * before a = GELU_END. The power lets a short polynomial follow the decay of Phi. The fit's error of a Phi(-a) is
- * 4e-9 * max(1, a). */
+/* gelu(x) = max(x, 0) + b U(b)^8 with b = -|x|: Phi(b) = U(b)^8 for b <= 0, Phi the normal distribution; U(b) = G0 +
+ * G1 b + ... + G8 b^8, which reaches 0 just before b = -GELU_END. The power lets a short polynomial follow the decay of
+ * Phi. The fit's error of b Phi(b) is 4e-9 * max(1, |b|). */
 #define GELU_END 8.0f
-#define GELU_G1  (-0x1.988426p-4f)
-#define GELU_G2  (-0x1.1d377cp-5f)
-#define GELU_G3  (-0x1.814af6p-11f)
-#define GELU_G4  0x1.ae829cp-10f
-#define GELU_G5  0x1.3370bap-15f
-#define GELU_G6  (-0x1.12fd1cp-14f)
-#define GELU_G7  0x1.1172e6p-17f
-#define GELU_G8  (-0x1.5b74fcp-22f)
+#define GELU_G0  0x1.d5818ep-1f
+#define GELU_G1  0x1.769c6cp-4f
+#define GELU_G2  (-0x1.058b7ep-5f)
+#define GELU_G3  0x1.6150a8p-11f
+#define GELU_G4  0x1.8ac792p-10f
+#define GELU_G5  (-0x1.19ec8ep-15f)
+#define GELU_G6  (-0x1.f854e0p-15f)
+#define GELU_G7  (-0x1.f581e0p-18f)
+#define GELU_G8  (-0x1.3e9e94p-22f)
+
+/* The same for results that are rounded to bf16: the fit's error is 1.8e-6 * max(1, |b|), a 500th of the rounding of a
+ * result near 1. */
+#define GELU_BF16_END 6.0f
+#define GELU_BF16_G0  0x1.d5818ep-1f
+#define GELU_BF16_G1  0x1.76cb06p-4f
+#define GELU_BF16_G2  (-0x1.0386d8p-5f)
+#define GELU_BF16_G3  0x1.31080ep-10f
+#define GELU_BF16_G4  0x1.023d6cp-9f
+#define GELU_BF16_G5  0x1.9c8376p-13f
 
 /* gelu_tanh(x) = x sigmoid(x (LINEAR + CUBIC x^2)), since (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x +
  * 0.044715 x^3). */

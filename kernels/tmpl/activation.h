@@ -9,23 +9,46 @@ static inline vf sigmoid(vf x)
     return vf_div(vf_select_negative(x, e, vf_set1(1.0f)), vf_add(e, vf_set1(1.0f)));
 }
 
-/* x Phi(x) = max(x, 0) - a Phi(-a), a = |x|. NaN passes: max yields its second operand then. */
+/* -|x|, at least -end. NaN passes: max yields its second operand then. */
+static inline vf gelu_argument(vf x, float end)
+{
+    return vf_max(vf_set1(-end), vf_sub(vf_zero(), vf_abs(x)));
+}
+
+/* max(x, 0) + b u^8, u taken for 0 where it is negative. */
+static inline vf gelu_of(vf x, vf b, vf u)
+{
+    u = vf_max(vf_zero(), u);
+    u = vf_mul(u, u);
+    u = vf_mul(u, u);
+    u = vf_mul(u, u);
+    return vf_fma(b, u, vf_max(vf_zero(), x));
+}
+
 static inline vf gelu(vf x)
 {
-    const vf a = vf_min(vf_set1(GELU_END), vf_abs(x));
-    vf t = vf_fma(vf_set1(GELU_G8), a, vf_set1(GELU_G7));
-    t = vf_fma(t, a, vf_set1(GELU_G6));
-    t = vf_fma(t, a, vf_set1(GELU_G5));
-    t = vf_fma(t, a, vf_set1(GELU_G4));
-    t = vf_fma(t, a, vf_set1(GELU_G3));
-    t = vf_fma(t, a, vf_set1(GELU_G2));
-    t = vf_fma(t, a, vf_set1(GELU_G1));
-    t = vf_fma(t, a, vf_set1(1.0f));
-    t = vf_max(vf_zero(), t);
-    t = vf_mul(t, t);
-    t = vf_mul(t, t);
-    t = vf_mul(t, t);
-    return vf_fma(vf_mul(a, vf_set1(-0.5f)), t, vf_max(vf_zero(), x));
+    const vf b = gelu_argument(x, GELU_END);
+    vf u = vf_fma(vf_set1(GELU_G8), b, vf_set1(GELU_G7));
+    u = vf_fma(u, b, vf_set1(GELU_G6));
+    u = vf_fma(u, b, vf_set1(GELU_G5));
+    u = vf_fma(u, b, vf_set1(GELU_G4));
+    u = vf_fma(u, b, vf_set1(GELU_G3));
+    u = vf_fma(u, b, vf_set1(GELU_G2));
+    u = vf_fma(u, b, vf_set1(GELU_G1));
+    u = vf_fma(u, b, vf_set1(GELU_G0));
+    return gelu_of(x, b, u);
+}
+
+/* For results that are rounded to bf16. */
+static inline vf gelu_for_bf16(vf x)
+{
+    const vf b = gelu_argument(x, GELU_BF16_END);
+    vf u = vf_fma(vf_set1(GELU_BF16_G5), b, vf_set1(GELU_BF16_G4));
+    u = vf_fma(u, b, vf_set1(GELU_BF16_G3));
+    u = vf_fma(u, b, vf_set1(GELU_BF16_G2));
+    u = vf_fma(u, b, vf_set1(GELU_BF16_G1));
+    u = vf_fma(u, b, vf_set1(GELU_BF16_G0));
+    return gelu_of(x, b, u);
 }
 
 static inline vf gelu_tanh(vf x)

@@ -24,23 +24,28 @@ static inline vf no_activation(vf x)
     return x;
 }
 
-#define VT_DEFINE_FINISH(kernel, activation)                                                                           \
+#define VT_DEFINE_FINISH(kernel, activation, activation_for_bf16)                                                      \
+    static inline vf kernel##_activated(vf x, bool for_bf16)                                                           \
+    {                                                                                                                  \
+        return for_bf16 ? activation_for_bf16(x) : activation(x);                                                      \
+    }                                                                                                                  \
+                                                                                                                       \
     void VT_FN(kernel)(size_t m, size_t n, const float *tile, size_t ldt, const struct vt_epilogue *e)                 \
     {                                                                                                                  \
         for (size_t i = 0; i < m; i++) {                                                                               \
             const float *row = tile + i * ldt;                                                                         \
             size_t j = 0;                                                                                              \
             for (; j + VL <= n; j += VL)                                                                               \
-                finish_store(activation(vf_load(row + j)), e, i, j, VL);                                               \
+                finish_store(kernel##_activated(vf_load(row + j), e->c_is_bf16), e, i, j, VL);                         \
             if (j < n)                                                                                                 \
-                finish_store(activation(vf_load_n(row + j, n - j)), e, i, j, n - j);                                   \
+                finish_store(kernel##_activated(vf_load_n(row + j, n - j), e->c_is_bf16), e, i, j, n - j);             \
         }                                                                                                              \
     }
 
-VT_DEFINE_FINISH(vt_finish_none, no_activation)
-VT_DEFINE_FINISH(vt_finish_gelu, gelu)
-VT_DEFINE_FINISH(vt_finish_gelu_tanh, gelu_tanh)
-VT_DEFINE_FINISH(vt_finish_quick_gelu, quick_gelu)
-VT_DEFINE_FINISH(vt_finish_silu, silu)
-VT_DEFINE_FINISH(vt_finish_relu, relu)
-VT_DEFINE_FINISH(vt_finish_tanh, hyperbolic_tangent)
+VT_DEFINE_FINISH(vt_finish_none, no_activation, no_activation)
+VT_DEFINE_FINISH(vt_finish_gelu, gelu, gelu_for_bf16)
+VT_DEFINE_FINISH(vt_finish_gelu_tanh, gelu_tanh, gelu_tanh)
+VT_DEFINE_FINISH(vt_finish_quick_gelu, quick_gelu, quick_gelu)
+VT_DEFINE_FINISH(vt_finish_silu, silu, silu)
+VT_DEFINE_FINISH(vt_finish_relu, relu, relu)
+VT_DEFINE_FINISH(vt_finish_tanh, hyperbolic_tangent, hyperbolic_tangent)

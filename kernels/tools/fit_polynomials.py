@@ -83,8 +83,10 @@ def fit_exp2(degree=4):
     show("exp2", *fit(list(range(1, degree + 1)), f, target, weight))
 
 
-def fit_gelu(degree=8, power=8, root=8.0):
+def fit_gelu(name, degree, power, root):
     """Phi(-a) = T(a)^power / 2 for a >= 0, so that gelu(x) = max(x, 0) - a T(a)^power / 2 with a = |x|.
+
+    Printed are the coefficients of U(b) = 2^(-1 / power) T(-b), so that gelu(x) = max(x, 0) + b U(b)^power, b = -|x|.
 
     The power makes a short polynomial follow the fast decay of Phi. T(0) = 1 and T(r) = 0, r just before root, are
     imposed: at a = root, where gelu clamps a, T is below 0 and taken as 0. Hence T(a) = (1 - a / r) (1 + a S(a)), fitted
@@ -102,10 +104,12 @@ def fit_gelu(degree=8, power=8, root=8.0):
     s, error = solve(basis, target, weight, a)
     factor = [mp.mpf(1)] + list(s)
     c = [factor[0]] + [factor[i] - factor[i - 1] / r for i in range(1, degree)] + [-factor[-1] / r]
-    show("gelu", [np.float32(float(v)) for v in c], error)
+    u = [v * (-1) ** i * mp.mpf(2) ** (mp.mpf(-1) / power) for i, v in enumerate(c)]
+    show(name, [np.float32(float(v)) for v in u], error)
 
 
 if __name__ == "__main__":
     fit_exp()
     fit_exp2()
-    fit_gelu()
+    fit_gelu("gelu", degree=8, power=8, root=8.0)
+    fit_gelu("gelu for bf16", degree=5, power=8, root=6.0)
