@@ -36,7 +36,7 @@ static const struct {
 
 enum { BUNDLES = sizeof bundles / sizeof bundles[0] };
 
-#if VT_ISA_AVX2
+#ifdef __x86_64__
 #include <cpuid.h>
 
 struct cpuid {

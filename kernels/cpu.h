@@ -15,8 +15,8 @@
 #define VT_CPU_AVX512BF16 (1u << 4)
 #define VT_CPU_NEON       (1u << 5) /* Advanced SIMD: every AArch64 CPU */
 
-/* What this CPU has of the bundles of this build. Needs no initialisation; the same answer each time; 0 means "ref"
- * only. */
+/* What this CPU has, whether this build has kernels for it or not. Needs no initialisation; the same answer each time;
+ * 0 means "ref" only. */
 unsigned vt_cpu_detect(void);
 
 /* The mask that a bundle's name stands for: itself and its parents ("ref": 0). Returns 0 when this build has no such

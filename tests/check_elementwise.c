@@ -260,7 +260,8 @@ static void entries_of_bundle(const struct vt_kernels *k)
     assert_string_equal(vt_cpu_bundle(mask), k->bundle);
     for (int product = 0; product < VT_PRODUCT_COUNT; product++) {
         const struct vt_gemm_kernel *gemm = &k->gemm[product];
-        assert_true(gemm->tile && gemm->pack_rows && gemm->pack_columns && gemm->mr > 0 && gemm->nr > 0 && gemm->kr > 0);
+        assert_true(gemm->tile && gemm->pack_rows && gemm->pack_columns);
+        assert_true(gemm->mr > 0 && gemm->nr > 0 && gemm->kr > 0);
         assert_true(gemm->mr <= VT_MAX_TILE_ROWS && gemm->mr * gemm->nr <= VT_MAX_TILE);
     }
     for (enum vt_activation act = VT_ACT_NONE + 1; act < VT_ACT_COUNT; act++)
