@@ -89,7 +89,7 @@ static inline void prefetch_row(const void *b, size_t ahead)
             prefetch_row(b, ahead);                                                                                    \
             ROWS(MULTIPLY_ROW)                                                                                         \
         }                                                                                                              \
-        if (kk < k) {                                                                                                  \
+        if (KR > 1 && kk < k) {                                                                                        \
             const vb b_low = LOAD_B(b), b_high = wide ? LOAD_B(b + PANEL_ROW / 2) : b_low;                             \
             ROWS(MULTIPLY_ROW_END)                                                                                     \
         }                                                                                                              \

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vector type of the templates for AArch64: 4 floats. simd/scalar.h says what each function means.
+ *
+ * Only for files of that bundle. Everything is static, so that no such code can be chosen by the linker for another
+ * file.
+ */
+#ifndef VT_SIMD_H
+#define VT_SIMD_H
+
+#include <arm_neon.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* clang-format off */
+
+#define VT_FN(name) name##_neon
+#define VL 4
+
+typedef float32x4_t vf;
+
+/* All ones in the first n lanes, 0 <= n <= 4. */
+static inline uint32x4_t vf_mask(size_t n)
+{
+    static const uint32_t index[VL] = { 0, 1, 2, 3 };
+    return vcltq_u32(vld1q_u32(index), vdupq_n_u32((uint32_t)n));
+}
+
+static inline vf vf_set1(float x) { return vdupq_n_f32(x); }
+static inline vf vf_zero(void) { return vdupq_n_f32(0.0f); }
+static inline vf vf_load(const float *p) { return vld1q_f32(p); }
+static inline void vf_store(float *p, vf x) { vst1q_f32(p, x); }
+
+/* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object,
+ * hence the integer. */
+static inline void vf_prefetch(const void *p, size_t bytes)
+{
+    __builtin_prefetch((const void *)((uintptr_t)p + bytes), 0, 2);
+}
+
+/* There are no masked loads and stores: whole vectors, or a half and a lane. */
+static inline vf vf_load_n(const float *p, size_t n)
+{
+    if (n >= VL)
+        return vf_load(p);
+    vf x = vf_zero();
+    if (n & 2)
+        x = vcombine_f32(vld1_f32(p), vget_high_f32(x));
+    if (n == 1)
+        x = vld1q_lane_f32(p, x, 0);
+    else if (n == 3)
+        x = vld1q_lane_f32(p + 2, x, 2);
+    return x;
+}
+static inline void vf_store_n(float *p, vf x, size_t n)
+{
+    if (n >= VL)
+        vf_store(p, x);
+    else if (n & 2)
+        vst1_f32(p, vget_low_f32(x));
+    if (n == 1)
+        vst1q_lane_f32(p, x, 0);
+    else if (n == 3)
+        vst1q_lane_f32(p + 2, x, 2);
+}
+
+static inline vf vf_load_bf16_even(const uint16_t *p)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_u16(vld1q_u16(p)), 16));
+}
+static inline vf vf_load_bf16_odd(const uint16_t *p)
+{
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_u16(vld1q_u16(p)), vdupq_n_u32(0xFFFFu)));
+}
+
+static inline uint16x4_t vf_to_bf16(vf x)
+{
+    const uint32x4_t bits = vreinterpretq_u32_f32(x), high = vshrq_n_u32(bits, 16);
+    const uint32x4_t half = vaddq_u32(vdupq_n_u32(0x7FFF), vandq_u32(high, vdupq_n_u32(1)));
+    const uint32x4_t normal = vtstq_u32(bits, vdupq_n_u32(0x7F800000));
+    uint32x4_t r = vshrq_n_u32(vaddq_u32(bits, half), 16);
+    r = vbslq_u32(normal, r, vandq_u32(high, vdupq_n_u32(0x8000)));
+    r = vbslq_u32(vceqq_f32(x, x), r, vorrq_u32(high, vdupq_n_u32(0x40)));
+    return vmovn_u32(r);
+}
+static inline void vf_store_bf16(uint16_t *p, vf x) { vst1_u16(p, vf_to_bf16(x)); }
+static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
+{
+    uint16_t lanes[VL];
+    vf_store_bf16(lanes, x);
+    for (size_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+
+static inline vf vf_keep_n(vf x, vf other, size_t n) { return vbslq_f32(vf_mask(n), x, other); }
+
+static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
+static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
+static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
+static inline vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
+static inline vf vf_sqrt(vf a) { return vsqrtq_f32(a); }
+static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+static inline vf vf_abs(vf a) { return vabsq_f32(a); }
+static inline vf vf_copysign(vf magnitude, vf sign) { return vbslq_f32(vdupq_n_u32(0x80000000u), sign, magnitude); }
+
+/* The instructions fmax and fmin treat NaN and the sign of zero in another way. */
+static inline vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+static inline vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+
+static inline vf vf_zero_below(vf x, vf key, vf limit)
+{
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x), vcltq_f32(key, limit)));
+}
+static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise)
+{
+    return vbslq_f32(vcltzq_f32(key), if_negative, otherwise);
+}
+
+static inline vf vf_scale_by_power(vf x, vf biased)
+{
+    const uint32x4_t n = vshlq_n_u32(vreinterpretq_u32_f32(biased), 23);
+    return vmulq_f32(x, vreinterpretq_f32_u32(vaddq_u32(n, vdupq_n_u32(127u << 23))));
+}
+
+static inline float vf_sum16(const vf *lane)
+{
+    const vf sum4 = vaddq_f32(vaddq_f32(lane[0], lane[2]), vaddq_f32(lane[1], lane[3]));
+    return vpadds_f32(vadd_f32(vget_low_f32(sum4), vget_high_f32(sum4)));
+}
+static inline float vf_max16(const vf *lane)
+{
+    const vf max4 = vf_max(vf_max(lane[0], lane[2]), vf_max(lane[1], lane[3]));
+    return vmaxvq_f32(max4);
+}
+
+#endif
