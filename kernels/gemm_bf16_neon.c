@@ -26,9 +26,10 @@ static inline vb load_pairs(const vt_bf16 *p)
     return (vb){ vf_load_bf16_even(p), vf_load_bf16_odd(p) };
 }
 
+/* What is missing is -0, as in tmpl/gemm_bf16.h. */
 static inline float32x2_t load_pair(const vt_bf16 *p, size_t n)
 {
-    uint32_t pair = 0;
+    uint32_t pair = 0x80000000u;
     memcpy(&pair, p, n * sizeof *p);
     return vreinterpret_f32_u32(vget_low_u32(vshll_n_u16(vcreate_u16(pair), 16)));
 }
