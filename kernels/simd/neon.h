@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* clang-format off */
 
@@ -39,31 +40,35 @@ static inline void vf_prefetch(const void *p, size_t bytes)
     __builtin_prefetch((const void *)((uintptr_t)p + bytes), 0, 2);
 }
 
-/* There are no masked loads and stores: whole vectors, or a half and a lane. */
-static inline vf vf_load_n(const float *p, size_t n)
+/* The first n lanes of any 4 bytes: there are no masked loads and stores, so by halves and single lanes. */
+static inline uint8x16_t vt_load_lanes(const void *p, size_t n)
 {
+    const uint8_t *bytes = p;
     if (n >= VL)
-        return vf_load(p);
-    vf x = vf_zero();
+        return vld1q_u8(bytes);
+    uint32_t last = 0;
+    if (n & 1)
+        memcpy(&last, bytes + (n & 2) * sizeof last, sizeof last);
+    const uint8x8_t rest = vcreate_u8(last);
+    return n & 2 ? vcombine_u8(vld1_u8(bytes), rest) : vcombine_u8(rest, vdup_n_u8(0));
+}
+static inline void vt_store_lanes(void *p, uint8x16_t x, size_t n)
+{
+    uint8_t *bytes = p;
+    if (n >= VL) {
+        vst1q_u8(bytes, x);
+        return;
+    }
     if (n & 2)
-        x = vcombine_f32(vld1_f32(p), vget_high_f32(x));
-    if (n == 1)
-        x = vld1q_lane_f32(p, x, 0);
-    else if (n == 3)
-        x = vld1q_lane_f32(p + 2, x, 2);
-    return x;
+        vst1_u8(bytes, vget_low_u8(x));
+    if (n & 1) {
+        const uint8x8_t rest = n & 2 ? vget_high_u8(x) : vget_low_u8(x);
+        const uint32_t last = vget_lane_u32(vreinterpret_u32_u8(rest), 0);
+        memcpy(bytes + (n & 2) * sizeof last, &last, sizeof last);
+    }
 }
-static inline void vf_store_n(float *p, vf x, size_t n)
-{
-    if (n >= VL)
-        vf_store(p, x);
-    else if (n & 2)
-        vst1_f32(p, vget_low_f32(x));
-    if (n == 1)
-        vst1q_lane_f32(p, x, 0);
-    else if (n == 3)
-        vst1q_lane_f32(p + 2, x, 2);
-}
+static inline vf vf_load_n(const float *p, size_t n) { return vreinterpretq_f32_u8(vt_load_lanes(p, n)); }
+static inline void vf_store_n(float *p, vf x, size_t n) { vt_store_lanes(p, vreinterpretq_u8_f32(x), n); }
 
 static inline vf vf_load_bf16_even(const uint16_t *p)
 {
@@ -122,6 +127,29 @@ static inline vf vf_scale_by_power(vf x, vf biased)
     const uint32x4_t n = vshlq_n_u32(vreinterpretq_u32_f32(biased), 23);
     return vmulq_f32(x, vreinterpretq_f32_u32(vaddq_u32(n, vdupq_n_u32(127u << 23))));
 }
+
+/* ---- Integers ---- */
+
+typedef int32x4_t vi;
+
+static inline vi vi_set1(int32_t x) { return vdupq_n_s32(x); }
+static inline vi vi_load(const int32_t *p) { return vld1q_s32(p); }
+static inline void vi_store(int32_t *p, vi x) { vst1q_s32(p, x); }
+static inline vi vi_load_n(const int32_t *p, size_t n) { return vreinterpretq_s32_u8(vt_load_lanes(p, n)); }
+static inline void vi_store_n(int32_t *p, vi x, size_t n) { vt_store_lanes(p, vreinterpretq_u8_s32(x), n); }
+
+static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
+{
+    const uint16x4_t words = vmovn_u32(vreinterpretq_u32_s32(x));
+    const uint8x8_t bytes = vmovn_u16(vcombine_u16(words, words));
+    const uint32_t lanes = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    memcpy(p, &lanes, n);
+}
+static inline void vi_store_u8(uint8_t *p, vi x) { vi_store_u8_n(p, x, VL); }
+
+static inline vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
+static inline vf vf_of_vi(vi x) { return vcvtq_f32_s32(x); }
+static inline vi vi_of_vf(vf x) { return vcvtnq_s32_f32(x); }
 
 static inline float vf_sum16(const vf *lane)
 {
