@@ -4,5 +4,6 @@
 #include "simd/neon.h"
 #include "tmpl/activation.h"
 #include "tmpl/elementwise.h"
+#include "tmpl/finish.h"
 #include "tmpl/norm.h"
 #include "tmpl/softmax.h"

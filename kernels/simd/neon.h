@@ -92,10 +92,8 @@ static inline uint16x4_t vf_to_bf16(vf x)
 static inline void vf_store_bf16(uint16_t *p, vf x) { vst1_u16(p, vf_to_bf16(x)); }
 static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
 {
-    uint16_t lanes[VL];
-    vf_store_bf16(lanes, x);
-    for (size_t i = 0; i < n; i++)
-        p[i] = lanes[i];
+    const uint64_t lanes = vget_lane_u64(vreinterpret_u64_u16(vf_to_bf16(x)), 0);
+    memcpy(p, &lanes, n * sizeof *p);
 }
 
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return vbslq_f32(vf_mask(n), x, other); }
