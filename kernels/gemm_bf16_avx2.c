@@ -11,7 +11,7 @@ VT_GEMM_TILE_4(vt_gemm_bf16_4x16_avx2)
 
 void vt_pack_rows_bf16_16_avx2(size_t n, size_t k, const void *w, size_t ldw, void *panel)
 {
-    pack_rows_16(n, k * sizeof(vt_bf16), w, ldw * sizeof(vt_bf16), panel);
+    pack_rows(n, k * sizeof(vt_bf16), w, ldw * sizeof(vt_bf16), panel);
 }
 
 void vt_pack_columns_bf16_16_avx2(size_t n, size_t k, const void *v, size_t ldv, void *panel)

@@ -12,16 +12,10 @@ VT_GEMM_TILE_6(vt_gemm_f32_6x16_avx2)
 
 void vt_pack_rows_f32_16_avx2(size_t n, size_t k, const void *w, size_t ldw, void *panel)
 {
-    pack_rows_16(n, k * sizeof(float), w, ldw * sizeof(float), panel);
+    pack_rows(n, k * sizeof(float), w, ldw * sizeof(float), panel);
 }
 
 void vt_pack_columns_f32_16_avx2(size_t n, size_t k, const void *v, size_t ldv, void *panel)
 {
-    const float *from = v;
-    float *to = panel;
-    const size_t first = n < VL ? n : VL, second = n - first;
-    for (size_t kk = 0; kk < k; kk++, from += ldv, to += NR) {
-        vf_store(to, vf_load_n(from, first));
-        vf_store(to + VL, vf_load_n(from + first, second));
-    }
+    pack_columns_f32(n, k, v, ldv, panel);
 }

@@ -17,11 +17,5 @@ void vt_pack_rows_f32_32_avx512(size_t n, size_t k, const void *w, size_t ldw, v
 
 void vt_pack_columns_f32_32_avx512(size_t n, size_t k, const void *v, size_t ldv, void *panel)
 {
-    const float *from = v;
-    float *to = panel;
-    const size_t first = n < VL ? n : VL, second = n - first;
-    for (size_t kk = 0; kk < k; kk++, from += ldv, to += NR) {
-        vf_store(to, vf_load_n(from, first));
-        vf_store(to + VL, vf_load_n(from + first, second));
-    }
+    pack_columns_f32(n, k, v, ldv, panel);
 }

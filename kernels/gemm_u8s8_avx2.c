@@ -14,7 +14,7 @@ VT_GEMM_TILE_4(vt_gemm_u8s8_4x16_avx2)
 
 void vt_pack_rows_u8s8_16_avx2(size_t n, size_t k, const void *w, size_t ldw, void *panel)
 {
-    pack_rows_16(n, k, w, ldw, panel);
+    pack_rows(n, k, w, ldw, panel);
 }
 
 void vt_pack_columns_u8s8_16_avx2(size_t n, size_t k, const void *v, size_t ldv, void *panel)

@@ -280,11 +280,22 @@ static void test_table(void **state)
     assert_int_equal(mask, 77);
 }
 
+/* The environment may say which bundle is the best one of this CPU, for instance where it is emulated. */
+static void test_detection(void **state)
+{
+    (void)state;
+    const char *expected = getenv("VITRT_TEST_BUNDLE");
+    if (!expected)
+        skip();
+    assert_string_equal(vt_cpu_bundle(vt_cpu_detect()), expected);
+}
+
 int main(int argc, char **argv)
 {
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_detection),
         cmocka_unit_test(test_arithmetic),
         cmocka_unit_test(test_conversions_of_all_floats),
         cmocka_unit_test(test_special_conversions),

@@ -240,7 +240,7 @@ static void check_bits(enum vt_product type, const struct vt_gemm_kernel *gemm)
             struct product p = product_new(type, product_shapes[s], fill);
             multiply(ref, 1, ref->nr, &p, p.want);
             for (size_t rows = 1; rows <= gemm->mr; rows++) {
-                multiply(gemm, rows, rows % 2 ? gemm->nr : gemm->nr - rows, &p, p.c);
+                multiply(gemm, rows, gemm->nr - (rows % 2 ? 0 : rows % gemm->nr), &p, p.c);
                 require(same_results(type, p.m * p.n, p.c, p.want), "other bits than row by row", "gemm", gemm->name,
                         p.m, p.n, p.k, fill);
             }

@@ -6,7 +6,9 @@
  *   gemm_a            element of a; KR of them are taken in each step, and lie side by side for each column of b
  *   gemm_b            element of b
  *   KR                1, 2 or 4
- *   acc, ACC_ZERO     a vector of VL sums, and what they start from
+ *   acc               VL sums, as MULTIPLY likes them best
+ *   ACC_START(row, k) what they start from for a row of a
+ *   ACC_SUM(s)        the vector of the sums
  *   vb, LOAD_B(p)     KR elements for each of VL columns
  *   va, SPREAD_A(p)   KR elements of a row of a for all columns alike
  *   SPREAD_A_END(p, n) the same where the row ends after n < KR elements; zeros behind
@@ -56,7 +58,7 @@ static inline void prefetch_row(const void *b, size_t ahead)
 
 #define BEGIN_ROW(i)                                                                                                   \
     const gemm_a *a##i = a + (i)*lda;                                                                                  \
-    acc low##i = ACC_ZERO, high##i = ACC_ZERO;
+    acc low##i = ACC_START(a##i, k), high##i = low##i;
 
 #define MULTIPLY_ROW(i)                                                                                                \
     {                                                                                                                  \
@@ -74,7 +76,8 @@ static inline void prefetch_row(const void *b, size_t ahead)
             high##i = MULTIPLY(high##i, x, b_high);                                                                    \
     }
 
-#define FINISH_ROW(i) finish_row(wide, low##i, high##i, n, bias, residual ? residual + (i)*ldr : NULL, c + (i)*ldc);
+#define FINISH_ROW(i)                                                                                                  \
+    finish_row(wide, ACC_SUM(low##i), ACC_SUM(high##i), n, bias, residual ? residual + (i)*ldr : NULL, c + (i)*ldc);
 
 #define VT_GEMM_ROWS(name, ROWS, WIDE)                                                                                 \
     static void name(size_t n, size_t k, const gemm_a *a, size_t lda, const gemm_b *b, const gemm_c *bias,             \
@@ -89,7 +92,7 @@ static inline void prefetch_row(const void *b, size_t ahead)
             prefetch_row(b, ahead);                                                                                    \
             ROWS(MULTIPLY_ROW)                                                                                         \
         }                                                                                                              \
-        if (kk < k) {                                                                                                  \
+        if (KR > 1 && kk < k) {                                                                                        \
             const vb b_low = LOAD_B(b), b_high = wide ? LOAD_B(b + PANEL_ROW / 2) : b_low;                             \
             ROWS(MULTIPLY_ROW_END)                                                                                     \
         }                                                                                                              \

@@ -31,9 +31,10 @@ static inline float float_of_bf16(vt_bf16 x)
     return f;
 }
 
+/* What is missing is -0: its product with the 0 of the panel is the one that leaves a sum of -0 as it is. */
 static inline va spread_pair(const vt_bf16 *p, size_t n)
 {
-    return (va){ vf_set1(float_of_bf16(p[0])), n > 1 ? vf_set1(float_of_bf16(p[1])) : vf_zero() };
+    return (va){ vf_set1(float_of_bf16(p[0])), vf_set1(n > 1 ? float_of_bf16(p[1]) : -0.0f) };
 }
 
 #include "gemm_float.h"

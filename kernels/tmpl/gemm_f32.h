@@ -14,4 +14,14 @@ typedef vf va, vb;
 #include "gemm_float.h"
 #include "gemm.h"
 
+/* Columns are stored side by side already: rows are copied, and filled up with zeros. */
+static inline void pack_columns_f32(size_t n, size_t k, const float *v, size_t ldv, float *panel)
+{
+    const size_t first = n < VL ? n : VL, second = n - first;
+    for (size_t kk = 0; kk < k; kk++, v += ldv, panel += NR) {
+        vf_store(panel, vf_load_n(v, first));
+        vf_store(panel + VL, vf_load_n(v + first, second));
+    }
+}
+
 #endif

@@ -8,7 +8,8 @@
 
 typedef float gemm_c;
 typedef vf acc;
-#define ACC_ZERO vf_zero()
+#define ACC_START(row, k) vf_zero()
+#define ACC_SUM(s)        (s)
 
 /* One vector of n <= VL columns. */
 static inline void finish_vector(vf sum, size_t n, const float *bias, const float *residual, float *c)

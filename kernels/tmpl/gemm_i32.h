@@ -7,8 +7,6 @@
 #include <stdbool.h>
 
 typedef int32_t gemm_c;
-typedef vi acc;
-#define ACC_ZERO vi_set1(0)
 
 /* One vector of n <= VL columns. Sums wrap, so bias may as well be added last. */
 static inline void finish_vector(vi sum, size_t n, const int32_t *bias, int32_t *c)

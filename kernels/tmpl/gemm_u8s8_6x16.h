@@ -13,7 +13,7 @@ VT_GEMM_TILE_6(VT_FN(vt_gemm_u8s8_6x16))
 
 void VT_FN(vt_pack_rows_u8s8_16)(size_t n, size_t k, const void *w, size_t ldw, void *panel)
 {
-    pack_rows_16(n, k, w, ldw, panel);
+    pack_rows(n, k, w, ldw, panel);
 }
 
 void VT_FN(vt_pack_columns_u8s8_16)(size_t n, size_t k, const void *v, size_t ldv, void *panel)

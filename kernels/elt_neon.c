@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything but the matrix product for AArch64: the templates over simd/neon.h. */
+#include "kernels.h"
+#include "simd/neon.h"
+#include "tmpl/activation.h"
+#include "tmpl/elementwise.h"
+#include "tmpl/finish.h"
+#include "tmpl/norm.h"
+#include "tmpl/softmax.h"
