@@ -47,6 +47,12 @@ static inline void for_each_bundle(void (*run)(const struct vt_kernels *))
     }
 }
 
+/* Has the bundle no bf16 instructions that add in a way of their own? Then its bits are those of "ref" (kernels.h). */
+static inline bool emulates_bf16(const struct vt_kernels *k)
+{
+    return strcmp(k->bundle, "avx512bf16") != 0;
+}
+
 static inline struct vt_kernels reference_bundle(void)
 {
     struct vt_kernels k;

@@ -258,12 +258,6 @@ static void check_pieces(const struct call *c, size_t rows)
     free(whole);
 }
 
-/* bf16 products of the CPU's own instructions are the one exception that kernels.h makes. */
-static bool has_bits_of_ref(const struct vt_attention *a)
-{
-    return a->product == VT_PRODUCT_F32 || strcmp(a->kernels->bundle, "avx512bf16") != 0;
-}
-
 static void check_same_as_ref(const struct call *c, enum content content, enum place place)
 {
     const struct vt_kernels ref = reference_bundle();
@@ -286,7 +280,7 @@ static void check_call(const struct vt_kernels *kernels, enum vt_product product
     vt_attention_run(&c.a, 0, s.queries, c.scratch.data);
     check_numbers(&c);
     check_surroundings(&c);
-    if (has_bits_of_ref(&c.a))
+    if (product == VT_PRODUCT_F32 || emulates_bf16(kernels))
         check_same_as_ref(&c, content, place);
     if (content == RANDOM) {
         check_pieces(&c, 1 + s.queries / 2);
