@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory: every allocation may fail and nothing leaks; a run allocates nothing, neither from the caller's allocator nor
  * from the heap; what a session says it takes is what it takes, and what sessions share is there once. */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include "support.h"
 
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- The heap, watched: glibc lets a program define malloc and still call the original. Sanitizers define it
  * themselves. ---- */
@@ -256,6 +258,15 @@ static void test_bytes_are_as_said(void **state)
 
 #define SESSIONS 8
 
+/* Lets the other threads run in the middle of packing. */
+static void *slow_alloc(void *user, size_t size, size_t align)
+{
+    const struct timespec pause = { 0, 20000 };
+    const vitrt_allocator *counted = &((struct counting *)user)->allocator;
+    nanosleep(&pause, NULL);
+    return counted->alloc(user, size, align);
+}
+
 struct creation {
     const vitrt_model *model;
     atomic_uint *late; /* threads that have not started yet */
@@ -285,7 +296,8 @@ static void create_at_once(unsigned count, size_t *calls, size_t *bytes)
     vitrt_model *m;
     vitrt_error err;
     counting_init(&counting);
-    const vitrt_model_options options = { .allocator = &counting.allocator };
+    const vitrt_allocator slow = { slow_alloc, counting.allocator.free, &counting };
+    const vitrt_model_options options = { .allocator = &slow };
     assert_ok(vitrt_model_open(golden_path(CASE, ""), &options, &m, &err), &err);
     *calls = counting.calls;
     *bytes = counting.live_bytes;
@@ -312,11 +324,9 @@ static void test_weights_are_packed_once(void **state)
     size_t calls, bytes, wanted_calls, wanted_bytes;
     (void)state;
     create_at_once(1, &wanted_calls, &wanted_bytes);
-    for (int i = 0; i < 5; i++) {
-        create_at_once(SESSIONS, &calls, &bytes);
-        assert_int_equal(calls, wanted_calls);
-        assert_int_equal(bytes, wanted_bytes);
-    }
+    create_at_once(SESSIONS, &calls, &bytes);
+    assert_int_equal(calls, wanted_calls);
+    assert_int_equal(bytes, wanted_bytes);
 }
 
 int main(void)
