@@ -63,6 +63,20 @@ static void test_every_item_once(void **state)
     }
 }
 
+/* Small jobs one behind the other: a thread that comes late to one may work on the next, as if it came for that. */
+static void test_jobs_in_a_row(void **state)
+{
+    (void)state;
+    for (unsigned threads = 2; threads <= 8; threads *= 2) {
+        struct vt_pool *pool;
+        vitrt_error err;
+        assert_ok(vt_pool_create(&vt_default_allocator, threads, NULL, NULL, &pool, &err), &err);
+        for (size_t i = 0; i < 2000; i++)
+            check_job(pool, 2 + i % 7, 1 + i % 2);
+        vt_pool_free(pool);
+    }
+}
+
 /* ---- All threads at once ---- */
 
 struct meeting {
@@ -202,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_item_once),
+        cmocka_unit_test(test_jobs_in_a_row),
         cmocka_unit_test(test_whole_pool_works),
         cmocka_unit_test(test_callers_threads),
         cmocka_unit_test(test_threads_wake_from_sleep),
