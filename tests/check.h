@@ -47,17 +47,17 @@ static inline void for_each_bundle(void (*run)(const struct vt_kernels *))
     }
 }
 
-/* Has the bundle no bf16 instructions that add in a way of their own? Then its bits are those of "ref" (kernels.h). */
-static inline bool emulates_bf16(const struct vt_kernels *k)
-{
-    return strcmp(k->bundle, "avx512bf16") != 0;
-}
-
 static inline struct vt_kernels reference_bundle(void)
 {
     struct vt_kernels k;
     vt_kernels_init(&k, 0);
     return k;
+}
+
+/* The instructions for bf16 take denormal operands and results for 0, and add in their own way. */
+static inline bool has_own_arithmetic(const struct vt_gemm_kernel *gemm)
+{
+    return strstr(gemm->name, "_avx512bf16") != NULL;
 }
 
 /* ---- Numbers ---- */
