@@ -21,9 +21,10 @@ struct vt_attention {
     float scale;
     void *out; /* [queries, dim_v] */
     size_t ldo;
-    bool out_is_bf16; /* out is rounded to bf16; otherwise float */
+    bool out_is_bf16; /* out is rounded to bf16, which only BF16 can; otherwise float */
     /* What token reduction reads of the probabilities, or NULL: the first query's, and their sum over all queries, each
-     * as a column [keys] of elements ld_scores apart. Sums are over rows in ascending order: one piece must have all. */
+     * as a column [keys] of elements ld_scores apart. BF16 gives those that it multiplies with, which are rounded.
+     * Sums are over rows in ascending order: one piece must have all. */
     float *first_row, *column_sums;
     size_t ld_scores;
     /* The head that this thread takes next, whose q, k and v are fetched into the cache meanwhile; or NULL. */

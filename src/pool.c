@@ -2,9 +2,11 @@
 /*
  * Threads of one session; see pool.h.
  *
- * A job is published under the mutex by raising `generation`. The number of a job's items is small (tens), so workers
- * take them one by one from an atomic counter, which balances cores of different speed. `pending` counts workers that
- * have not finished with the job yet.
+ * A job is cut into pieces, tens of them, which threads take one by one from an atomic counter; so cores of different
+ * speed are balanced. It is published under the mutex by raising `generation`. It has ended when its pieces have, not
+ * when every worker has looked at it: a worker that the system has not let run yet, because other processes or more
+ * threads than cores want to, holds nobody up. Such a late one may come while the next job is on, and then works on
+ * that one; so a job's members are read by those only who have taken a piece, which keeps the job from ending.
  */
 #include "pool.h"
 
@@ -28,11 +30,11 @@ struct vt_pool {
 
     vt_task_fn *fn;
     void *arg;
-    size_t n, grain;
+    size_t n, grain, pieces;
     /* Each on a cache line of its own: those who poll one must not slow down those who count on another. */
-    _Alignas(VT_ALIGN) atomic_size_t next;     /* first item not taken yet */
-    _Alignas(VT_ALIGN) atomic_uint generation; /* of the job; raised to publish one */
-    _Alignas(VT_ALIGN) atomic_uint pending;    /* workers that have not finished with it */
+    _Alignas(VT_ALIGN) atomic_size_t left;       /* pieces that nobody has taken */
+    _Alignas(VT_ALIGN) atomic_size_t unfinished; /* pieces that have not ended */
+    _Alignas(VT_ALIGN) atomic_size_t generation; /* of the job; raised to publish one */
     _Alignas(VT_ALIGN) atomic_bool stop;
 
     bool has_mutex, has_wake, has_done;
@@ -46,7 +48,7 @@ struct vt_pool {
 };
 
 /* Polls until *value is (equal) or is not `other`, for SPIN_NS at most; true when it came so. */
-static bool spin(atomic_uint *value, unsigned other, bool equal)
+static bool spin(atomic_size_t *value, size_t other, bool equal)
 {
     const uint64_t start = vt_clock_ns();
     do {
@@ -59,18 +61,32 @@ static bool spin(atomic_uint *value, unsigned other, bool equal)
     return false;
 }
 
-static void take_items(struct vt_pool *p, size_t worker)
+/* Takes one piece of the job that is on; false: there is none left. */
+static bool take_piece(struct vt_pool *p, size_t *piece)
 {
-    for (;;) {
-        const size_t begin = atomic_fetch_add_explicit(&p->next, p->grain, memory_order_relaxed);
-        if (begin >= p->n)
-            return;
+    size_t left = atomic_load_explicit(&p->left, memory_order_relaxed);
+    while (left)
+        if (atomic_compare_exchange_weak_explicit(&p->left, &left, left - 1, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+            *piece = p->pieces - left;
+            return true;
+        }
+    return false;
+}
+
+/* Works on pieces until none is left; true if these were the last to end. */
+static bool take_pieces(struct vt_pool *p, size_t worker)
+{
+    size_t taken = 0;
+    for (size_t piece; take_piece(p, &piece); taken++) {
+        const size_t begin = piece * p->grain;
         p->fn(p->arg, begin, p->n - begin < p->grain ? p->n : begin + p->grain, worker);
     }
+    return taken && atomic_fetch_sub_explicit(&p->unfinished, taken, memory_order_acq_rel) == taken;
 }
 
 /* Waits until the generation differs from seen. */
-static void wait_for_job(struct vt_pool *p, unsigned seen)
+static void wait_for_job(struct vt_pool *p, size_t seen)
 {
     if (spin(&p->generation, seen, false))
         return;
@@ -86,13 +102,12 @@ static void worker_main(void *arg)
     struct vt_pool *p = w->pool;
     vt_float_env inherited;
     vt_float_env_enter(&inherited);
-    for (unsigned seen = 0;;) {
+    for (size_t seen = 0;;) {
         wait_for_job(p, seen);
         seen = atomic_load_explicit(&p->generation, memory_order_acquire);
         if (atomic_load(&p->stop))
             return;
-        take_items(p, w->number);
-        if (atomic_fetch_sub_explicit(&p->pending, 1, memory_order_acq_rel) == 1) {
+        if (take_pieces(p, w->number)) {
             vt_mutex_lock(&p->mutex);
             vt_cond_broadcast(&p->done);
             vt_mutex_unlock(&p->mutex);
@@ -110,10 +125,10 @@ static void publish(struct vt_pool *p)
 
 static void wait_until_done(struct vt_pool *p)
 {
-    if (spin(&p->pending, 0, true))
+    if (spin(&p->unfinished, 0, true))
         return;
     vt_mutex_lock(&p->mutex);
-    while (atomic_load_explicit(&p->pending, memory_order_acquire))
+    while (atomic_load_explicit(&p->unfinished, memory_order_acquire))
         vt_cond_wait(&p->done, &p->mutex);
     vt_mutex_unlock(&p->mutex);
 }
@@ -124,7 +139,7 @@ static void run_foreign_task(void *arg, size_t i)
     struct vt_pool *p = arg;
     vt_float_env env;
     vt_float_env_enter(&env);
-    take_items(p, i);
+    (void)take_pieces(p, i);
     vt_float_env_leave(&env);
 }
 
@@ -139,15 +154,16 @@ void vt_parallel(struct vt_pool *p, size_t n, size_t grain, vt_task_fn *fn, void
     p->arg = arg;
     p->n = n;
     p->grain = grain;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    p->pieces = n / grain + (n % grain != 0);
+    atomic_store_explicit(&p->unfinished, p->pieces, memory_order_relaxed);
+    atomic_store_explicit(&p->left, p->pieces, memory_order_release);
     if (p->parallel_for) {
         p->parallel_for(p->parallel_user, p->size, run_foreign_task, p);
         return;
     }
-    atomic_store_explicit(&p->pending, p->started, memory_order_relaxed);
     publish(p);
-    take_items(p, 0);
-    wait_until_done(p);
+    if (!take_pieces(p, 0))
+        wait_until_done(p);
 }
 
 static vitrt_status start_workers(struct vt_pool *p, vitrt_error *err)

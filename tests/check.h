@@ -54,6 +54,12 @@ static inline struct vt_kernels reference_bundle(void)
     return k;
 }
 
+/* The instructions for bf16 take denormal operands and results for 0, and add in their own way. */
+static inline bool has_own_arithmetic(const struct vt_gemm_kernel *gemm)
+{
+    return strstr(gemm->name, "_avx512bf16") != NULL;
+}
+
 /* ---- Numbers ---- */
 
 /* splitmix64 (Steele, Lea, Flood 2014). */

@@ -83,12 +83,6 @@ static inline size_t panel_bytes(enum vt_product product, const struct vt_gemm_k
     return (k + gemm->kr - 1) / gemm->kr * gemm->kr * gemm->nr * element_bytes(product);
 }
 
-/* The instructions for bf16 take denormal operands and results for 0, and add in their own way. */
-static inline bool has_own_arithmetic(const struct vt_gemm_kernel *gemm)
-{
-    return strstr(gemm->name, "_avx512bf16") != NULL;
-}
-
 typedef void check_gemm_fn(enum vt_product product, const struct vt_gemm_kernel *gemm);
 
 static struct {

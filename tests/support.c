@@ -150,28 +150,31 @@ bool use_comma_locale(void)
 static void *counting_alloc(void *user, size_t size, size_t align)
 {
     struct counting *c = user;
-    if (++c->calls == c->fail_at)
-        return NULL;
-    void *p = vt_default_allocator.alloc(NULL, size, align);
+    pthread_mutex_lock(&c->mutex);
+    void *p = ++c->calls == c->fail_at ? NULL : vt_default_allocator.alloc(NULL, size, align);
     if (p) {
         c->live++;
         c->live_bytes += size;
         if (c->peak_bytes < c->live_bytes)
             c->peak_bytes = c->live_bytes;
     }
+    pthread_mutex_unlock(&c->mutex);
     return p;
 }
 
 static void counting_free(void *user, void *ptr, size_t size, size_t align)
 {
     struct counting *c = user;
+    pthread_mutex_lock(&c->mutex);
     c->live--;
     c->live_bytes -= size;
+    pthread_mutex_unlock(&c->mutex);
     vt_default_allocator.free(NULL, ptr, size, align);
 }
 
 void counting_init(struct counting *c)
 {
     memset(c, 0, sizeof *c);
+    pthread_mutex_init(&c->mutex, NULL);
     c->allocator = (vitrt_allocator){ counting_alloc, counting_free, c };
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "safetensors.h"
 #include "vitrt.h"
@@ -42,13 +43,14 @@ void golden_size(const char *name, uint32_t *height, uint32_t *width);
  * "C". */
 bool use_comma_locale(void);
 
-/* ---- Allocator that counts ---- */
+/* ---- Allocator that counts, for any number of threads ---- */
 
 struct counting {
     size_t calls;   /* of alloc so far */
     size_t fail_at; /* the call that returns NULL, from 1 on; 0: none */
     size_t live, live_bytes, peak_bytes;
     vitrt_allocator allocator;
+    pthread_mutex_t mutex;
 };
 void counting_init(struct counting *c);
 

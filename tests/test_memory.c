@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory: every allocation may fail and nothing leaks; a run allocates nothing, neither from the caller's allocator nor
- * from the heap; what a session says it takes is what it takes. */
+ * from the heap; what a session says it takes is what it takes, and what sessions share is there once. */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include "support.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- The heap, watched: glibc lets a program define malloc and still call the original. Sanitizers define it
  * themselves. ---- */
@@ -217,34 +221,112 @@ static void test_weights_can_be_loaded_after_a_failure(void **state)
 
 /* ---- What is said is what is taken ---- */
 
-static void test_bytes_are_as_said(void **state)
+static void bytes_are_as_said(vitrt_precision precision)
 {
     struct counting counting, session_counting;
     vitrt_model *m;
     vitrt_session *s;
     vitrt_error err;
     vitrt_session_info info;
-    (void)state;
     counting_init(&counting);
     counting_init(&session_counting);
     const vitrt_model_options model_options = { .allocator = &counting.allocator };
-    const vitrt_session_options options = { .threads = 2, .max_batch = 4, .allocator = &session_counting.allocator };
+    const vitrt_session_options options = {
+        .threads = 2, .max_batch = 4, .precision = precision, .allocator = &session_counting.allocator
+    };
     assert_ok(vitrt_model_open(golden_path(CASE, ""), &model_options, &m, &err), &err);
     const size_t opened = counting.live_bytes;
     assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
     assert_int_equal(vitrt_session_get_info(s, &info), VITRT_OK);
-    /* beside the packed weights only the store's own list; beside the arena only tables of the plan */
+    /* beside the packed weights only the store's own list; beside the arena only tables of the plan: some 400 nodes */
     assert_in_range(counting.live_bytes - opened, info.packed_bytes, info.packed_bytes + 16384);
-    assert_in_range(session_counting.live_bytes, info.arena_bytes, info.arena_bytes + 65536);
-    vitrt_session *second;
-    const size_t packed = counting.live_bytes;
-    assert_ok(vitrt_session_create(m, &options, &second, &err), &err);
-    assert_int_equal(counting.live_bytes, packed); /* the second session shares the weights */
-    vitrt_session_free(second);
+    assert_in_range(session_counting.live_bytes, info.arena_bytes, info.arena_bytes + 131072);
     vitrt_session_free(s);
     vitrt_model_free(m);
     assert_int_equal(counting.live, 0);
     assert_int_equal(session_counting.live, 0);
+}
+
+static void test_bytes_are_as_said(void **state)
+{
+    (void)state;
+    bytes_are_as_said(VITRT_PRECISION_F32);
+    bytes_are_as_said(VITRT_PRECISION_BF16);
+}
+
+/* ---- Weights are packed once ---- */
+
+#define SESSIONS 8
+
+/* Lets the other threads run in the middle of packing. */
+static void *slow_alloc(void *user, size_t size, size_t align)
+{
+    const struct timespec pause = { 0, 20000 };
+    const vitrt_allocator *counted = &((struct counting *)user)->allocator;
+    nanosleep(&pause, NULL);
+    return counted->alloc(user, size, align);
+}
+
+struct creation {
+    const vitrt_model *model;
+    atomic_uint *late; /* threads that have not started yet */
+    struct counting counting; /* of the session alone: the model's counts weights */
+    vitrt_session *session;
+};
+
+static void *create_session(void *arg)
+{
+    struct creation *c = arg;
+    const vitrt_session_options options = { .threads = 1, .allocator = &c->counting.allocator };
+    vitrt_error err;
+    atomic_fetch_sub(c->late, 1);
+    while (atomic_load(c->late))
+        sched_yield();
+    return vitrt_session_create(c->model, &options, &c->session, &err) ? c : NULL;
+}
+
+/* Opens the case and makes so many sessions of it at the same time; *calls and *bytes are what they have asked the
+ * model's allocator for and what of it is left. */
+static void create_at_once(unsigned count, size_t *calls, size_t *bytes)
+{
+    struct counting counting;
+    struct creation creations[SESSIONS];
+    pthread_t threads[SESSIONS];
+    atomic_uint late = count;
+    vitrt_model *m;
+    vitrt_error err;
+    counting_init(&counting);
+    const vitrt_allocator slow = { slow_alloc, counting.allocator.free, &counting };
+    const vitrt_model_options options = { .allocator = &slow };
+    assert_ok(vitrt_model_open(golden_path(CASE, ""), &options, &m, &err), &err);
+    *calls = counting.calls;
+    *bytes = counting.live_bytes;
+    for (unsigned i = 0; i < count; i++) {
+        creations[i] = (struct creation){ .model = m, .late = &late };
+        counting_init(&creations[i].counting);
+        assert_int_equal(pthread_create(&threads[i], NULL, create_session, &creations[i]), 0);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    *calls = counting.calls - *calls;
+    *bytes = counting.live_bytes - *bytes;
+    for (unsigned i = 0; i < count; i++)
+        vitrt_session_free(creations[i].session);
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
+static void test_weights_are_packed_once(void **state)
+{
+    size_t calls, bytes, wanted_calls, wanted_bytes;
+    (void)state;
+    create_at_once(1, &wanted_calls, &wanted_bytes);
+    create_at_once(SESSIONS, &calls, &bytes);
+    assert_int_equal(calls, wanted_calls);
+    assert_int_equal(bytes, wanted_bytes);
 }
 
 int main(void)
@@ -254,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_weights_can_be_loaded_after_a_failure),
         cmocka_unit_test(test_bytes_are_as_said),
+        cmocka_unit_test(test_weights_are_packed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

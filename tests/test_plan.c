@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans: fused steps, no two values in the same memory at the same time, nothing computed that no output needs. */
+/* Plans: fused steps, no two values in the same memory at the same time, nothing computed that no output needs, no more
+ * bytes than the precision asks for. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -7,9 +8,13 @@
 
 #include "session.h"
 
+/* What float models are multiplied in. */
+static const enum vt_product products[] = { VT_PRODUCT_F32, VT_PRODUCT_BF16 };
+enum { PRODUCTS = sizeof products / sizeof *products };
+
 /* Plans a case for the given outputs without weights or arena. */
-static struct vt_plan *make_plan(const char *name, const char *const *outputs, size_t count, uint32_t batch,
-                                 struct vt_kernels *kernels, vitrt_model **m)
+static struct vt_plan *make_plan(const char *name, enum vt_product product, const char *const *outputs, size_t count,
+                                 uint32_t batch, struct vt_kernels *kernels, vitrt_model **m)
 {
     vt_value values[16];
     struct vt_plan *plan;
@@ -20,7 +25,8 @@ static struct vt_plan *make_plan(const char *name, const char *const *outputs, s
         assert_int_not_equal(values[i], VT_NO_VALUE);
     }
     vt_kernels_init(kernels, vt_cpu_detect());
-    const struct vt_plan_options options = { .height = (*m)->default_size[0],
+    const struct vt_plan_options options = { .product = product,
+                                             .height = (*m)->default_size[0],
                                              .width = (*m)->default_size[1],
                                              .max_batch = batch,
                                              .threads = 2,
@@ -30,15 +36,15 @@ static struct vt_plan *make_plan(const char *name, const char *const *outputs, s
     return plan;
 }
 
-static void test_blocks_are_seven_steps(void **state)
+/* In bf16, too: norms, products and attention write what is read next in the type it is read in. */
+static void blocks_are_seven_steps(enum vt_product product)
 {
     static const enum vt_node_type wanted[] = { VT_NODE_LAYER_NORM, VT_NODE_LINEAR, VT_NODE_ATTENTION, VT_NODE_LINEAR,
                                                 VT_NODE_LAYER_NORM, VT_NODE_LINEAR, VT_NODE_LINEAR };
     const char *logits = "logits";
     struct vt_kernels kernels;
     vitrt_model *m;
-    (void)state;
-    struct vt_plan *p = make_plan("timm_deit3", &logits, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", product, &logits, 1, 1, &kernels, &m);
     /* positions; patch embedding, embed; blocks; in the last one slices of the stream and of q; norm, head */
     assert_int_equal(p->constant_count, 1);
     assert_int_equal(p->step_count, 1 + 2 + 3 * 7 + 2 + 2);
@@ -56,13 +62,20 @@ static void test_blocks_are_seven_steps(void **state)
     vitrt_model_free(m);
 }
 
+static void test_blocks_are_seven_steps(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PRODUCTS; i++)
+        blocks_are_seven_steps(products[i]);
+}
+
 static void test_asked_for_block_is_kept(void **state)
 {
     const char *outputs[] = { "logits", "block.0" };
     struct vt_kernels kernels;
     vitrt_model *m;
     (void)state;
-    struct vt_plan *p = make_plan("timm_deit3", outputs, 2, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", VT_PRODUCT_F32, outputs, 2, 1, &kernels, &m);
     const vt_value kept = p->outputs[1];
     assert_int_equal(p->values[kept].last, p->step_count);
     for (size_t i = 0; i < p->step_count; i++)
@@ -74,13 +87,12 @@ static void test_asked_for_block_is_kept(void **state)
 }
 
 /* The last block of a class-token model: keys and values of all tokens, everything else of one. */
-static void test_dead_rows_are_not_computed(void **state)
+static void dead_rows_are_not_computed(enum vt_product product)
 {
     const char *logits = "logits", *both[] = { "logits", "features" };
     struct vt_kernels kernels;
     vitrt_model *m;
-    (void)state;
-    struct vt_plan *p = make_plan("timm_deit3", &logits, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", product, &logits, 1, 1, &kernels, &m);
     size_t rows_of_one = 0, rows_of_all = 0;
     for (size_t i = 0; i < p->step_count; i++)
         if (p->steps[i].type == VT_NODE_LINEAR || p->steps[i].type == VT_NODE_ATTENTION)
@@ -89,12 +101,19 @@ static void test_dead_rows_are_not_computed(void **state)
     assert_int_equal(rows_of_all, 2 * 5 + 1);
     vt_plan_free(p);
     vitrt_model_free(m);
-    p = make_plan("timm_deit3", both, 2, 1, &kernels, &m);
+    p = make_plan("timm_deit3", product, both, 2, 1, &kernels, &m);
     for (size_t i = 0; i < p->step_count; i++)
         if (p->steps[i].type == VT_NODE_ATTENTION)
             assert_int_equal(p->values[p->steps[i].out].rows, 65);
     vt_plan_free(p);
     vitrt_model_free(m);
+}
+
+static void test_dead_rows_are_not_computed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PRODUCTS; i++)
+        dead_rows_are_not_computed(products[i]);
 }
 
 static void test_only_what_is_asked_for(void **state)
@@ -103,7 +122,7 @@ static void test_only_what_is_asked_for(void **state)
     struct vt_kernels kernels;
     vitrt_model *m;
     (void)state;
-    struct vt_plan *p = make_plan("timm_deit3", &first, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", VT_PRODUCT_F32, &first, 1, 1, &kernels, &m);
     assert_int_equal(p->step_count, 1 + 2 + 7);
     vt_plan_free(p);
     vitrt_model_free(m);
@@ -187,10 +206,12 @@ static void check_arena(const char *name)
         vitrt_model_free(m);
         if (!count)
             continue; /* a backbone has no logits */
-        struct vt_plan *p = make_plan(name, names, count, 3, &kernels, &m);
-        check_plan(name, p, p->outputs, count);
-        vt_plan_free(p);
-        vitrt_model_free(m);
+        for (size_t i = 0; i < PRODUCTS; i++) {
+            struct vt_plan *p = make_plan(name, products[i], names, count, 3, &kernels, &m);
+            check_plan(name, p, p->outputs, count);
+            vt_plan_free(p);
+            vitrt_model_free(m);
+        }
     }
 }
 
@@ -200,20 +221,112 @@ static void test_no_memory_is_used_twice(void **state)
     for_each_golden(check_arena);
 }
 
-static void test_arena_is_small(void **state)
+static void arena_is_small(enum vt_product product)
 {
     const char *logits = "logits";
     struct vt_kernels kernels;
     vitrt_model *m;
-    (void)state;
-    struct vt_plan *p = make_plan("timm_vit", &logits, 1, 1, &kernels, &m);
-    /* 65 tokens of width 48: stream, norm, and either qkv and attention's output or the hidden layer; the input is gone
-     * by then */
-    const size_t row = 65 * sizeof(float), pixels = 64 * 64 * 3 * sizeof(float);
-    const size_t positions = row * 48, blocks = row * (48 + 48 + 192), start = pixels + row * 48;
+    struct vt_plan *p = make_plan("timm_vit", product, &logits, 1, 1, &kernels, &m);
+    /* 65 tokens of width 48: stream, norm, and either qkv and attention's output or the hidden layer, all but the
+     * stream in the product's type; the input is gone by then */
+    const size_t tokens = 65, row = 48 * sizeof(float), element = product == VT_PRODUCT_BF16 ? 2 : 4;
+    const size_t pixels = 64 * 64 * 3 * sizeof(float), start = pixels + tokens * row;
+    const size_t positions = tokens * row, blocks = tokens * (row + (48 + 192) * element);
     assert_in_range(p->value_bytes, positions, positions + (blocks > start ? blocks : start) + 16 * VT_ALIGN);
     vt_plan_free(p);
     vitrt_model_free(m);
+}
+
+static void test_arena_is_small(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PRODUCTS; i++)
+        arena_is_small(products[i]);
+}
+
+/* ---- bf16 ---- */
+
+/* Everything that is multiplied is bf16 by then; returns how many conversions no step before could do. */
+static size_t check_operands(const struct vt_plan *p)
+{
+    size_t conversions = 0;
+    for (size_t i = 0; i < p->step_count; i++) {
+        const struct vt_step *s = &p->steps[i];
+        conversions += s->type == VT_NODE_CONVERT;
+        if (s->type != VT_NODE_LINEAR && s->type != VT_NODE_ATTENTION)
+            continue;
+        for (uint32_t k = 0; k < s->node->in_count; k++)
+            assert_int_equal(p->graph->nodes[s->node->in[k].value].element, VT_BF16);
+        if (s->residual.value != VT_NO_VALUE)
+            assert_int_equal(p->graph->nodes[s->residual.value].element, VT_F32);
+    }
+    for (size_t i = 0; i < p->output_count; i++)
+        assert_int_equal(p->graph->nodes[p->outputs[i]].element, VT_F32);
+    return conversions;
+}
+
+static void test_conversions_are_fused(void **state)
+{
+    static const struct {
+        const char *name, *output;
+        size_t conversions;
+    } cases[] = {
+        { "timm_vit", "logits", 0 },
+        { "hf_vit", "logits", 0 },
+        { "timm_deit3", "logits", 0 },
+        { "hf_deit", "logits", 0 },
+        { "timm_dinov2_reg", "logits", 0 },
+        { "hf_dinov2", "features", 0 },
+        { "hf_dinov2", "logits", 1 },           /* class token beside the mean of the patches */
+        { "timm_deit_distilled", "logits", 2 }, /* one row of the two tokens' norm for each head */
+        { "timm_avg_no_fc_norm", "logits", 1 }, /* the mean */
+        { "timm_swiglu", "logits", 2 },         /* the product of SwiGLU's halves, in each block */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct vt_kernels kernels;
+        vitrt_model *m;
+        struct vt_plan *p = make_plan(cases[i].name, VT_PRODUCT_BF16, &cases[i].output, 1, 1, &kernels, &m);
+        assert_int_equal(check_operands(p), cases[i].conversions);
+        vt_plan_free(p);
+        vitrt_model_free(m);
+    }
+}
+
+/* Bytes of all panels, which have no more than the last panel's padding in them. */
+static size_t panel_bytes(const struct vt_plan *p)
+{
+    const struct vt_gemm_kernel *kernel = &p->kernels->gemm[p->product];
+    const size_t element = p->product == VT_PRODUCT_BF16 ? 2 : 4;
+    size_t sum = 0;
+    for (size_t i = 0; i < p->step_count; i++) {
+        const enum vt_layout layout = vt_plan_layout(p, &p->steps[i]);
+        if (layout == VT_LAYOUT_PLAIN)
+            continue;
+        const struct vt_graph_weight *w = &p->graph->weights[p->steps[i].weight];
+        const size_t bytes = vt_weights_bytes(p->graph, p->steps[i].weight, layout, p->kernels);
+        assert_in_range(bytes, element * w->rows * w->columns,
+                        element * (w->rows + kernel->nr - 1) * (w->columns + kernel->kr - 1));
+        sum += bytes;
+    }
+    return sum;
+}
+
+/* Panels, that is; vectors and positions stay as they are. */
+static void test_bf16_halves_weights(void **state)
+{
+    const char *logits = "logits";
+    uint64_t rest[PRODUCTS];
+    (void)state;
+    for (size_t i = 0; i < PRODUCTS; i++) {
+        struct vt_kernels kernels;
+        vitrt_model *m;
+        struct vt_plan *p = make_plan("timm_vit", products[i], &logits, 1, 1, &kernels, &m);
+        rest[i] = vt_plan_packed_bytes(p) - panel_bytes(p);
+        vt_plan_free(p);
+        vitrt_model_free(m);
+    }
+    assert_int_equal(rest[1], rest[0]);
 }
 
 int main(void)
@@ -222,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_blocks_are_seven_steps),  cmocka_unit_test(test_asked_for_block_is_kept),
         cmocka_unit_test(test_only_what_is_asked_for),  cmocka_unit_test(test_dead_rows_are_not_computed),
         cmocka_unit_test(test_no_memory_is_used_twice), cmocka_unit_test(test_arena_is_small),
+        cmocka_unit_test(test_conversions_are_fused),   cmocka_unit_test(test_bf16_halves_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

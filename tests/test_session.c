@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions: the same bits for every thread count, batch, position and floating-point environment of the caller;
  * options, outputs and lifetimes. */
+#define _GNU_SOURCE /* sched_setaffinity */
 #include "support.h"
 
 #include <fenv.h>
 #include <locale.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,8 @@
 #if defined(__SSE__)
 #include <xmmintrin.h>
 #endif
+
+#include "os.h"
 
 #define CASE    "timm_dinov2_reg"
 #define CLASSES 10
@@ -163,7 +167,9 @@ static void test_float_environment_of_the_caller(void **state)
     }
 }
 
-/* A caller's pool of one thread that takes the tasks backwards, in a strange rounding mode. */
+/* ---- The caller's threads ---- */
+
+/* One thread that takes the tasks backwards, in a strange rounding mode. */
 static void backwards(void *user, size_t n, vitrt_task task, void *arg)
 {
     ++*(int *)user;
@@ -174,72 +180,164 @@ static void backwards(void *user, size_t n, vitrt_task task, void *arg)
     fesetround(FE_TONEAREST);
 }
 
-static void test_callers_parallel_for(void **state)
+struct tasks {
+    size_t begin, end;
+    vitrt_task task;
+    void *arg;
+};
+
+/* Hands the upper half to a new thread, which does the same, until one is left. */
+static void *halve(void *arg)
 {
-    float wanted[CLASSES];
+    const struct tasks *all = arg;
+    struct tasks lower = *all, upper = *all;
+    pthread_t thread;
+    if (all->end - all->begin == 1) {
+        all->task(all->arg, all->begin);
+        return NULL;
+    }
+    lower.end = upper.begin = all->begin + (all->end - all->begin) / 2;
+    const bool started = pthread_create(&thread, NULL, halve, &upper) == 0;
+    halve(&lower);
+    if (started)
+        pthread_join(thread, NULL);
+    else
+        halve(&upper);
+    return NULL;
+}
+
+/* Threads that start threads. */
+static void nested(void *user, size_t n, vitrt_task task, void *arg)
+{
+    struct tasks all = { 0, n, task, arg };
+    ++*(int *)user;
+    halve(&all);
+}
+
+static void check_parallel_for(vitrt_parallel_for parallel_for, int threads)
+{
+    float wanted[3][CLASSES];
     int calls = 0;
-    (void)state;
-    reference(0, wanted);
-    const vitrt_session_options options = { .threads = 3, .parallel_for = backwards, .parallel_user = &calls };
+    const vitrt_session_options options = {
+        .threads = threads, .max_batch = 3, .parallel_for = parallel_for, .parallel_user = &calls
+    };
     vitrt_model *m;
     vitrt_session *s;
     vitrt_error err;
     vitrt_output out = { 0 };
+    vitrt_image pictures[3];
     open_session(CASE, &options, &m, &s);
-    vitrt_image picture = golden_image(CASE, 0);
-    assert_ok(vitrt_run(s, &picture, 1, &out, &err), &err);
-    assert_memory_equal(out.data, wanted, sizeof wanted);
-    assert_true(calls > 0);
-    vitrt_image_free(&picture);
+    for (int i = 0; i < 3; i++) {
+        reference(i, wanted[i]);
+        pictures[i] = golden_image(CASE, i);
+    }
+    for (size_t n = 1; n <= 3; n += 2) {
+        assert_ok(vitrt_run(s, pictures, n, &out, &err), &err);
+        assert_memory_equal(out.data, wanted, n * sizeof *wanted);
+    }
+    assert_true(threads == 1 || calls > 0);
+    for (int i = 0; i < 3; i++)
+        vitrt_image_free(&pictures[i]);
     vitrt_session_free(s);
     vitrt_model_free(m);
 }
 
+static void test_callers_parallel_for(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 5; threads += 2) {
+        check_parallel_for(backwards, threads);
+        check_parallel_for(nested, threads);
+    }
+}
+
+#if defined(__linux__)
+/* In a child, whose affinity is its own affair. */
+static void test_default_threads_follow_affinity(void **state)
+{
+    vitrt_model *m;
+    vitrt_error err;
+    vitrt_session_info info;
+    (void)state;
+    assert_ok(vitrt_model_open(golden_path(CASE, ""), NULL, &m, &err), &err);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        cpu_set_t set, one;
+        int first = 0;
+        bool good = sched_getaffinity(0, sizeof set, &set) == 0;
+        while (first < CPU_SETSIZE - 1 && !CPU_ISSET(first, &set))
+            first++;
+        CPU_ZERO(&one);
+        CPU_SET(first, &one);
+        good = good && sched_setaffinity(0, sizeof one, &one) == 0 && !vitrt_session_measure(m, NULL, &info, &err);
+        _exit(good && info.threads == 1 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_ok(vitrt_session_measure(m, NULL, &info, &err), &err);
+    assert_int_equal(info.threads, vt_processor_count());
+    vitrt_model_free(m);
+}
+#endif
+
 /* ---- Sharing ---- */
+
+#define SESSIONS 8
 
 struct thread_job {
     const vitrt_model *model;
-    const vitrt_image *picture;
-    float logits[CLASSES];
+    const vitrt_image *pictures; /* [3] */
+    vitrt_precision precision;
+    uint32_t batch;
+    float logits[3][CLASSES];
 };
 
 static void *run_in_thread(void *arg)
 {
     struct thread_job *job = arg;
-    const vitrt_session_options options = { .threads = 2 };
+    const vitrt_session_options options = { .threads = 2, .precision = job->precision, .max_batch = job->batch };
     vitrt_session *s;
     vitrt_error err;
     vitrt_output out = { .buffer = job->logits, .buffer_bytes = sizeof job->logits };
     vitrt_status st = vitrt_session_create(job->model, &options, &s, &err);
     for (int i = 0; i < 3 && !st; i++)
-        st = vitrt_run(s, job->picture, 1, &out, &err);
+        st = vitrt_run(s, job->pictures, job->batch, &out, &err);
     vitrt_session_free(s);
     return st ? job : NULL;
 }
 
+/* Sessions of several batches and precisions, made and run at the same time, against one after the other. */
 static void test_one_model_many_threads(void **state)
 {
-    float wanted[CLASSES];
-    struct thread_job jobs[4];
-    pthread_t threads[4];
+    struct thread_job jobs[SESSIONS], alone[2];
+    pthread_t threads[SESSIONS];
+    vitrt_image pictures[3];
     vitrt_model *m;
     vitrt_error err;
     (void)state;
-    reference(0, wanted);
+    for (int i = 0; i < 3; i++)
+        pictures[i] = golden_image(CASE, i);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(vitrt_model_open(golden_path(CASE, ""), NULL, &m, &err), &err);
+        alone[i] = (struct thread_job){ m, pictures, i ? VITRT_PRECISION_BF16 : VITRT_PRECISION_F32, 3, { { 0 } } };
+        assert_null(run_in_thread(&alone[i]));
+        vitrt_model_free(m);
+    }
     assert_ok(vitrt_model_open(golden_path(CASE, ""), NULL, &m, &err), &err);
-    vitrt_image picture = golden_image(CASE, 0);
-    for (int i = 0; i < 4; i++) {
-        jobs[i].model = m;
-        jobs[i].picture = &picture;
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        jobs[i] = (struct thread_job){ m, pictures, alone[i % 2].precision, 1 + i % 3, { { 0 } } };
         assert_int_equal(pthread_create(&threads[i], NULL, run_in_thread, &jobs[i]), 0);
     }
-    for (int i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < SESSIONS; i++) {
         void *failed;
         pthread_join(threads[i], &failed);
         assert_null(failed);
-        assert_memory_equal(jobs[i].logits, wanted, sizeof wanted);
+        assert_memory_equal(jobs[i].logits, alone[i % 2].logits, jobs[i].batch * sizeof jobs[i].logits[0]);
     }
-    vitrt_image_free(&picture);
+    for (int i = 0; i < 3; i++)
+        vitrt_image_free(&pictures[i]);
     vitrt_model_free(m);
 }
 
@@ -453,6 +551,9 @@ int main(void)
         cmocka_unit_test(test_dead_rows_change_no_bit),
         cmocka_unit_test(test_float_environment_of_the_caller),
         cmocka_unit_test(test_callers_parallel_for),
+#if defined(__linux__)
+        cmocka_unit_test(test_default_threads_follow_affinity),
+#endif
         cmocka_unit_test(test_one_model_many_threads),
         cmocka_unit_test(test_session_outlives_model),
         cmocka_unit_test(test_forked_child_gets_an_error),
