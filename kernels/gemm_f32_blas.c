@@ -21,7 +21,7 @@ void vt_gemm_f32_16x64_blas(size_t m, size_t n, size_t k, const void *a, size_t 
                 NR, 0.0f, tile, NR);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
-            float sum = k > 0 ? tile[i * NR + j] : 0.0f;
+            float sum = k > 0 ? tile[i * NR + j] : 0.0f; /* bias comes last: the sums are not in our order anyway */
             if (bias)
                 sum += ((const float *)bias)[j];
             if (residual)

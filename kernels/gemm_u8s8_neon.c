@@ -16,13 +16,13 @@ typedef struct {
     uint32x4_t first, second; /* columns 0, 0, 1, 1 and 2, 2, 3, 3 */
 } acc;
 typedef uint8x16_t va, vb;
-#define KR                 4
-#define ACC_START(row, k)  start_of_row(row, k)
-#define ACC_SUM(s)         vreinterpretq_s32_u32(vpaddq_u32((s).first, (s).second))
-#define LOAD_B(p)          veorq_u8(vreinterpretq_u8_s8(vld1q_s8(p)), vdupq_n_u8(128))
-#define SPREAD_A(p)        spread_bytes(p, 4)
-#define SPREAD_A_END(p, n) spread_bytes(p, n)
-#define MULTIPLY(s, x, y)  add_products(s, x, y)
+#define KR                       4
+#define ACC_START(start, row, k) start_of_row(start, row, k)
+#define ACC_SUM(s)               vreinterpretq_s32_u32(vpaddq_u32((s).first, (s).second))
+#define LOAD_B(p)                veorq_u8(vreinterpretq_u8_s8(vld1q_s8(p)), vdupq_n_u8(128))
+#define SPREAD_A(p)              spread_bytes(p, 4)
+#define SPREAD_A_END(p, n)       spread_bytes(p, n)
+#define MULTIPLY(s, x, y)        add_products(s, x, y)
 
 static inline uint32_t sum_of_bytes(const uint8_t *p, size_t n)
 {
@@ -34,12 +34,12 @@ static inline uint32_t sum_of_bytes(const uint8_t *p, size_t n)
     return vaddvq_u32(vpadalq_u16(sums, vpaddlq_u8(vld1q_u8(rest))));
 }
 
-/* The correction goes into one of the two sums of each column. */
-static inline acc start_of_row(const uint8_t *row, size_t k)
+/* Start and correction go into one of the two sums of each column. */
+static inline acc start_of_row(vi start, const uint8_t *row, size_t k)
 {
-    const uint32_t correction = 0u - 128u * sum_of_bytes(row, k);
-    const uint32x4_t start = vreinterpretq_u32_u64(vdupq_n_u64(correction));
-    return (acc){ start, start };
+    const uint32x4_t none = vdupq_n_u32(0);
+    const uint32x4_t all = vsubq_u32(vreinterpretq_u32_s32(start), vdupq_n_u32(128u * sum_of_bytes(row, k)));
+    return (acc){ vzip1q_u32(all, none), vzip2q_u32(all, none) };
 }
 
 /* The same n <= 4 bytes for every column, zeros behind them. */

@@ -16,13 +16,18 @@
 
 enum { NR = 8 };
 
-/* c[0..n) = sums + bias + residual. */
-static void finish(size_t n, const float *sum, const float *bias, const float *residual, float *c)
+/* What the sums of a row start from. */
+static void start(const float *bias, float *sum)
 {
-    for (size_t j = 0; j < n; j++) {
-        const float biased = bias ? sum[j] + bias[j] : sum[j];
-        c[j] = residual ? biased + residual[j] : biased;
-    }
+    for (size_t j = 0; j < NR; j++)
+        sum[j] = bias ? bias[j] : 0.0f;
+}
+
+/* c[0..n) = sums + residual. */
+static void finish(size_t n, const float *sum, const float *residual, float *c)
+{
+    for (size_t j = 0; j < n; j++)
+        c[j] = residual ? sum[j] + residual[j] : sum[j];
 }
 
 void vt_gemm_f32_4x8_ref(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, const void *bias,
@@ -30,11 +35,12 @@ void vt_gemm_f32_4x8_ref(size_t m, size_t n, size_t k, const void *a, size_t lda
 {
     for (size_t i = 0; i < m; i++) {
         const float *row = (const float *)a + i * lda, *panel = b;
-        float sum[NR] = { 0 };
+        float sum[NR];
+        start(bias, sum);
         for (size_t kk = 0; kk < k; kk++)
             for (size_t j = 0; j < NR; j++)
                 sum[j] = fmaf(row[kk], panel[kk * NR + j], sum[j]);
-        finish(n, sum, bias, residual ? residual + i * ldr : NULL, (float *)c + i * ldc);
+        finish(n, sum, residual ? residual + i * ldr : NULL, (float *)c + i * ldc);
     }
 }
 
@@ -43,12 +49,13 @@ void vt_gemm_bf16_4x8_ref(size_t m, size_t n, size_t k, const void *a, size_t ld
 {
     for (size_t i = 0; i < m; i++) {
         const vt_bf16 *row = (const vt_bf16 *)a + i * lda, *panel = b;
-        float sum[NR] = { 0 };
+        float sum[NR];
+        start(bias, sum);
         for (size_t kk = 0; kk < k; kk++)
             for (size_t j = 0; j < NR; j++)
                 sum[j] = fmaf(vf_load_bf16_even(row + kk), vf_load_bf16_even(panel + (kk / 2 * NR + j) * 2 + kk % 2),
                               sum[j]);
-        finish(n, sum, bias, residual ? residual + i * ldr : NULL, (float *)c + i * ldc);
+        finish(n, sum, residual ? residual + i * ldr : NULL, (float *)c + i * ldc);
     }
 }
 

@@ -6,8 +6,10 @@
  *   gemm_a            element of a; KR of them are taken in each step, and lie side by side for each column of b
  *   gemm_b            element of b
  *   KR                1, 2 or 4
+ *   sum               a vector of VL results; finish_vector(sum, n, residual, c) adds and stores n of them
+ *   SUM_START(bias)   what they start from; bias may be NULL
  *   acc               VL sums, as MULTIPLY likes them best
- *   ACC_START(row, k) what they start from for a row of a
+ *   ACC_START(start, row, k) what they start from for a row of a
  *   ACC_SUM(s)        the vector of the sums
  *   vb, LOAD_B(p)     KR elements for each of VL columns
  *   va, SPREAD_A(p)   KR elements of a row of a for all columns alike
@@ -58,7 +60,7 @@ static inline void prefetch_row(const void *b, size_t ahead)
 
 #define BEGIN_ROW(i)                                                                                                   \
     const gemm_a *a##i = a + (i)*lda;                                                                                  \
-    acc low##i = ACC_START(a##i, k), high##i = low##i;
+    acc low##i = ACC_START(start_low, a##i, k), high##i = wide ? ACC_START(start_high, a##i, k) : low##i;
 
 #define MULTIPLY_ROW(i)                                                                                                \
     {                                                                                                                  \
@@ -76,8 +78,27 @@ static inline void prefetch_row(const void *b, size_t ahead)
             high##i = MULTIPLY(high##i, x, b_high);                                                                    \
     }
 
+/* One row of results from its end on: of n columns, of all, of all without a residual. Most tiles are of the last kind,
+ * and short ones spend a good part of their time here. */
 #define FINISH_ROW(i)                                                                                                  \
-    finish_row(wide, ACC_SUM(low##i), ACC_SUM(high##i), n, bias, residual ? residual + (i)*ldr : NULL, c + (i)*ldc);
+    finish_vector(ACC_SUM(low##i), wide ? VL : n, residual, c);                                                        \
+    if (wide)                                                                                                          \
+        finish_vector(ACC_SUM(high##i), n - VL, residual ? residual + VL : NULL, c + VL);                              \
+    residual = residual ? residual + ldr : NULL;                                                                       \
+    c += ldc;
+
+#define ADD_ROW(i)                                                                                                     \
+    finish_vector(ACC_SUM(low##i), VL, residual, c);                                                                   \
+    if (wide)                                                                                                          \
+        finish_vector(ACC_SUM(high##i), VL, residual + VL, c + VL);                                                    \
+    residual += ldr;                                                                                                   \
+    c += ldc;
+
+#define STORE_ROW(i)                                                                                                   \
+    finish_vector(ACC_SUM(low##i), VL, NULL, c);                                                                       \
+    if (wide)                                                                                                          \
+        finish_vector(ACC_SUM(high##i), VL, NULL, c + VL);                                                             \
+    c += ldc;
 
 #define VT_GEMM_ROWS(name, ROWS, WIDE)                                                                                 \
     static void name(size_t n, size_t k, const gemm_a *a, size_t lda, const gemm_b *b, const gemm_c *bias,             \
@@ -85,6 +106,7 @@ static inline void prefetch_row(const void *b, size_t ahead)
     {                                                                                                                  \
         enum { wide = WIDE };                                                                                          \
         const size_t ahead = bytes_ahead(k);                                                                           \
+        const sum start_low = SUM_START(bias), start_high = SUM_START(wide && bias ? bias + VL : NULL);                \
         size_t kk = 0;                                                                                                 \
         ROWS(BEGIN_ROW)                                                                                                \
         for (; kk + KR <= k; kk += KR, b += PANEL_ROW) {                                                               \
@@ -96,7 +118,13 @@ static inline void prefetch_row(const void *b, size_t ahead)
             const vb b_low = LOAD_B(b), b_high = wide ? LOAD_B(b + PANEL_ROW / 2) : b_low;                             \
             ROWS(MULTIPLY_ROW_END)                                                                                     \
         }                                                                                                              \
-        ROWS(FINISH_ROW)                                                                                               \
+        if (n < (wide ? NR : VL)) {                                                                                    \
+            ROWS(FINISH_ROW)                                                                                           \
+        } else if (residual) {                                                                                         \
+            ROWS(ADD_ROW)                                                                                              \
+        } else {                                                                                                       \
+            ROWS(STORE_ROW)                                                                                            \
+        }                                                                                                              \
     }
 
 typedef void gemm_rows_fn(size_t n, size_t k, const gemm_a *a, size_t lda, const gemm_b *b, const gemm_c *bias,
