@@ -169,7 +169,7 @@ static void exponents(const struct vt_attention *a, size_t i, double *t, double 
 }
 
 /* Probabilities of query i and bounds on their errors. The sum of exponentials is over 16 lanes, then over the lanes;
- * its inverse and the product with it are rounded, in bf16 the exponentials, too. Those that would be denormal are 0. */
+ * its inverse and the product with it are rounded; in bf16 the exponentials are, too. Denormal ones are 0. */
 static void probabilities(const struct vt_attention *a, size_t i, double *p, double *error)
 {
     const double roundings = gamma_of(a->keys / 16 + 5 + 2) + (a->product == VT_PRODUCT_BF16 ? bf16_roundoff : 0);
