@@ -9,8 +9,9 @@
  *
  * Results do not depend on alignment or position, and all implementations give the same bits, apart from the sign and
  * payload of NaN and from bf16 products: products are accumulated by one chain of fused multiply-adds in ascending k
- * that starts at the bias, reductions over a row use 16 lanes (lane i takes the elements whose index is i modulo 16, in ascending order) that
- * are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence of operations everywhere.
+ * that starts at the bias, reductions over a row use 16 lanes (lane i takes the elements whose index is i modulo 16, in
+ * ascending order) that are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence of operations
+ * everywhere.
  */
 #ifndef VT_KERNELS_H
 #define VT_KERNELS_H

@@ -30,11 +30,18 @@ static size_t bytes_of_c(const struct vt_gemm *g)
     return g->c_is_bf16 ? sizeof(vt_bf16) : sizeof(float);
 }
 
+const void *vt_gemm_panel(const struct vt_gemm *g, size_t column)
+{
+    const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
+    assert(column % kernel->nr == 0);
+    return (const char *)g->panels + column * divide_up(g->k, kernel->kr) * kernel->kr * element_bytes(g->product);
+}
+
 static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
 {
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
-    const size_t bytes = element_bytes(g->product), panel_k = divide_up(g->k, kernel->kr) * kernel->kr;
-    const char *a = (const char *)g->a + row * g->lda * bytes, *b = (const char *)g->panels + column * panel_k * bytes;
+    const char *a = (const char *)g->a + row * g->lda * element_bytes(g->product);
+    const void *b = vt_gemm_panel(g, column);
     const float *bias = g->bias ? g->bias + column : NULL;
     const float *residual = g->residual ? g->residual + row * g->ldr + column : NULL;
     char *c = (char *)g->c + (row * g->ldc + column) * bytes_of_c(g);

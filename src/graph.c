@@ -323,6 +323,18 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
     o->value = value;
 }
 
+bool vt_graph_reserve(struct vt_graph *g, size_t nodes)
+{
+    return vt_grow(&g->alloc, (void **)&g->nodes, &g->node_capacity, nodes, sizeof *g->nodes);
+}
+
+vt_value vt_graph_append(struct vt_graph *g, const struct vt_node *node)
+{
+    assert(g->node_count < g->node_capacity);
+    g->nodes[g->node_count] = *node;
+    return (vt_value)g->node_count++;
+}
+
 vt_value vt_graph_find_output(const struct vt_graph *g, const char *name)
 {
     for (size_t i = 0; i < g->output_count; i++)

@@ -106,6 +106,9 @@ struct vt_node {
         bias; /* linear and conv2d; LayerNorm's gamma and beta; embed's tokens; positions' table; mul's vector */
     union {
         struct {
+            uint32_t first; /* row of the weight that yields the first column; a multiple of the tile's width */
+        } linear;
+        struct {
             uint32_t kernel[2], stride[2], padding[2];
         } conv; /* height, width */
         struct {
@@ -197,6 +200,13 @@ vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_w
                         uint32_t position_prefix);
 vt_value vt_graph_head_combine(struct vt_graph *g, const char *name, vt_value a, vt_value b);
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
+
+/* ---- Rewriting: a graph that a pass fills with copies of another one's nodes ---- */
+
+/* Room for so many nodes; false: no memory. */
+bool vt_graph_reserve(struct vt_graph *g, size_t nodes);
+/* A copy of a node, whose inputs are values of g; there is room. */
+vt_value vt_graph_append(struct vt_graph *g, const struct vt_node *node);
 
 /* The output of that name, or VT_NO_VALUE. */
 vt_value vt_graph_find_output(const struct vt_graph *g, const char *name);

@@ -20,7 +20,10 @@ static void run_linear(const struct vt_exec *x, const struct vt_step *s, const s
 {
     const struct vt_view in = s->node->in[0];
     struct linear_job job = { .gemm = vt_gemm_of_step(x, s, w), .m = vt_exec_rows(x, s->out) };
+    const size_t first = s->node->u.linear.first;
     job.gemm.k = in.columns;
+    job.gemm.panels = vt_gemm_panel(&job.gemm, first);
+    job.gemm.bias = job.gemm.bias ? job.gemm.bias + first : NULL;
     job.gemm.a = vt_exec_view(x, in);
     job.gemm.lda = vt_exec_ld(x, in.value);
     job.split = vt_gemm_split(&job.gemm, job.m, vt_pool_size(x->pool));

@@ -2,8 +2,6 @@
 /* Precision: what linear layers and attention read in a narrower type than f32 is converted where it comes from. */
 #include "plan.h"
 
-#include <assert.h>
-
 /* The type in which a product wants its operands. Convolutions convert the windows they gather themselves. */
 static enum vt_dtype operand_type(enum vt_product product, const struct vt_node *node)
 {
@@ -20,13 +18,6 @@ static bool read_as(const struct vt_graph *g, vt_value v, enum vt_product produc
     return false;
 }
 
-static vt_value append(struct vt_graph *out, const struct vt_node *node)
-{
-    assert(out->node_count < out->node_capacity);
-    out->nodes[out->node_count] = *node;
-    return (vt_value)out->node_count++;
-}
-
 static vt_value append_conversion(struct vt_graph *out, vt_value from, enum vt_dtype element)
 {
     struct vt_node node = out->nodes[from]; /* for its name and columns */
@@ -35,7 +26,7 @@ static vt_value append_conversion(struct vt_graph *out, vt_value from, enum vt_d
     node.in_count = 1;
     node.element = element;
     node.weight = node.bias = VT_NO_WEIGHT;
-    return append(out, &node);
+    return vt_graph_append(out, &node);
 }
 
 vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product, vt_value *outputs, size_t count,
@@ -44,9 +35,7 @@ vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product
     struct {
         vt_value value, converted;
     } *moved = vt_calloc(&out->alloc, g->node_count, sizeof *moved);
-    out->nodes = vt_calloc(&out->alloc, 2 * g->node_count, sizeof *out->nodes);
-    out->node_capacity = out->nodes ? 2 * g->node_count : 0;
-    if (!moved || !out->nodes) {
+    if (!moved || !vt_graph_reserve(out, 2 * g->node_count)) {
         vt_free(&out->alloc, moved, g->node_count * sizeof *moved);
         return vt_err_memory(err, 2 * g->node_count * sizeof *out->nodes, "the plan");
     }
@@ -55,7 +44,7 @@ vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product
         const bool narrow = operand_type(product, &node) == VT_BF16;
         for (uint32_t k = 0; k < node.in_count; k++)
             node.in[k].value = narrow ? moved[node.in[k].value].converted : moved[node.in[k].value].value;
-        moved[v].value = append(out, &node);
+        moved[v].value = vt_graph_append(out, &node);
         if (read_as(g, (vt_value)v, product, VT_BF16))
             moved[v].converted = append_conversion(out, moved[v].value, VT_BF16);
     }

@@ -99,7 +99,27 @@ static void free_nodes(struct vt_graph *g)
     vt_free(&g->alloc, g->nodes, g->node_capacity * sizeof *g->nodes);
 }
 
-/* The plan's own graph: in the plan's precision, without dead rows. */
+static vitrt_status split(struct vt_plan *p, const struct vt_graph *g, struct vt_graph *out, vitrt_error *err)
+{
+    vitrt_status st;
+    struct vt_shape *shapes = shapes_of(p, g, &st, err);
+    if (!st)
+        st = vt_pass_split(g, shapes, p->kernels->gemm[p->product].nr, p->outputs, p->output_count, out, err);
+    vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
+    return st;
+}
+
+static vitrt_status drop_dead_rows(struct vt_plan *p, const struct vt_graph *g, struct vt_graph *out, vitrt_error *err)
+{
+    vitrt_status st;
+    struct vt_shape *shapes = shapes_of(p, g, &st, err);
+    if (!st)
+        st = vt_pass_rows(g, shapes, p->outputs, p->output_count, out, &p->nominal_macs, err);
+    vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
+    return st;
+}
+
+/* The plan's own graph: in the plan's precision, without what nobody needs. */
 static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, const struct vt_plan_options *o,
                                   vitrt_error *err)
 {
@@ -110,14 +130,13 @@ static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, c
     memcpy(p->outputs, o->outputs, o->output_count * sizeof *p->outputs);
     p->graph_storage = empty_graph(p, g);
     p->graph = &p->graph_storage;
-    struct vt_graph converted = empty_graph(p, g);
-    struct vt_shape *shapes = NULL;
-    vitrt_status st = vt_pass_precision(g, p->product, p->outputs, p->output_count, &converted, err);
+    struct vt_graph parted = empty_graph(p, g), converted = empty_graph(p, g);
+    vitrt_status st = split(p, g, &parted, err);
     if (!st)
-        shapes = shapes_of(p, &converted, &st, err);
+        st = vt_pass_precision(&parted, p->product, p->outputs, p->output_count, &converted, err);
     if (!st)
-        st = vt_pass_rows(&converted, shapes, p->outputs, p->output_count, &p->graph_storage, &p->nominal_macs, err);
-    vt_free(&p->alloc, shapes, converted.node_count * sizeof *shapes);
+        st = drop_dead_rows(p, &converted, &p->graph_storage, err);
+    free_nodes(&parted);
     free_nodes(&converted);
     return st;
 }
@@ -210,11 +229,23 @@ enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s)
     return vt_op_of(s->type)->weight_panels ? vt_layout_of(p->product) : VT_LAYOUT_PLAIN;
 }
 
+/* Has an earlier step the same weight in the same layout? */
+static bool counted_before(const struct vt_plan *p, size_t step)
+{
+    const struct vt_step *s = &p->steps[step];
+    for (size_t i = 0; i < step; i++)
+        if (p->steps[i].weight == s->weight && vt_plan_layout(p, &p->steps[i]) == vt_plan_layout(p, s))
+            return true;
+    return false;
+}
+
 uint64_t vt_plan_packed_bytes(const struct vt_plan *p)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < p->step_count; i++) {
         const struct vt_step *s = &p->steps[i];
+        if (counted_before(p, i))
+            continue; /* the halves of a split layer share it */
         bytes += vt_weights_bytes(p->graph, s->weight, vt_plan_layout(p, s), p->kernels);
         bytes += vt_weights_bytes(p->graph, s->bias, VT_LAYOUT_PLAIN, NULL);
         bytes += vt_weights_bytes(p->graph, s->scale, VT_LAYOUT_PLAIN, NULL);

@@ -92,14 +92,20 @@ uint64_t vt_plan_packed_bytes(const struct vt_plan *p);
 
 /* ---- Passes (passes.c): each takes the plan's steps to better ones ---- */
 
-/* Writes g anew into out, which has everything but nodes, with a conversion behind every value that linear or attention
- * read, which they read instead; outputs become values of out. vt_pass_fuse lets the step before convert where it can.
- * product F32: nothing is converted. */
+/* Each of the next three writes g anew into out, which has everything but nodes; outputs become values of out. shapes are
+ * those of g. */
+
+/* A linear layer whose columns are wanted in different rows becomes two, the second one from a multiple of align (the
+ * width of a tile) on. */
+vitrt_status vt_pass_split(const struct vt_graph *g, const struct vt_shape *shapes, size_t align, vt_value *outputs,
+                           size_t count, struct vt_graph *out, vitrt_error *err);
+
+/* Behind every value that linear layers or attention read stands a conversion, which they read instead; vt_pass_fuse lets
+ * the step before convert where it can. product F32: nothing is converted. */
 vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product, vt_value *outputs, size_t count,
                                struct vt_graph *out, vitrt_error *err);
 
-/* Writes g anew into out, which has everything but nodes, without the nodes and rows that nobody reads; outputs become
- * values of out. shapes are those of g. *nominal_macs: of the needed nodes with all their rows. */
+/* Without the nodes and rows that nobody reads. *nominal_macs: of the needed nodes with all their rows. */
 vitrt_status vt_pass_rows(const struct vt_graph *g, const struct vt_shape *shapes, vt_value *outputs, size_t count,
                           struct vt_graph *out, uint64_t *nominal_macs, vitrt_error *err);
 
