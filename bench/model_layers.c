@@ -29,6 +29,7 @@ static struct layers layers_new(const struct bench *b)
                                   .scratch = s->arena + p->value_bytes,
                                   .scratch_bytes = p->scratch_bytes,
                                   .offsets = s->offsets,
+                                  .pixels = s->pixels,
                                   .weights = s->weights },
                         .shapes = vt_bench_alloc(p->graph->node_count * sizeof *l.shapes),
                         .round = vt_bench_alloc(p->step_count * sizeof *l.round),

@@ -6,6 +6,7 @@
  */
 #include "checkpoint.h"
 
+#include "finite.h"
 #include "source.h"
 
 #include <float.h>
@@ -16,8 +17,6 @@
 #error "safetensors are little-endian, and this file copies their numbers as they are"
 #endif
 
-#define EXPONENT     0x7f800000u
-#define EXPONENT_LSB 0x00800000u
 
 size_t vt_dtype_bytes(enum vt_dtype dtype)
 {
@@ -82,24 +81,12 @@ static void convert_i8(const unsigned char *raw, float *dst, size_t n)
 
 /* ---- Checks ---- */
 
-/* Adding 1 to a full exponent carries into the sign bit, to any other not. */
-static bool all_finite(const float *x, size_t n)
-{
-    uint32_t carry = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        carry |= (bits & EXPONENT) + EXPONENT_LSB;
-    }
-    return carry >> 31 == 0;
-}
-
 /* Names the first element of x, which begins at element first of t, that is not finite. */
 static vitrt_status not_finite(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t first, const float *x,
                                vitrt_error *err)
 {
     size_t i = 0;
-    while (all_finite(x + i, 1))
+    while (vt_all_finite(x + i, 1))
         i++;
     uint32_t bits;
     memcpy(&bits, x + i, sizeof bits);
@@ -107,7 +94,7 @@ static vitrt_status not_finite(const struct vt_checkpoint *c, const struct vt_te
     return vt_err(err, VITRT_EFORMAT,
                   "%s: tensor %s: row %" PRIu64 ", column %" PRIu64 " is %s, expected finite numbers",
                   vt_checkpoint_source(c, t)->label, t->name, (first + i) / columns, (first + i) % columns,
-                  bits & ~(EXPONENT | 0x80000000u) ? "NaN" : "infinite");
+                  bits & ~(VT_F32_EXPONENT | 0x80000000u) ? "NaN" : "infinite");
 }
 
 /* ---- Reading ---- */
@@ -131,7 +118,7 @@ static vitrt_status read_elements(const struct vt_checkpoint *c, const struct vt
             convert_bf16(raw, dst, n);
         else if (t->dtype == VT_I8)
             convert_i8(raw, dst, n);
-        if (t->dtype != VT_I8 && !all_finite(dst, n))
+        if (t->dtype != VT_I8 && !vt_all_finite(dst, n))
             return not_finite(c, t, first, dst, err);
         dst += n;
         first += n;

@@ -96,8 +96,12 @@ static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
         if (rows_out[image + 1] == rows_out[image])
             continue; /* an image that could not be read */
         struct vt_gemm gemm = job->gemm;
-        gemm.a = vt_exec_scratch(job->x, worker);
-        gather_block(job, vt_exec_row(job->x, in, rows_in[image]), row, count, vt_exec_scratch(job->x, worker));
+        char *windows = vt_exec_scratch(job->x, worker);
+        gemm.a = windows;
+        const bool is_input = job->x->plan->graph->nodes[in.value].type == VT_NODE_INPUT;
+        const float *map =
+            is_input ? job->x->pixels[job->x->first + image] : vt_exec_row(job->x, in, rows_in[image]);
+        gather_block(job, map, row, count, windows);
         gemm.c = vt_exec_row(job->x, out, first);
         if (gemm.residual)
             gemm.residual += (first - rows_out[0]) * gemm.ldr;

@@ -23,6 +23,7 @@ struct vt_exec {
     size_t scratch_bytes; /* of one worker */
     size_t first, images;                  /* of this pass */
     size_t *const *offsets;                /* [row_set][max_batch + 1], of the whole batch */
+    const float *const *pixels;            /* [max_batch]: the input of each image of the batch */
     const struct vt_step_weights *weights; /* [step_count] */
 };
 

@@ -5,6 +5,8 @@
  */
 #include "preprocess.h"
 
+#include "finite.h"
+
 #include "alloc.h"
 
 #include <assert.h>
@@ -194,30 +196,38 @@ static vitrt_status check_size(const struct vt_preprocess *p, uint32_t width, ui
                   height, p->width, p->height, why);
 }
 
-/* Without a branch for each, so that compilers vectorise it: 0 times a number is 0, 0 times anything else NaN. */
-static bool all_finite(const float *x, size_t n)
+/* Row y of an already normalised image. */
+static const void *float_row(const struct vt_preprocess *p, const vitrt_image *image, size_t y)
 {
-    bool nan = false;
-    for (size_t i = 0; i < n; i++)
-        nan |= 0.0f * x[i] != 0.0f;
-    return !nan;
+    const size_t stride = image->stride ? image->stride : (size_t)p->width * 3 * sizeof(float);
+    return (const char *)image->data + y * stride;
 }
 
-static vitrt_status copy_floats(const struct vt_preprocess *p, const vitrt_image *image, float *out, vitrt_error *err)
+/* Rows that lie one behind the other as floats may: the image is the input as it stands. */
+static bool is_input_already(const struct vt_preprocess *p, const vitrt_image *image)
+{
+    const bool packed = !image->stride || image->stride == (size_t)p->width * 3 * sizeof(float);
+    return packed && (uintptr_t)image->data % sizeof(float) == 0;
+}
+
+static vitrt_status take_floats(const struct vt_preprocess *p, const vitrt_image *image, float *out,
+                                const float **input, vitrt_error *err)
 {
     const size_t row = (size_t)p->width * 3;
-    const size_t stride = image->stride ? image->stride : row * sizeof(float);
-
+    const bool in_place = input && is_input_already(p, image);
     for (size_t y = 0; y < p->height; y++) {
-        memcpy(out + y * row, (const char *)image->data + y * stride, row * sizeof(float));
-        if (all_finite(out + y * row, row))
+        const float *pixels =
+            in_place ? float_row(p, image, y) : memcpy(out + y * row, float_row(p, image, y), row * sizeof *out);
+        if (vt_all_finite(pixels, row))
             continue;
         size_t i = 0;
-        while (isfinite(out[y * row + i]))
+        while (isfinite(pixels[i]))
             i++;
         return vt_err(err, VITRT_EINVAL,
                       "The image's value at row %zu, column %zu, channel %zu is not a finite number.", y, i / 3, i % 3);
     }
+    if (in_place)
+        *input = image->data;
     return VITRT_OK;
 }
 
@@ -232,17 +242,19 @@ static void fill_padding(const struct vt_preprocess *p, float *out)
 }
 
 vitrt_status vt_preprocess_run(const struct vt_preprocess *p, const vitrt_image *image, uint32_t max_side,
-                               void *scratch, float *out, vitrt_error *err)
+                               void *scratch, float *out, const float **input, vitrt_error *err)
 {
     vitrt_status status = check_image(image, max_side, err);
     uint32_t height, width;
 
     assert(p->height && p->width);
+    if (input)
+        *input = out;
     if (status != VITRT_OK)
         return status;
     if (image->format == VITRT_FORMAT_F32) {
         status = check_size(p, image->width, image->height, "a normalised image is used as it is", err);
-        return status != VITRT_OK ? status : copy_floats(p, image, out, err);
+        return status != VITRT_OK ? status : take_floats(p, image, out, input, err);
     }
     resized_size(&p->resize, image->height, image->width, &height, &width);
     if (!p->crop) {

@@ -33,12 +33,15 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
         pixels += i * input_floats(s->plan);
         char *scratch = s->arena + s->plan->value_bytes +
                         (s->plan->image_slots < s->plan->threads ? i : worker) * s->plan->image_scratch_bytes;
-        s->image_errors[i].status =
-            vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch, pixels, &s->image_errors[i]);
+        s->image_errors[i].status = vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch,
+                                                      pixels, s->input_stays ? &s->pixels[i] : NULL,
+                                                      &s->image_errors[i]);
+        if (!s->input_stays)
+            s->pixels[i] = pixels;
     }
 }
 
-/* Closes the gaps that failed images leave; returns how many images are left. */
+/* Closes the gaps that failed images leave, but for inputs in the caller's memory; returns how many images are left. */
 static size_t compact_images(vitrt_session *s, size_t n)
 {
     const size_t size = input_floats(s->plan);
@@ -47,8 +50,8 @@ static size_t compact_images(vitrt_session *s, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (s->image_errors[i].status)
             continue;
-        if (good != i)
-            memmove(pixels + good * size, pixels + i * size, size * sizeof *pixels);
+        if (good != i && s->pixels[i] == pixels + i * size)
+            s->pixels[i] = memmove(pixels + good * size, pixels + i * size, size * sizeof *pixels);
         good++;
     }
     return good;
@@ -129,6 +132,7 @@ static void run_steps(vitrt_session *s, size_t n)
                          .scratch = s->arena + s->plan->value_bytes,
                          .scratch_bytes = s->plan->scratch_bytes,
                          .offsets = s->offsets,
+                         .pixels = s->pixels,
                          .weights = s->weights };
     for (; x.first < n; x.first += x.images) {
         x.images = n - x.first < s->plan->pass_images ? n - x.first : s->plan->pass_images;

@@ -174,6 +174,19 @@ static size_t table_elements(const struct vt_plan *p)
     return p->row_set_count * ((size_t)p->max_batch + 1);
 }
 
+/* Only convolutions, which ask for the place of each image, read the input, and nobody asks for it by name. */
+static bool input_may_stay(const struct vt_plan *p)
+{
+    for (size_t i = 0; i < p->output_count; i++)
+        if (p->outputs[i] == 0)
+            return false;
+    for (size_t v = 1; v < p->graph->node_count; v++)
+        for (uint32_t k = 0; k < p->graph->nodes[v].in_count; k++)
+            if (p->graph->nodes[v].in[k].value == 0 && p->graph->nodes[v].type != VT_NODE_CONV2D)
+                return false;
+    return true;
+}
+
 static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
 {
     const struct vt_plan *p = s->plan;
@@ -181,8 +194,10 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
     s->offsets = vt_calloc(&s->alloc, p->row_set_count, sizeof *s->offsets);
     s->offset_table = vt_calloc(&s->alloc, table_elements(p), sizeof *s->offset_table);
     s->image_errors = vt_calloc(&s->alloc, p->max_batch, sizeof *s->image_errors);
+    s->pixels = vt_calloc(&s->alloc, p->max_batch, sizeof *s->pixels);
+    s->input_stays = input_may_stay(p);
     s->arena = vt_alloc(&s->alloc, p->arena_bytes);
-    if ((p->step_count && !s->weights) || !s->offsets || !s->offset_table || !s->image_errors || !s->arena)
+    if ((p->step_count && !s->weights) || !s->offsets || !s->offset_table || !s->image_errors || !s->pixels || !s->arena)
         return vt_err_memory(err, p->arena_bytes, "the session");
     for (size_t i = 0; i < p->row_set_count; i++)
         s->offsets[i] = s->offset_table + i * ((size_t)p->max_batch + 1);
@@ -249,6 +264,7 @@ void vitrt_session_free(vitrt_session *s)
         vt_free(&alloc, s->weights, s->plan->step_count * sizeof *s->weights);
         vt_free(&alloc, s->offsets, s->plan->row_set_count * sizeof *s->offsets);
         vt_free(&alloc, s->offset_table, table_elements(s->plan) * sizeof *s->offset_table);
+        vt_free(&alloc, s->pixels, s->plan->max_batch * sizeof *s->pixels);
         vt_free(&alloc, s->image_errors, s->plan->max_batch * sizeof *s->image_errors);
         vt_free(&alloc, s->arena, s->plan->arena_bytes);
     }

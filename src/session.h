@@ -25,6 +25,8 @@ struct vitrt_session {
     char *arena;                     /* plan->arena_bytes */
     size_t **offsets;                /* [row_set][max_batch + 1] */
     size_t *offset_table;            /* what offsets points into */
+    const float **pixels;            /* [max_batch]: the input of each image, here or in the caller's memory */
+    bool input_stays;                /* normalised images may be read where they are */
     vitrt_error *image_errors;       /* [max_batch]: status and sentence of each image of the last run */
     size_t images;                   /* of the last run */
 };

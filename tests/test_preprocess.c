@@ -85,7 +85,7 @@ static float *run(const struct vt_preprocess *p, const vitrt_image *image)
     void *scratch = aligned_alloc(64, vt_preprocess_scratch_bytes(p, MAX_SIDE));
     vitrt_error err;
     assert_true(out && scratch);
-    assert_ok(vt_preprocess_run(p, image, MAX_SIDE, scratch, out, &err), &err);
+    assert_ok(vt_preprocess_run(p, image, MAX_SIDE, scratch, out, NULL, &err), &err);
     free(scratch);
     return out;
 }
@@ -450,10 +450,10 @@ static void float_images(void **state)
     assert_memory_equal(out, pixels[0], 6 * sizeof(float));
     assert_memory_equal(out + 6, pixels[1], 6 * sizeof(float));
     pixels[1][4] = INFINITY;
-    assert_int_equal(vt_preprocess_run(&p, &image, MAX_SIDE, NULL, out, &err), VITRT_EINVAL);
+    assert_int_equal(vt_preprocess_run(&p, &image, MAX_SIDE, NULL, out, NULL, &err), VITRT_EINVAL);
     assert_non_null(strstr(err.message, "row 1, column 1, channel 1"));
     image.height = 1;
-    assert_int_equal(vt_preprocess_run(&p, &image, MAX_SIDE, NULL, out, &err), VITRT_EINVAL);
+    assert_int_equal(vt_preprocess_run(&p, &image, MAX_SIDE, NULL, out, NULL, &err), VITRT_EINVAL);
     assert_non_null(strstr(err.message, "2x2"));
     free(out);
 }
@@ -479,12 +479,12 @@ static void wrong_images(void **state)
     bad[7].width = MAX_SIDE + 1;
     bad[8].height = MAX_SIDE + 1;
     for (size_t i = 0; i < 9; i++) {
-        assert_int_equal(vt_preprocess_run(&p, &bad[i], MAX_SIDE, NULL, NULL, &err),
+        assert_int_equal(vt_preprocess_run(&p, &bad[i], MAX_SIDE, NULL, NULL, NULL, &err),
                          i < 7 ? VITRT_EINVAL : VITRT_ELIMIT);
         assert_true(err.message[0] == 'T' && strlen(err.message) > 20);
     }
     set_size(&fixed, 8, 8);
-    assert_int_equal(vt_preprocess_run(&fixed, &good, MAX_SIDE, NULL, NULL, &err), VITRT_EINVAL);
+    assert_int_equal(vt_preprocess_run(&fixed, &good, MAX_SIDE, NULL, NULL, NULL, &err), VITRT_EINVAL);
     assert_non_null(strstr(err.message, "8x8"));
 }
 
@@ -511,7 +511,7 @@ static void scratch_is_enough(void **state)
             float *out = malloc((size_t)p.height * p.width * 3 * sizeof(*out));
             void *scratch = aligned_alloc(64, vt_preprocess_scratch_bytes(&p, max_side));
             vitrt_error err;
-            assert_ok(vt_preprocess_run(&p, &image, max_side, scratch, out, &err), &err);
+            assert_ok(vt_preprocess_run(&p, &image, max_side, scratch, out, NULL, &err), &err);
             for (size_t n = 0; n < (size_t)p.height * p.width * 3; n++)
                 assert_true(out[n] > -3.0f && out[n] < 3.0f);
             free(scratch);
