@@ -13,7 +13,7 @@ const char options_usage[] =
     "  -m MODEL      checkpoint folder with config.json and model.safetensors (default: the bundled model)\n"
     "  -k TOP        how many classes to print (default 5)\n"
     "  -t THREADS    1 to 256 (default 0: as many as this process may use)\n"
-    "  -p PRECISION  default or f32\n"
+    "  -p PRECISION  f32 (default) or bf16\n"
     "  --size HxW    input size in pixels (default: the model's own)\n"
     "  --json        one line of JSON per image; ms_prepare: read and decode; ms_run: resize, normalise, network\n"
     "  --dump FILE   also write i/pixels, i/block.K, i/logits (or i/features) of image i = 0, 1, ... as safetensors\n"
@@ -42,8 +42,18 @@ static bool parse_size(const char *s, uint32_t *height, uint32_t *width)
 
 static bool parse_precision(const char *s, vitrt_precision *precision)
 {
-    *precision = strcmp(s, "f32") == 0 ? VITRT_PRECISION_F32 : VITRT_PRECISION_DEFAULT;
-    return *precision == VITRT_PRECISION_F32 || strcmp(s, "default") == 0;
+    static const struct {
+        const char *name;
+        vitrt_precision precision;
+    } names[] = {
+        { "default", VITRT_PRECISION_DEFAULT }, { "f32", VITRT_PRECISION_F32 }, { "bf16", VITRT_PRECISION_BF16 }
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        *precision = names[i].precision;
+        if (strcmp(s, names[i].name) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* An option with a value. */

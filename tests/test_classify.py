@@ -97,6 +97,9 @@ class Classify(unittest.TestCase):
 
     def test_table(self):
         golden = GOLDEN / "hf_vit"
+        status, out, err = classify("-k", "1", "-p", "bf16", "-m", str(golden), str(golden / "image_0.png"))
+        self.assertEqual(status, 0, err)
+        self.assertIn(", bf16 on ", out)
         status, out, err = classify("-k", "2", "-t", "1", "-p", "f32", "-m", str(golden), str(golden / "image_0.png"))
         self.assertEqual((status, err), (0, ""))
         self.assertEqual(out.count("LABEL_"), 2)
