@@ -180,6 +180,10 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
                                    enum vt_attention_scores scores)
 {
+    for (size_t v = 0; v < g->node_count; v++) /* the same ones are given once */
+        if (g->nodes[v].type == VT_NODE_ATTENTION_SCORES && g->nodes[v].in[0].value == attention &&
+            g->nodes[v].u.scores == scores)
+            return (vt_value)v;
     struct vt_node *node = add_node(g, VT_NODE_ATTENTION_SCORES, name);
     if (!node)
         return VT_NO_VALUE;

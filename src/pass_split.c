@@ -14,14 +14,6 @@ struct split {
     vt_value parts[2]; /* in the new graph; the second one if it is split */
 };
 
-static bool is_output(const vt_value *outputs, size_t count, vt_value v)
-{
-    for (size_t i = 0; i < count; i++)
-        if (outputs[i] == v)
-            return true;
-    return false;
-}
-
 /* Rows that readers want of the columns [begin, end) of v. False: a reader's columns lie on both sides of a border. */
 static bool rows_of_columns(const struct vt_graph *g, const struct vt_shape *shapes, const struct split *values,
                             vt_value v, uint32_t begin, uint32_t end, struct vt_row_range *rows)
@@ -98,7 +90,7 @@ vitrt_status vt_pass_split(const struct vt_graph *g, const struct vt_shape *shap
     for (size_t v = 0; v < n; v++)
         values[v].need = needs[v];
     for (size_t v = 0; v < n; v++) {
-        if (g->nodes[v].type == VT_NODE_LINEAR && !is_output(outputs, count, (vt_value)v))
+        if (g->nodes[v].type == VT_NODE_LINEAR && !vt_is_output(outputs, count, (vt_value)v))
             values[v].at = find_border(g, shapes, values, (vt_value)v, align);
         rewrite_node(g, values, (vt_value)v, out);
     }

@@ -4,20 +4,12 @@
 
 #include <assert.h>
 
-static bool is_output(const vt_value *outputs, size_t count, vt_value v)
-{
-    for (size_t i = 0; i < count; i++)
-        if (outputs[i] == v)
-            return true;
-    return false;
-}
-
 /* The only live node that reads v, and which of its inputs that is; NULL if there are several readers, one of only some
  * columns, or v is an output. */
 static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, const vt_value *outputs, size_t count,
                                          uint32_t *input)
 {
-    if (is_output(outputs, count, v))
+    if (vt_is_output(outputs, count, v))
         return NULL;
     const struct vt_node *reader = NULL;
     for (size_t i = (size_t)v + 1; i < p->graph->node_count; i++) {
@@ -40,26 +32,33 @@ static bool writes_converted(enum vt_node_type type)
     return type == VT_NODE_LINEAR || type == VT_NODE_CONV2D || type == VT_NODE_LAYER_NORM || type == VT_NODE_ATTENTION;
 }
 
-/* Extends the step by the node that reads its value, if an epilogue can do it: for products activation, then LayerScale,
- * then residual, each at most once; conversion at the end. */
-static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outputs, size_t count)
+/* Takes the node that reads input `input` from a product's step into its epilogue: activation, then LayerScale, then
+ * residual, each at most once. */
+static bool take_into_epilogue(const struct vt_plan *p, struct vt_step *s, const struct vt_node *next, uint32_t input)
 {
-    uint32_t input = 0;
-    const struct vt_node *next = only_reader(p, s->out, outputs, count, &input);
-    const bool product = s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D;
-    if (!next || p->graph->nodes[s->out].element != VT_F32)
+    if (s->residual.value != VT_NO_VALUE)
         return false;
-    if (next->type == VT_NODE_CONVERT && writes_converted(s->type)) {
-        /* nothing to note: the value's element says it */
-    } else if (!product || s->residual.value != VT_NO_VALUE)
-        return false;
-    else if (next->type == VT_NODE_ACTIVATION && s->activation == VT_ACT_NONE && s->scale == VT_NO_WEIGHT)
+    if (next->type == VT_NODE_ACTIVATION && s->activation == VT_ACT_NONE && s->scale == VT_NO_WEIGHT)
         s->activation = next->u.activation;
     else if (next->type == VT_NODE_MUL && next->in_count == 1 && s->scale == VT_NO_WEIGHT)
         s->scale = next->weight;
     else if (next->type == VT_NODE_ADD && next->in[1 - input].value < s->node - p->graph->nodes)
         s->residual = next->in[1 - input];
     else
+        return false;
+    return true;
+}
+
+/* Extends the step by the node that reads its value, if its kernel can do that as well. Nothing follows a conversion. */
+static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outputs, size_t count)
+{
+    uint32_t input = 0;
+    const struct vt_node *next = only_reader(p, s->out, outputs, count, &input);
+    if (!next || p->graph->nodes[s->out].element != VT_F32)
+        return false;
+    const bool product = s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D;
+    const bool converted = next->type == VT_NODE_CONVERT && writes_converted(s->type);
+    if (!converted && !(product && take_into_epilogue(p, s, next, input)))
         return false;
     p->values[s->out].live = false; /* never exists in memory */
     s->out = (vt_value)(next - p->graph->nodes);

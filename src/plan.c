@@ -15,13 +15,18 @@ static size_t align_up(size_t n)
     return n > SIZE_MAX - VT_ALIGN ? SIZE_MAX : (n + VT_ALIGN - 1) & ~(size_t)(VT_ALIGN - 1);
 }
 
+bool vt_is_output(const vt_value *outputs, size_t count, vt_value v)
+{
+    for (size_t i = 0; i < count; i++)
+        if (outputs[i] == v)
+            return true;
+    return false;
+}
+
 /* Callers fill it or get it. */
 static bool is_outside(const struct vt_plan *p, vt_value v)
 {
-    for (size_t i = 0; i < p->output_count; i++)
-        if (p->outputs[i] == v)
-            return true;
-    return p->graph->nodes[v].type == VT_NODE_INPUT;
+    return vt_is_output(p->outputs, p->output_count, v) || p->graph->nodes[v].type == VT_NODE_INPUT;
 }
 
 /* Fewer images than give each thread PASS_ROWS rows of the largest product would starve it, more only make the values

@@ -90,6 +90,9 @@ enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s);
 /* Bytes of packed weights that the plan's steps read. */
 uint64_t vt_plan_packed_bytes(const struct vt_plan *p);
 
+/* Is v one of the outputs? */
+bool vt_is_output(const vt_value *outputs, size_t count, vt_value v);
+
 /* ---- Passes (passes.c): each takes the plan's steps to better ones ---- */
 
 /* Each of the next three writes g anew into out, which has everything but nodes; outputs become values of out. shapes are

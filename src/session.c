@@ -177,14 +177,11 @@ static size_t table_elements(const struct vt_plan *p)
 /* Only convolutions, which ask for the place of each image, read the input, and nobody asks for it by name. */
 static bool input_may_stay(const struct vt_plan *p)
 {
-    for (size_t i = 0; i < p->output_count; i++)
-        if (p->outputs[i] == 0)
-            return false;
     for (size_t v = 1; v < p->graph->node_count; v++)
         for (uint32_t k = 0; k < p->graph->nodes[v].in_count; k++)
             if (p->graph->nodes[v].in[k].value == 0 && p->graph->nodes[v].type != VT_NODE_CONV2D)
                 return false;
-    return true;
+    return !vt_is_output(p->outputs, p->output_count, 0);
 }
 
 static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
