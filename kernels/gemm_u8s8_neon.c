@@ -4,7 +4,8 @@
  * taken as b + 128, a product of two unsigned bytes, and 128 times the sum of the row is taken off. Four products of a
  * column are added in pairs into two sums, which saves rearranging bytes in the loop.
  *
- * A tile of 6 x 8 holds 24 accumulators, 2 vectors of b, 1 of a and the products in the 32 registers.
+ * A tile of 4 x 8 holds 16 accumulators, 2 vectors of b, 4 of a and products in the 32 registers. gcc 12 makes a taller
+ * one keep accumulators in memory.
  */
 #include "kernels.h"
 #include "simd/neon.h"
@@ -16,29 +17,29 @@ typedef struct {
     uint32x4_t first, second; /* columns 0, 0, 1, 1 and 2, 2, 3, 3 */
 } acc;
 typedef uint8x16_t va, vb;
-#define KR                       4
-#define ACC_START(start, row, k) start_of_row(start, row, k)
-#define ACC_SUM(s)               vreinterpretq_s32_u32(vpaddq_u32((s).first, (s).second))
-#define LOAD_B(p)                veorq_u8(vreinterpretq_u8_s8(vld1q_s8(p)), vdupq_n_u8(128))
-#define SPREAD_A(p)              spread_bytes(p, 4)
-#define SPREAD_A_END(p, n)       spread_bytes(p, n)
-#define MULTIPLY(s, x, y)        add_products(s, x, y)
+#define KR                     4
+#define ROW_TERM(row, k)       (-128 * sum_of_bytes(row, k))
+#define ACC_START(start, term) start_of_sums(start, term)
+#define ACC_SUM(s)             vreinterpretq_s32_u32(vpaddq_u32((s).first, (s).second))
+#define LOAD_B(p)              veorq_u8(vreinterpretq_u8_s8(vld1q_s8(p)), vdupq_n_u8(128))
+#define SPREAD_A(p)            spread_bytes(p, 4)
+#define SPREAD_A_END(p, n)     spread_bytes(p, n)
+#define MULTIPLY(s, x, y)      add_products(s, x, y)
 
-static inline uint32_t sum_of_bytes(const uint8_t *p, size_t n)
+static inline int32_t sum_of_bytes(const uint8_t *p, size_t n)
 {
     uint8_t rest[16] = { 0 };
     uint32x4_t sums = vdupq_n_u32(0);
     for (; n >= sizeof rest; n -= sizeof rest, p += sizeof rest)
         sums = vpadalq_u16(sums, vpaddlq_u8(vld1q_u8(p)));
     memcpy(rest, p, n);
-    return vaddvq_u32(vpadalq_u16(sums, vpaddlq_u8(vld1q_u8(rest))));
+    return (int32_t)vaddvq_u32(vpadalq_u16(sums, vpaddlq_u8(vld1q_u8(rest))));
 }
 
-/* Start and correction go into one of the two sums of each column. */
-static inline acc start_of_row(vi start, const uint8_t *row, size_t k)
+/* One of the two sums of each column starts from all of it. */
+static inline acc start_of_sums(vi start, int32_t term)
 {
-    const uint32x4_t none = vdupq_n_u32(0);
-    const uint32x4_t all = vsubq_u32(vreinterpretq_u32_s32(start), vdupq_n_u32(128u * sum_of_bytes(row, k)));
+    const uint32x4_t all = vreinterpretq_u32_s32(vaddq_s32(start, vdupq_n_s32(term))), none = vdupq_n_u32(0);
     return (acc){ vzip1q_u32(all, none), vzip2q_u32(all, none) };
 }
 
@@ -60,7 +61,7 @@ static inline acc add_products(acc s, va x, vb y)
 #include "tmpl/gemm_i32.h"
 #include "tmpl/gemm.h"
 
-VT_GEMM_TILE_6(vt_gemm_u8s8_6x8_neon)
+VT_GEMM_TILE_4(vt_gemm_u8s8_4x8_neon)
 
 void vt_pack_rows_u8s8_8_neon(size_t n, size_t k, const void *w, size_t ldw, void *panel)
 {

@@ -138,7 +138,7 @@ static void nan_of_bundle(const struct vt_kernels *kernels)
     kernels->layer_norm_f32(1, 20, x, 20, ones, ones, 1e-6f, y, 20);
     for (size_t i = 0; i < 20; i++)
         assert_true(isnan(y[i]));
-    kernels->layer_norm_f32(1, 0, NULL, 0, NULL, NULL, 1e-6f, NULL, 0);
+    kernels->layer_norm_f32(1, 0, x, 0, ones, ones, 1e-6f, y, 0);
     kernels->layer_norm_f32(0, 20, NULL, 20, NULL, NULL, 1e-6f, NULL, 20);
 }
 

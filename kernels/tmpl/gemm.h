@@ -9,7 +9,8 @@
  *   sum               a vector of VL results; finish_vector(sum, n, residual, c) adds and stores n of them
  *   SUM_START(bias)   what they start from; bias may be NULL
  *   acc               VL sums, as MULTIPLY likes them best
- *   ACC_START(start, row, k) what they start from for a row of a
+ *   ROW_TERM(row, k)  an int32_t that goes into all sums of a row of a, or 0
+ *   ACC_START(start, term) what they start from
  *   ACC_SUM(s)        the vector of the sums
  *   vb, LOAD_B(p)     KR elements for each of VL columns
  *   va, SPREAD_A(p)   KR elements of a row of a for all columns alike
@@ -60,7 +61,8 @@ static inline void prefetch_row(const void *b, size_t ahead)
 
 #define BEGIN_ROW(i)                                                                                                   \
     const gemm_a *a##i = a + (i)*lda;                                                                                  \
-    acc low##i = ACC_START(start_low, a##i, k), high##i = wide ? ACC_START(start_high, a##i, k) : low##i;
+    const int32_t term##i = ROW_TERM(a##i, k);                                                                         \
+    acc low##i = ACC_START(start_low, term##i), high##i = wide ? ACC_START(start_high, term##i) : low##i;
 
 #define MULTIPLY_ROW(i)                                                                                                \
     {                                                                                                                  \

@@ -5,9 +5,10 @@
 
 typedef float gemm_c;
 typedef vf sum, acc;
-#define SUM_START(bias)          ((bias) ? vf_load(bias) : vf_zero())
-#define ACC_START(start, row, k) (start)
-#define ACC_SUM(s)               (s)
+#define SUM_START(bias)        ((bias) ? vf_load(bias) : vf_zero())
+#define ROW_TERM(row, k)       0
+#define ACC_START(start, term) ((void)(term), (start))
+#define ACC_SUM(s)             (s)
 
 /* c[0..n) = s + residual, n <= VL. */
 static inline void finish_vector(vf s, size_t n, const float *residual, float *c)

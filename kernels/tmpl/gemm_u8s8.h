@@ -14,9 +14,10 @@
 typedef uint8_t gemm_a;
 typedef int8_t gemm_b;
 typedef vi acc;
-#define KR                       4
-#define ACC_START(start, row, k) (start)
-#define ACC_SUM(s)               (s)
+#define KR                     4
+#define ROW_TERM(row, k)       0
+#define ACC_START(start, term) ((void)(term), (start))
+#define ACC_SUM(s)             (s)
 
 static inline vi load_bytes(const int8_t *p)
 {
