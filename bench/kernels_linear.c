@@ -25,33 +25,14 @@ struct layer {
     size_t copies, panel_bytes; /* copies of the weights, used in turn */
     void *a, *w, *c;
     char *panels;
-    float *bias, *residual;
+    float *bias, *scale, *residual;
 };
-
-/* All rows by all panels of integers, which vt_gemm_piece does not take yet. */
-static void multiply_integers(const struct layer *l, const char *panels)
-{
-    const struct vt_gemm_kernel *kernel = &l->gemm.kernels->gemm[VT_PRODUCT_U8S8];
-    const size_t tiles = (l->m + kernel->mr - 1) / kernel->mr;
-    const size_t panel_k = (l->k + kernel->kr - 1) / kernel->kr * kernel->kr;
-    for (size_t j = 0; j < l->n; j += kernel->nr)
-        for (size_t t = 0; t < tiles; t++) {
-            const size_t i = l->m * t / tiles, end = l->m * (t + 1) / tiles;
-            kernel->tile(end - i, l->n - j < kernel->nr ? l->n - j : kernel->nr, l->k,
-                         (const uint8_t *)l->a + i * l->gemm.lda, l->gemm.lda, panels + j * panel_k, NULL, NULL, 0,
-                         (int32_t *)l->c + i * l->gemm.ldc + j, l->gemm.ldc);
-        }
-}
 
 static void multiply(const void *arg, size_t round)
 {
     const struct layer *l = arg;
     struct vt_gemm g = l->gemm;
     g.panels = l->panels + round % l->copies * l->panel_bytes;
-    if (g.product == VT_PRODUCT_U8S8) {
-        multiply_integers(l, g.panels);
-        return;
-    }
     for (size_t i = 0; i < l->split.row_blocks * l->split.panel_groups; i++)
         vt_gemm_piece(&g, &l->split, l->m, i);
 }
@@ -62,7 +43,7 @@ static void multiply_blas(const void *arg, size_t round)
     const struct layer *l = arg;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)l->m, (int)l->n, (int)l->k, 1.0f, l->a,
                 (int)l->gemm.lda, (const float *)l->w + round % l->copies * l->n * l->k, (int)l->k, 0.0f, l->c,
-                (int)l->gemm.ldc);
+                (int)l->gemm.epilogue.ldc);
 }
 static void (*const rival)(const void *arg, size_t round) = multiply_blas;
 #else
@@ -86,16 +67,26 @@ static void pack(const struct bench *b, struct layer *l)
                               l->panels + copy * l->panel_bytes + j * panel_k * bytes);
 }
 
-/* What models fuse into the products: GELU, residuals, and in bf16 the rounding of what the next product reads. */
+/* What models fuse into the products: GELU, residuals, the conversion to what the next product reads, and of integers
+ * the one to floats. */
 static void fuse(struct layer *l)
 {
+    struct vt_epilogue *e = &l->gemm.epilogue;
     if (l->role == FC1)
         l->gemm.activation = VT_ACT_GELU;
     if (l->role == PROJ || l->role == FC2) {
-        l->gemm.residual = l->residual;
-        l->gemm.ldr = l->gemm.ldc;
+        e->residual = l->residual;
+        e->ldr = e->ldc;
     }
-    l->gemm.c_is_bf16 = l->gemm.product == VT_PRODUCT_BF16 && (l->role == QKV || l->role == FC1);
+    if (l->gemm.product == VT_PRODUCT_BF16 && (l->role == QKV || l->role == FC1))
+        e->to = VT_TO_BF16;
+    if (l->gemm.product == VT_PRODUCT_U8S8) {
+        e->sum_scale = l->scale;
+        e->sum_bias = l->bias;
+        e->to = l->role == FC1 ? VT_TO_U8 : VT_TO_F32;
+        e->inverse_scale = 1;
+        e->zero_point = 128;
+    }
 }
 
 static struct layer layer_new(const struct bench *b, enum vt_product product, size_t m, size_t k, size_t n,
@@ -106,6 +97,7 @@ static struct layer layer_new(const struct bench *b, enum vt_product product, si
     l.a = bench_operand(b, product, true, m * lda);
     l.c = bench_operand(b, VT_PRODUCT_F32, true, m * ldc);
     l.bias = bench_operand(b, VT_PRODUCT_F32, true, n + VT_MAX_TILE); /* a tile reads its whole width */
+    l.scale = bench_operand(b, VT_PRODUCT_F32, true, n);
     l.residual = bench_operand(b, VT_PRODUCT_F32, true, m * ldc);
     l.gemm = (struct vt_gemm){ .kernels = &b->kernels,
                                .product = product,
@@ -115,8 +107,7 @@ static struct layer layer_new(const struct bench *b, enum vt_product product, si
                                .a = l.a,
                                .lda = lda,
                                .bias = l.bias,
-                               .c = l.c,
-                               .ldc = ldc };
+                               .epilogue = { .c = l.c, .ldc = ldc } };
     pack(b, &l);
     if (b->fused)
         fuse(&l);
@@ -131,6 +122,7 @@ static void layer_free(struct layer *l)
     free(l->c);
     free(l->panels);
     free(l->bias);
+    free(l->scale);
     free(l->residual);
 }
 

@@ -60,6 +60,15 @@ static void run_finish(const struct vectors *v)
     v->kernels->finish[VT_ACT_GELU](v->n / nr, nr, v->a, nr, &e);
 }
 
+/* n integer sums dequantized, with GELU, quantized again. */
+static void run_finish_u8(const struct vectors *v)
+{
+    const size_t nr = v->kernels->gemm[VT_PRODUCT_U8S8].nr;
+    const struct vt_epilogue e = { .sum_scale = v->b, .sum_bias = v->c, .c = v->y, .ldc = nr, .to = VT_TO_U8,
+                                   .inverse_scale = 40.0f, .zero_point = 128 };
+    v->kernels->finish[VT_ACT_GELU](v->n / nr, nr, v->a, nr, &e);
+}
+
 static void run_quantize(const struct vectors *v)
 {
     v->kernels->quantize_u8(v->n, v->a, 40.0f, 128, (uint8_t *)(void *)v->y);
@@ -114,6 +123,7 @@ static const struct {
 } kernels[] = {
     { "gelu_f32", run_gelu, { TILE, ROW, LAYER }, 8 },
     { "finish_gelu_f32", run_finish, { TILE }, 12 },
+    { "finish_gelu_u8", run_finish_u8, { TILE }, 5 },
     { "gelu_tanh_f32", run_gelu_tanh, { ROW }, 8 },
     { "quick_gelu_f32", run_quick_gelu, { ROW }, 8 },
     { "silu_f32", run_silu, { ROW }, 8 },

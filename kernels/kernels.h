@@ -89,20 +89,27 @@ enum vt_activation {
 };
 typedef void vt_activation_f32_fn(size_t n, const float *x, float *y);
 
-/* What becomes of a tile of float sums: c[i, j] = act(tile[i, j]) * scale[j] + residual[i, j], product and sum rounded
- * once. One kernel for each activation, [VT_ACT_NONE] included; act is that of vt_activation_f32_fn, but a GELU whose
- * result is rounded to bf16 has |error| <= 2e-6 * max(1, |x|). */
+/* What the results of a product become: float, vt_bf16 as by vt_to_bf16_fn, uint8_t as by vt_quantize_u8_fn. */
+enum vt_destination { VT_TO_F32, VT_TO_BF16, VT_TO_U8 };
+
+/* What becomes of a tile of sums s: c[i, j] = act(s[i, j]) * scale[j] + residual[i, j], product and sum rounded once,
+ * and then the conversion. Integer sums are first dequantized as by vt_dequantize_fn. One kernel for each activation,
+ * [VT_ACT_NONE] included; act is that of vt_activation_f32_fn, but a GELU whose result is rounded to bf16 has
+ * |error| <= 2e-6 * max(1, |x|). */
 struct vt_epilogue {
-    const float *scale;    /* [n], or NULL for 1 */
-    const float *residual; /* rows ldr apart, or NULL for 0; may be c */
+    const float *sum_scale, *sum_bias; /* both [n]: the sums are int32_t; both NULL: float */
+    const float *scale;                /* [n], or NULL for 1 */
+    const float *residual;             /* rows ldr apart, or NULL for 0; may be c */
     size_t ldr;
-    void *c; /* rows ldc apart; float, or vt_bf16 rounded as by vt_to_bf16_fn */
+    void *c; /* rows ldc apart */
     size_t ldc;
-    bool c_is_bf16;
+    enum vt_destination to;
+    float inverse_scale; /* of VT_TO_U8 */
+    int32_t zero_point;
 };
 
-/* tile: m rows of n, ldt apart. */
-typedef void vt_finish_fn(size_t m, size_t n, const float *tile, size_t ldt, const struct vt_epilogue *e);
+/* sums: m rows of n, ld apart; float or int32_t. */
+typedef void vt_finish_fn(size_t m, size_t n, const void *sums, size_t ld, const struct vt_epilogue *e);
 
 /* y[i] = x[i] * scale[i] + residual[i], product and sum rounded once; residual NULL: x[i] * scale[i]. y may be x or
  * residual. */

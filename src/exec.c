@@ -55,13 +55,13 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
                          .panels = w->weight,
                          .bias = w->bias,
                          .activation = s->activation,
-                         .scale = w->scale,
-                         .c = vt_exec_view(x, vt_view_of(s->out)),
-                         .ldc = vt_exec_ld(x, s->out),
-                         .c_is_bf16 = vt_exec_element(x, s->out) == VT_BF16 };
+                         .epilogue = { .scale = w->scale,
+                                       .c = vt_exec_view(x, vt_view_of(s->out)),
+                                       .ldc = vt_exec_ld(x, s->out),
+                                       .to = vt_exec_element(x, s->out) == VT_BF16 ? VT_TO_BF16 : VT_TO_F32 } };
     if (s->residual.value != VT_NO_VALUE) {
-        g.residual = vt_exec_view(x, s->residual);
-        g.ldr = vt_exec_ld(x, s->residual.value);
+        g.epilogue.residual = vt_exec_view(x, s->residual);
+        g.epilogue.ldr = vt_exec_ld(x, s->residual.value);
     }
     return g;
 }

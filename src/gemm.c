@@ -17,7 +17,8 @@
 
 static size_t element_bytes(enum vt_product product)
 {
-    return product == VT_PRODUCT_BF16 ? sizeof(vt_bf16) : sizeof(float);
+    static const size_t bytes[VT_PRODUCT_COUNT] = { sizeof(float), sizeof(vt_bf16), sizeof(uint8_t) };
+    return bytes[product];
 }
 
 static size_t divide_up(size_t a, size_t b)
@@ -25,9 +26,28 @@ static size_t divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-static size_t bytes_of_c(const struct vt_gemm *g)
+/* The epilogue of the tile whose first element is (row, column). */
+static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t row, size_t column)
 {
-    return g->c_is_bf16 ? sizeof(vt_bf16) : sizeof(float);
+    static const size_t bytes[] = { [VT_TO_F32] = sizeof(float), [VT_TO_BF16] = sizeof(vt_bf16), [VT_TO_U8] = 1 };
+    struct vt_epilogue e = *whole;
+    if (e.sum_scale) {
+        e.sum_scale += column;
+        e.sum_bias += column;
+    }
+    if (e.scale)
+        e.scale += column;
+    if (e.residual)
+        e.residual += row * e.ldr + column;
+    e.c = (char *)e.c + (row * e.ldc + column) * bytes[e.to];
+    return e;
+}
+
+/* The tile itself does all there is to do: bias, and a residual in float. */
+static bool tile_is_all(const struct vt_gemm *g)
+{
+    const struct vt_epilogue *e = &g->epilogue;
+    return g->activation == VT_ACT_NONE && !e->sum_scale && !e->scale && e->to == VT_TO_F32;
 }
 
 const void *vt_gemm_panel(const struct vt_gemm *g, size_t column)
@@ -42,24 +62,21 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
     const char *a = (const char *)g->a + row * g->lda * element_bytes(g->product);
     const void *b = vt_gemm_panel(g, column);
-    const float *bias = g->bias ? g->bias + column : NULL;
-    const float *residual = g->residual ? g->residual + row * g->ldr + column : NULL;
-    char *c = (char *)g->c + (row * g->ldc + column) * bytes_of_c(g);
-    if (g->activation == VT_ACT_NONE && !g->scale && !g->c_is_bf16) {
-        kernel->tile(m, n, g->k, a, g->lda, b, bias, residual, g->ldr, c, g->ldc);
+    const void *bias = g->bias ? (const char *)g->bias + column * sizeof(float) : NULL; /* int32_t has as many bytes */
+    const struct vt_epilogue e = epilogue_at(&g->epilogue, row, column);
+    if (tile_is_all(g)) {
+        assert(g->product != VT_PRODUCT_U8S8 || !e.residual);
+        kernel->tile(m, n, g->k, a, g->lda, b, bias, e.residual, e.ldr, e.c, e.ldc);
         return;
     }
-    /* An epilogue of more than bias and residual in f32 takes the sums from the first-level cache. */
-    _Alignas(64) float tile[VT_MAX_TILE];
-    const struct vt_epilogue e = { .scale = g->scale ? g->scale + column : NULL,
-                                   .residual = residual,
-                                   .ldr = g->ldr,
-                                   .c = c,
-                                   .ldc = g->ldc,
-                                   .c_is_bf16 = g->c_is_bf16 };
-    assert(kernel->mr * kernel->nr <= VT_MAX_TILE);
-    kernel->tile(m, n, g->k, a, g->lda, b, bias, NULL, 0, tile, kernel->nr);
-    g->kernels->finish[g->activation](m, n, tile, kernel->nr, &e);
+    /* An epilogue of more takes the sums from the first-level cache. */
+    _Alignas(64) union {
+        float floats[VT_MAX_TILE];
+        int32_t integers[VT_MAX_TILE];
+    } sums;
+    assert((g->product == VT_PRODUCT_U8S8) == (e.sum_scale != NULL) && kernel->mr * kernel->nr <= VT_MAX_TILE);
+    kernel->tile(m, n, g->k, a, g->lda, b, bias, NULL, 0, &sums, kernel->nr);
+    g->kernels->finish[g->activation](m, n, &sums, kernel->nr, &e);
 }
 
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end)

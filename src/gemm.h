@@ -5,24 +5,20 @@
 
 #include "kernels.h"
 
-/* c[i, :] = act(a[i, :] * B + bias) * scale + residual[i, :]. See kernels.h for the packed form of B and bias. scale:
- * [n]; c may be residual. */
+/* What the epilogue makes of the sums a * B + bias. See kernels.h for the packed form of B and bias, and for epilogues,
+ * whose arrays here are those of the whole c. U8S8 without sum_scale and sum_bias yields the int32_t sums as they are,
+ * and then the epilogue has nothing but c. */
 struct vt_gemm {
     const struct vt_kernels *kernels;
-    enum vt_product product; /* F32 or BF16: the type of a and of the panels */
+    enum vt_product product; /* the type of a and of the panels */
     size_t l2_bytes;         /* second-level cache that vt_gemm_split makes blocks for */
     size_t n, k;
     const void *a;
     size_t lda;
     const void *panels;
-    const float *bias;
+    const void *bias; /* float, or int32_t where the sums are */
     enum vt_activation activation;
-    const float *scale;
-    const float *residual;
-    size_t ldr;
-    void *c;
-    size_t ldc;
-    bool c_is_bf16; /* c is rounded to bf16; otherwise float */
+    struct vt_epilogue epilogue;
 };
 
 /* The panel that begins at this column, a multiple of the tile's width. */

@@ -102,9 +102,9 @@ static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
         const float *map =
             is_input ? job->x->pixels[job->x->first + image] : vt_exec_row(job->x, in, rows_in[image]);
         gather_block(job, map, row, count, windows);
-        gemm.c = vt_exec_row(job->x, out, first);
-        if (gemm.residual)
-            gemm.residual += (first - rows_out[0]) * gemm.ldr;
+        gemm.epilogue.c = vt_exec_row(job->x, out, first);
+        if (gemm.epilogue.residual)
+            gemm.epilogue.residual += (first - rows_out[0]) * gemm.epilogue.ldr;
         vt_gemm_block(&gemm, 0, count, 0, (gemm.n + nr - 1) / nr);
     }
 }

@@ -23,7 +23,7 @@ static void run_linear(const struct vt_exec *x, const struct vt_step *s, const s
     const size_t first = s->node->u.linear.first;
     job.gemm.k = in.columns;
     job.gemm.panels = vt_gemm_panel(&job.gemm, first);
-    job.gemm.bias = job.gemm.bias ? job.gemm.bias + first : NULL;
+    job.gemm.bias = w->bias ? w->bias + first : NULL;
     job.gemm.a = vt_exec_view(x, in);
     job.gemm.lda = vt_exec_ld(x, in.value);
     job.split = vt_gemm_split(&job.gemm, job.m, vt_pool_size(x->pool));

@@ -90,22 +90,33 @@ void VT_FN(vt_dequantize)(size_t n, const int32_t *x, const float *scale, const 
     }
 }
 
+/* A scale, a zero point and the numbers that reach the ends of 0..255. */
+struct quantizer {
+    vf inverse_scale, lowest, highest;
+    vi zero_point;
+};
+
+static inline struct quantizer quantizer_of(float inverse_scale, int32_t zero_point)
+{
+    return (struct quantizer){ vf_set1(inverse_scale), vf_set1((float)-zero_point),
+                               vf_set1((float)(UINT8_MAX - zero_point)), vi_set1(zero_point) };
+}
+
 /* Limits before rounding, which gives the same since they are whole numbers, and keeps the conversion in its range. The
  * sum of the positive and the negative part is the number itself, or 0 for a NaN. */
-static inline vi quantized(vf scaled, vf lowest, vf highest, vi zero_point)
+static inline vi quantized(const struct quantizer *q, vf x)
 {
+    const vf scaled = vf_mul(x, q->inverse_scale);
     const vf number = vf_add(vf_max(scaled, vf_zero()), vf_min(scaled, vf_zero()));
-    return vi_add(vi_of_vf(vf_min(vf_max(number, lowest), highest)), zero_point);
+    return vi_add(vi_of_vf(vf_min(vf_max(number, q->lowest), q->highest)), q->zero_point);
 }
 
 void VT_FN(vt_quantize_u8)(size_t n, const float *x, float inverse_scale, int32_t zero_point, uint8_t *y)
 {
-    const vf inverse = vf_set1(inverse_scale);
-    const vf lowest = vf_set1((float)-zero_point), highest = vf_set1((float)(UINT8_MAX - zero_point));
-    const vi zero = vi_set1(zero_point);
+    const struct quantizer q = quantizer_of(inverse_scale, zero_point);
     size_t i = 0;
     for (; i + VL <= n; i += VL)
-        vi_store_u8(y + i, quantized(vf_mul(vf_load(x + i), inverse), lowest, highest, zero));
+        vi_store_u8(y + i, quantized(&q, vf_load(x + i)));
     if (i < n)
-        vi_store_u8_n(y + i, quantized(vf_mul(vf_load_n(x + i, n - i), inverse), lowest, highest, zero), n - i);
+        vi_store_u8_n(y + i, quantized(&q, vf_load_n(x + i, n - i)), n - i);
 }

@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a product: activation, LayerScale, residual and conversion in one pass over a tile, written once. Include
- * tmpl/activation.h before; contract in kernels.h. */
+/* The end of a product: dequantization, activation, LayerScale, residual and conversion in one pass over a tile, written
+ * once. Include tmpl/activation.h and tmpl/elementwise.h before; contract in kernels.h. */
+
+/* The sums of one row from column j on, as floats; at is the place of the first one. */
+static inline vf finish_load(const void *sums, size_t at, const struct vt_epilogue *e, size_t j, size_t n)
+{
+    if (!e->sum_scale)
+        return vf_load_n((const float *)sums + at, n);
+    const vf number = vf_of_vi(vi_load_n((const int32_t *)sums + at, n));
+    return vf_fma(number, vf_load_n(e->sum_scale + j, n), vf_load_n(e->sum_bias + j, n));
+}
 
 /* The n <= VL elements of one row from column j on, already activated. */
-static inline void finish_store(vf x, const struct vt_epilogue *e, size_t i, size_t j, size_t n)
+static inline void finish_store(vf x, const struct vt_epilogue *e, const struct quantizer *q, size_t i, size_t j,
+                                size_t n)
 {
     const float *residual = e->residual ? e->residual + i * e->ldr + j : NULL;
     const size_t at = i * e->ldc + j;
@@ -13,10 +23,12 @@ static inline void finish_store(vf x, const struct vt_epilogue *e, size_t i, siz
         x = vf_mul(x, vf_load_n(e->scale + j, n));
     else if (residual)
         x = vf_add(x, vf_load_n(residual, n));
-    if (e->c_is_bf16)
+    if (e->to == VT_TO_F32)
+        vf_store_n((float *)e->c + at, x, n);
+    else if (e->to == VT_TO_BF16)
         vf_store_bf16_n((vt_bf16 *)e->c + at, x, n);
     else
-        vf_store_n((float *)e->c + at, x, n);
+        vi_store_u8_n((uint8_t *)e->c + at, quantized(q, x), n);
 }
 
 static inline vf no_activation(vf x)
@@ -25,20 +37,25 @@ static inline vf no_activation(vf x)
 }
 
 #define VT_DEFINE_FINISH(kernel, activation, activation_for_bf16)                                                      \
-    static inline vf kernel##_activated(vf x, bool for_bf16)                                                           \
+    static inline vf kernel##_activated(vf x, enum vt_destination to)                                                  \
     {                                                                                                                  \
-        return for_bf16 ? activation_for_bf16(x) : activation(x);                                                      \
+        return to == VT_TO_BF16 ? activation_for_bf16(x) : activation(x);                                              \
     }                                                                                                                  \
                                                                                                                        \
-    void VT_FN(kernel)(size_t m, size_t n, const float *tile, size_t ldt, const struct vt_epilogue *e)                 \
+    void VT_FN(kernel)(size_t m, size_t n, const void *sums, size_t ld, const struct vt_epilogue *epilogue)            \
     {                                                                                                                  \
+        const struct vt_epilogue e = *epilogue; /* a copy, which stores to c cannot change */                          \
+        const struct quantizer q = quantizer_of(e.inverse_scale, e.zero_point);                                        \
         for (size_t i = 0; i < m; i++) {                                                                               \
-            const float *row = tile + i * ldt;                                                                         \
             size_t j = 0;                                                                                              \
-            for (; j + VL <= n; j += VL)                                                                               \
-                finish_store(kernel##_activated(vf_load(row + j), e->c_is_bf16), e, i, j, VL);                         \
-            if (j < n)                                                                                                 \
-                finish_store(kernel##_activated(vf_load_n(row + j, n - j), e->c_is_bf16), e, i, j, n - j);             \
+            for (; j + VL <= n; j += VL) {                                                                             \
+                const vf x = finish_load(sums, i * ld + j, &e, j, VL);                                                 \
+                finish_store(kernel##_activated(x, e.to), &e, &q, i, j, VL);                                           \
+            }                                                                                                          \
+            if (j < n) {                                                                                               \
+                const vf x = finish_load(sums, i * ld + j, &e, j, n - j);                                              \
+                finish_store(kernel##_activated(x, e.to), &e, &q, i, j, n - j);                                        \
+            }                                                                                                          \
         }                                                                                                              \
     }
 
