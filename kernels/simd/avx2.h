@@ -100,6 +100,10 @@ static inline void vf_store_bf16(uint16_t *p, vf x) { _mm_storeu_si128((__m128i 
 static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
 {
     uint16_t lanes[8];
+    if (n >= 8) {
+        vf_store_bf16(p, x);
+        return;
+    }
     vf_store_bf16(lanes, x);
     for (size_t i = 0; i < n; i++)
         p[i] = lanes[i];
@@ -124,6 +128,8 @@ static inline vf vf_copysign(vf magnitude, vf sign)
 
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+
+static inline vf vf_zero_for_nan(vf x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
 
 static inline vf vf_zero_below(vf x, vf key, vf limit)
 {
@@ -162,6 +168,10 @@ static inline void vi_store_u8(uint8_t *p, vi x) { _mm_storel_epi64((__m128i *)(
 static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
 {
     uint8_t lanes[8];
+    if (n >= 8) {
+        vi_store_u8(p, x);
+        return;
+    }
     vi_store_u8(lanes, x);
     for (size_t i = 0; i < n; i++)
         p[i] = lanes[i];

@@ -88,6 +88,8 @@ static inline vf vf_copysign(vf magnitude, vf sign)
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 
+static inline vf vf_zero_for_nan(vf x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
+
 static inline vf vf_zero_below(vf x, vf key, vf limit)
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(key, limit, _CMP_NLT_UQ), x);

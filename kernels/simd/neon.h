@@ -111,6 +111,11 @@ static inline vf vf_copysign(vf magnitude, vf sign) { return vbslq_f32(vdupq_n_u
 static inline vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 
+static inline vf vf_zero_for_nan(vf x)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vceqq_f32(x, x)));
+}
+
 static inline vf vf_zero_below(vf x, vf key, vf limit)
 {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x), vcltq_f32(key, limit)));

@@ -82,6 +82,9 @@ static inline vf vf_copysign(vf magnitude, vf sign) { return copysignf(magnitude
 static inline vf vf_max(vf a, vf b) { return a > b ? a : b; }
 static inline vf vf_min(vf a, vf b) { return a < b ? a : b; }
 
+/* x, or 0 for a NaN. */
+static inline vf vf_zero_for_nan(vf x) { return x == x ? x : 0.0f; }
+
 /* x where key is not below limit (also where key is NaN), else 0. */
 static inline vf vf_zero_below(vf x, vf key, vf limit) { return key < limit ? 0.0f : x; }
 static inline vf vf_select_negative(vf key, vf if_negative, vf otherwise)

@@ -102,13 +102,11 @@ static inline struct quantizer quantizer_of(float inverse_scale, int32_t zero_po
                                vf_set1((float)(UINT8_MAX - zero_point)), vi_set1(zero_point) };
 }
 
-/* Limits before rounding, which gives the same since they are whole numbers, and keeps the conversion in its range. The
- * sum of the positive and the negative part is the number itself, or 0 for a NaN. */
+/* Limits before rounding, which gives the same since they are whole numbers, and keeps the conversion in its range. */
 static inline vi quantized(const struct quantizer *q, vf x)
 {
-    const vf scaled = vf_mul(x, q->inverse_scale);
-    const vf number = vf_add(vf_max(scaled, vf_zero()), vf_min(scaled, vf_zero()));
-    return vi_add(vi_of_vf(vf_min(vf_max(number, q->lowest), q->highest)), q->zero_point);
+    const vf scaled = vf_zero_for_nan(vf_mul(x, q->inverse_scale));
+    return vi_add(vi_of_vf(vf_min(vf_max(scaled, q->lowest), q->highest)), q->zero_point);
 }
 
 void VT_FN(vt_quantize_u8)(size_t n, const float *x, float inverse_scale, int32_t zero_point, uint8_t *y)
