@@ -163,9 +163,9 @@ typedef void vt_layer_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ld
 typedef void vt_softmax_f32_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, float *y, size_t ldy,
                                float *sums);
 
-/* The same rounded to bf16 as by vt_to_bf16_fn, from exponentials within 4e-6 + 2^-23 |scale * (x[i] - max x)| +
- * 2^-23 |scale * max x| of the exact ones, relatively, of whose float values it gives the sums; they are 0 below
- * 2^-126. */
+/* The same rounded to bf16 as by vt_to_bf16_fn, from exponentials within 4e-6 + 2^-24 (3 |scale * (x[i] - max x)| +
+ * |scale * max x|) of the exact ones, relatively, of whose float values it gives the sums; they are 0 below 2^-126.
+ * That is for |scale * max x| < 2^20; results mean nothing above. */
 typedef void vt_softmax_bf16_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, vt_bf16 *y, size_t ldy,
                                 float *sums);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The activations of every bundle: against libm in double with the bound of the contract, against "ref" bit by bit,
- * at every tail. */
+ * at every tail. Also the GELU that epilogues have for bf16. */
 #include "check.h"
 
 static double gelu(double x)
@@ -94,6 +94,61 @@ static void test_usual_range(void **state)
     for_each_bundle(usual_range_of_bundle);
 }
 
+/* ---- GELU for bf16 ---- */
+
+static float float_of_bf16(vt_bf16 x)
+{
+    return float_of_bits((uint32_t)x << 16);
+}
+
+/* Rounding keeps the order: a result within the bound lies between its rounded ends, moved outwards by their own
+ * rounding to float. */
+static bool rounded_close(const struct vt_kernels *k, float x, vt_bf16 y)
+{
+    if (isnan(x) || x == -INFINITY)
+        return isnan(float_of_bf16(y)) || (x < 0 && y << 1 == 0);
+    if (x == INFINITY)
+        return float_of_bf16(y) == INFINITY;
+    const double exact = gelu((double)x), bound = 2e-6 * fmax(1, fabs((double)x));
+    const float ends[2] = { nextafterf((float)(exact - bound), -INFINITY), nextafterf((float)(exact + bound), INFINITY) };
+    vt_bf16 rounded[2];
+    k->to_bf16(2, ends, rounded);
+    return float_of_bf16(rounded[0]) <= float_of_bf16(y) && float_of_bf16(y) <= float_of_bf16(rounded[1]);
+}
+
+static void check_gelu_for_bf16(const struct vt_kernels *k, const float *x)
+{
+    vt_bf16 y[BLOCK];
+    const struct vt_epilogue e = { .c = y, .to = VT_TO_BF16 };
+    k->finish[VT_ACT_GELU](1, BLOCK, x, BLOCK, &e);
+    for (size_t i = 0; i < BLOCK; i++)
+        if (!rounded_close(k, x[i], y[i]))
+            fail_msg("GELU for bf16 %s: f(%a) = %a", k->bundle, (double)x[i], (double)float_of_bf16(y[i]));
+}
+
+static void gelu_for_bf16_of_bundle(const struct vt_kernels *kernels)
+{
+    static float x[BLOCK];
+    uint64_t seed = 1;
+    for (uint64_t bits = 0; bits <= UINT32_MAX;) {
+        next_floats(&bits, x);
+        check_gelu_for_bf16(kernels, x);
+    }
+    for (size_t block = 0; block < 50; block++) {
+        for (size_t i = 0; i < BLOCK; i++)
+            x[i] = 12 * random_float(&seed);
+        check_gelu_for_bf16(kernels, x);
+    }
+}
+
+static void test_gelu_for_bf16(void **state)
+{
+    (void)state;
+    for_each_bundle(gelu_for_bf16_of_bundle);
+}
+
+/* ---- Places ---- */
+
 /* A row of any length, in place or not, equals its elements computed alone by "ref", and nothing else is written. */
 static void check_tail(const struct vt_kernels *kernels, enum vt_activation act, size_t n, enum place place,
                        bool in_place)
@@ -133,6 +188,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_floats),
         cmocka_unit_test(test_usual_range),
+        cmocka_unit_test(test_gelu_for_bf16),
         cmocka_unit_test(test_tails),
     };
     return cmocka_run_group_tests_name("check_activation", tests, NULL, NULL);

@@ -168,6 +168,23 @@ static void check_to_bf16(const struct vt_kernels *k, size_t n, const float *x, 
     guarded_free(&memory);
 }
 
+/* A product in double is exact, so it is rounded to float once. */
+static void check_scale_bf16(const struct vt_kernels *k, size_t n, const float *x, enum place place)
+{
+    const float factor = 0.3f;
+    struct guarded memory;
+    vt_bf16 *y = guarded_new(&memory, n * sizeof *y, place);
+    k->scale_bf16(n, factor, x, y);
+    for (size_t i = 0; i < n; i++) {
+        const bool ok = isnan(x[i]) ? isnan(float_of_bits((uint32_t)y[i] << 16))
+                                    : y[i] == nearest_bf16((float)((double)factor * (double)x[i]));
+        if (!ok)
+            fail_msg("scale_bf16 %s: %a gives %04x", k->bundle, (double)x[i], y[i]);
+    }
+    require(guarded_intact(&memory), "wrote outside", "scale_bf16", k->bundle, 0, n, 0, 0);
+    guarded_free(&memory);
+}
+
 struct quantizer {
     float inverse_scale;
     int32_t zero_point;
@@ -201,6 +218,7 @@ static void check_quantize(const struct vt_kernels *k, size_t n, const float *x,
 static void check_conversions(const struct vt_kernels *k, size_t n, const float *x, enum place place)
 {
     check_to_bf16(k, n, x, place);
+    check_scale_bf16(k, n, x, place);
     for (size_t q = 0; q < QUANTIZERS; q++)
         check_quantize(k, n, x, quantizers[q], place);
 }
@@ -251,6 +269,28 @@ static void test_special_conversions(void **state)
     for_each_bundle(special_conversions_of_bundle);
 }
 
+/* ---- Prefetch ---- */
+
+/* Nothing can be seen of it but that it does not fault, wherever it points. */
+static void prefetch_of_bundle(const struct vt_kernels *k)
+{
+    struct guarded memory;
+    const char *page = guarded_new(&memory, page_bytes(), AT_START);
+    k->prefetch(0, 0, NULL, 0);
+    k->prefetch(3, 1000, NULL, 64);
+    k->prefetch(3, 1000, page, page_bytes());
+    k->prefetch(3, page_bytes(), page - page_bytes() / 2, 100);
+    k->prefetch(3, page_bytes(), (const void *)(UINTPTR_MAX - 100), SIZE_MAX / 2);
+    assert_true(guarded_intact(&memory));
+    guarded_free(&memory);
+}
+
+static void test_prefetch(void **state)
+{
+    (void)state;
+    for_each_bundle(prefetch_of_bundle);
+}
+
 /* ---- The table ---- */
 
 static void entries_of_bundle(const struct vt_kernels *k)
@@ -267,8 +307,11 @@ static void entries_of_bundle(const struct vt_kernels *k)
     for (enum vt_activation act = VT_ACT_NONE + 1; act < VT_ACT_COUNT; act++)
         assert_non_null(k->activation_f32[act]);
     assert_null(k->activation_f32[VT_ACT_NONE]);
-    assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_f32 && k->axpy_f32 && k->to_bf16);
-    assert_true(k->dequantize && k->quantize_u8 && k->layer_norm_f32 && k->layer_norm_bf16 && k->softmax_f32);
+    for (enum vt_activation act = VT_ACT_NONE; act < VT_ACT_COUNT; act++)
+        assert_non_null(k->finish[act]);
+    assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_f32 && k->scale_bf16 && k->axpy_f32);
+    assert_true(k->prefetch && k->to_bf16 && k->dequantize && k->quantize_u8);
+    assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->softmax_f32 && k->softmax_bf16);
 }
 
 static void test_table(void **state)
@@ -299,6 +342,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_arithmetic),
         cmocka_unit_test(test_conversions_of_all_floats),
         cmocka_unit_test(test_special_conversions),
+        cmocka_unit_test(test_prefetch),
     };
     return cmocka_run_group_tests_name("check_elementwise", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Softmax of every bundle: its exp in ulp over the whole range, rows against double precision with a derived bound,
- * masks (-inf), NaN, "ref" bit by bit, tails.
+ * Softmax of every bundle, to float and to bf16: its exp in ulp over the whole range, rows against double precision with
+ * a derived bound, masks (-inf), NaN, "ref" bit by bit, rows at any distance, tails.
  */
 #include "check.h"
 
@@ -47,45 +47,126 @@ static void test_exp(void **state)
     for_each_bundle(exp_of_bundle);
 }
 
-/* u = scale (x - max) is rounded twice, so exp(u) is off by 2 |u| roundings relatively, and by 2 ulp <= 4 roundings
- * of its own. */
-static bool row_close(size_t n, float scale, const float *x, const float *y, float sum)
+static float largest(size_t n, const float *x)
 {
     float max = x[0];
     for (size_t i = 1; i < n; i++)
         max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+/* Of a sum in 16 lanes, then four additions of lanes. */
+static double sum_error(size_t n)
+{
+    return gamma_of(n / 16 + 5);
+}
+
+/* u = scale (x - max) is rounded twice, so exp(u) is off by 2 |u| roundings relatively, and by 2 ulp <= 4 roundings
+ * of its own. */
+static bool row_close_f32(size_t n, float scale, const float *x, const void *result, float sum)
+{
+    const double max = (double)largest(n, x);
+    const float *y = result;
     double total = 0;
     for (size_t i = 0; i < n; i++) {
-        const double u = (double)scale * ((double)x[i] - (double)max), exact = exp(u);
+        const double u = (double)scale * ((double)x[i] - max), exact = exp(u);
         const double bound = exp(u + (2 * fabs(u) + 4) * unit_roundoff) - exact + FLT_MIN;
         if (!(fabs(y[i] - exact) <= bound))
             return false;
         total += (double)y[i];
     }
-    return fabs(sum - total) <= gamma_of(n / 16 + 5) * total; /* 16 lanes, then four additions of lanes */
+    return fabs(sum - total) <= sum_error(n) * total;
 }
 
-static void check_row(const struct vt_kernels *kernels, size_t n, float scale, enum fill fill, enum place place,
-                      bool in_place)
+static float float_of_bf16(vt_bf16 x)
+{
+    return float_of_bits((uint32_t)x << 16);
+}
+
+/* Rounding keeps the order: a result lies between the rounded ends of the contract's bound, which are moved outwards by
+ * their own rounding to float. The sum is one of floats that are not seen, each within the bound. */
+static bool row_close_bf16(size_t n, float scale, const float *x, const void *result, float sum)
 {
     const struct vt_kernels ref = reference_bundle();
-    const uint64_t seed = n + (uint64_t)fill;
-    struct guarded x_memory, y_memory;
-    float *x = guarded_floats(&x_memory, n, place), *y = guarded_floats(&y_memory, n, place), original[LONGEST],
-          want[LONGEST];
-    fill_floats(fill, n, x, seed);
-    memcpy(original, x, n * sizeof *x);
-    if (in_place)
-        memcpy(y, x, n * sizeof *x);
-    const float sum = softmax_row(kernels, n, scale, in_place ? y : x, y),
-                want_sum = softmax_row(&ref, n, scale, x, want);
-    require(row_close(n, scale, original, y, sum), "outside the error bound", "softmax_f32", kernels->bundle, 0, n, 0,
-            seed);
-    const bool same = same_bits(n, y, want) && same_bits(1, &sum, &want_sum);
-    require(same, "other bits than ref", "softmax_f32", kernels->bundle, 0, n, 0, seed);
-    require(guarded_intact(&y_memory), "wrote outside", "softmax_f32", kernels->bundle, 0, n, 0, seed);
-    guarded_free(&x_memory);
-    guarded_free(&y_memory);
+    const double max = (double)largest(n, x);
+    const vt_bf16 *y = result;
+    double least = 0, most = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double u = (double)scale * ((double)x[i] - max), exact = exp(u);
+        const double error = exact * (4e-6 + unit_roundoff * (3 * fabs(u) + fabs((double)scale * max)));
+        const double low = exact - error < (double)FLT_MIN ? 0 : exact - error, high = exact + error;
+        const float ends[2] = { nextafterf((float)low, -1), nextafterf((float)high, 2) };
+        vt_bf16 rounded[2];
+        ref.to_bf16(2, ends, rounded);
+        if (float_of_bf16(y[i]) < float_of_bf16(rounded[0]) || float_of_bf16(y[i]) > float_of_bf16(rounded[1]))
+            return false;
+        least += low;
+        most += high;
+    }
+    return sum >= least * (1 - sum_error(n)) && sum <= most * (1 + sum_error(n));
+}
+
+/* ---- Several rows ---- */
+
+enum { MOST_ROWS = 9 }; /* more than any kernel takes side by side */
+
+struct rows_case {
+    bool to_bf16, in_place;
+    size_t m, n;
+    float scale;
+    enum fill fill;
+    enum place place;
+};
+
+static void run_case(const struct vt_kernels *k, const struct rows_case *t, size_t m, const float *x, size_t ldx,
+                     void *y, size_t ldy, float *sums)
+{
+    if (t->to_bf16)
+        k->softmax_bf16(m, t->n, t->scale, x, ldx, y, ldy, sums);
+    else
+        k->softmax_f32(m, t->n, t->scale, x, ldx, y, ldy, sums);
+}
+
+/* Each row is within its bound and has the bits that "ref" gives for it alone. */
+static void check_results(const struct vt_kernels *kernels, const struct rows_case *t, const float *x, size_t ldx,
+                          const unsigned char *y, size_t row_bytes, const float *sums)
+{
+    const struct vt_kernels ref = reference_bundle();
+    const size_t y_bytes = t->n * (t->to_bf16 ? sizeof(vt_bf16) : sizeof(float));
+    const char *const family = t->to_bf16 ? "softmax_bf16" : "softmax_f32";
+    for (size_t i = 0; i < t->m; i++) {
+        float want[LONGEST], want_sum;
+        const unsigned char *row = y + i * row_bytes;
+        bool (*const row_close)(size_t, float, const float *, const void *, float) =
+            t->to_bf16 ? row_close_bf16 : row_close_f32;
+        require(row_close(t->n, t->scale, x + i * ldx, row, sums[i]), "outside the error bound", family,
+                kernels->bundle, t->m, t->n, t->fill, 0);
+        run_case(&ref, t, 1, x + i * ldx, 0, want, 0, &want_sum);
+        require(memcmp(row, want, y_bytes) == 0 && same_bits(1, sums + i, &want_sum), "other bits than ref", family,
+                kernels->bundle, t->m, t->n, t->fill, 0);
+        for (size_t at = y_bytes; at < row_bytes && i + 1 < t->m; at++)
+            require(row[at] == CANARY, "wrote between rows", family, kernels->bundle, t->m, t->n, t->fill, 0);
+    }
+}
+
+static void check_rows(const struct vt_kernels *kernels, struct rows_case t)
+{
+    const size_t ldx = t.n + 2, ldy = t.in_place ? ldx : t.n + 3;
+    const size_t bytes = t.to_bf16 ? sizeof(vt_bf16) : sizeof(float), last = t.m ? t.m - 1 : 0;
+    struct guarded memory[3];
+    float *x = guarded_floats(&memory[0], last * ldx + t.n, t.place), *sums = guarded_floats(&memory[1], t.m, t.place);
+    unsigned char *y = guarded_new(&memory[2], (last * ldy + t.n) * bytes, t.place);
+    for (size_t i = 0; i < t.m; i++) {
+        fill_floats(t.fill, t.n, x + i * ldx, t.n + i);
+        if (t.in_place)
+            memcpy((float *)(void *)y + i * ldy, x + i * ldx, t.n * sizeof *x);
+    }
+    run_case(kernels, &t, t.m, t.in_place ? (const float *)(void *)y : x, ldx, y, ldy, sums);
+    check_results(kernels, &t, x, ldx, y, ldy * bytes, sums);
+    for (size_t i = 0; i < 3; i++) {
+        require(guarded_intact(&memory[i]), "wrote outside", "softmax", kernels->bundle, t.m, t.n, t.fill, t.to_bf16);
+        guarded_free(&memory[i]);
+    }
 }
 
 static void rows_of_bundle(const struct vt_kernels *kernels)
@@ -94,8 +175,17 @@ static void rows_of_bundle(const struct vt_kernels *kernels)
     for (size_t l = 0; l < LENGTHS; l++)
         for (size_t s = 0; s < 3; s++)
             for (enum fill fill = 0; fill < FILL_COUNT; fill++)
-                for (unsigned choice = 0; choice < 4; choice++)
-                    check_row(kernels, lengths[l], scales[s], fill, choice & 1 ? AT_END : AT_START, choice & 2);
+                for (unsigned choice = 0; choice < 6; choice++) {
+                    const struct rows_case t = { .to_bf16 = choice >= 4,
+                                                 .in_place = choice < 4 && choice & 2,
+                                                 .m = (l + s + choice) % (MOST_ROWS + 1),
+                                                 .n = lengths[l],
+                                                 .scale = scales[s],
+                                                 .fill = fill,
+                                                 .place = choice & 1 ? AT_END : AT_START };
+                    if (!t.to_bf16 || fill != FILL_HUGE) /* beyond what softmax_bf16 is for */
+                        check_rows(kernels, t);
+                }
 }
 
 static void test_rows(void **state)
@@ -125,10 +215,36 @@ static void masks_of_bundle(const struct vt_kernels *kernels)
     assert_true(softmax_row(kernels, 0, 1, x, y) == 0);
 }
 
+static void bf16_masks_of_bundle(const struct vt_kernels *kernels)
+{
+    float x[40], sum;
+    vt_bf16 y[40];
+    for (size_t n = 2; n <= 40; n++) {
+        for (size_t i = 0; i < n; i++)
+            x[i] = i % 3 == 1 ? -INFINITY : (float)i;
+        kernels->softmax_bf16(1, n, 1, x, n, y, n, &sum);
+        assert_true(isfinite(sum) && sum >= 1 - 4e-6f);
+        for (size_t i = 1; i < n; i += 3)
+            assert_int_equal(y[i], 0);
+
+        x[n / 2] = NAN;
+        kernels->softmax_bf16(1, n, 1, x, n, y, n, &sum);
+        assert_true(isnan(sum) && isnan(float_of_bf16(y[n / 2])));
+
+        for (size_t i = 0; i < n; i++)
+            x[i] = -INFINITY;
+        kernels->softmax_bf16(1, n, 1, x, n, y, n, &sum);
+        assert_true(isnan(sum) && isnan(float_of_bf16(y[n - 1])));
+    }
+    kernels->softmax_bf16(1, 0, 1, x, 0, y, 0, &sum);
+    assert_true(sum == 0);
+}
+
 static void test_masks_and_nan(void **state)
 {
     (void)state;
     for_each_bundle(masks_of_bundle);
+    for_each_bundle(bf16_masks_of_bundle);
 }
 
 int main(int argc, char **argv)
