@@ -26,10 +26,15 @@ static size_t divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
+static size_t destination_bytes(enum vt_destination to)
+{
+    static const size_t bytes[] = { [VT_TO_F32] = sizeof(float), [VT_TO_BF16] = sizeof(vt_bf16), [VT_TO_U8] = 1 };
+    return bytes[to];
+}
+
 /* The epilogue of the tile whose first element is (row, column). */
 static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t row, size_t column)
 {
-    static const size_t bytes[] = { [VT_TO_F32] = sizeof(float), [VT_TO_BF16] = sizeof(vt_bf16), [VT_TO_U8] = 1 };
     struct vt_epilogue e = *whole;
     if (e.sum_scale) {
         e.sum_scale += column;
@@ -39,8 +44,18 @@ static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t ro
         e.scale += column;
     if (e.residual)
         e.residual += row * e.ldr + column;
-    e.c = (char *)e.c + (row * e.ldc + column) * bytes[e.to];
+    e.c = (char *)e.c + (row * e.ldc + column) * destination_bytes(e.to);
     return e;
+}
+
+/* What the tile reads and writes at its end comes while it computes: otherwise, where a result is larger than the
+ * second-level cache, the next tile waits for the stores of this one. */
+static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const struct vt_epilogue *e)
+{
+    const size_t bytes = destination_bytes(e->to);
+    g->kernels->prefetch(m, n * bytes, e->c, e->ldc * bytes);
+    if (e->residual && e->residual != e->c)
+        g->kernels->prefetch(m, n * sizeof *e->residual, e->residual, e->ldr * sizeof *e->residual);
 }
 
 /* The tile itself does all there is to do: bias, and a residual in float. */
@@ -64,6 +79,7 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
     const void *b = vt_gemm_panel(g, column);
     const void *bias = g->bias ? (const char *)g->bias + column * sizeof(float) : NULL; /* int32_t has as many bytes */
     const struct vt_epilogue e = epilogue_at(&g->epilogue, row, column);
+    prefetch_results(g, m, n, &e);
     if (tile_is_all(g)) {
         assert(g->product != VT_PRODUCT_U8S8 || !e.residual);
         kernel->tile(m, n, g->k, a, g->lda, b, bias, e.residual, e.ldr, e.c, e.ldc);
