@@ -34,7 +34,7 @@ static void multiply(const void *arg, size_t round)
     struct vt_gemm g = l->gemm;
     g.panels = l->panels + round % l->copies * l->panel_bytes;
     for (size_t i = 0; i < l->split.row_blocks * l->split.panel_groups; i++)
-        vt_gemm_piece(&g, &l->split, l->m, i);
+        vt_gemm_piece(&g, &l->split, i);
 }
 
 #ifdef VT_WITH_BLAS
@@ -102,6 +102,7 @@ static struct layer layer_new(const struct bench *b, enum vt_product product, si
     l.gemm = (struct vt_gemm){ .kernels = &b->kernels,
                                .product = product,
                                .l2_bytes = vt_l2_cache_bytes(),
+                               .m = m,
                                .n = n,
                                .k = k,
                                .a = l.a,
@@ -111,7 +112,7 @@ static struct layer layer_new(const struct bench *b, enum vt_product product, si
     pack(b, &l);
     if (b->fused)
         fuse(&l);
-    l.split = vt_gemm_split(&l.gemm, m, 1);
+    l.split = vt_gemm_split(&l.gemm, 1);
     return l;
 }
 

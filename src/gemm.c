@@ -48,11 +48,13 @@ static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t ro
     return e;
 }
 
-/* What the tile reads and writes at its end comes while it computes: otherwise, where a result is larger than the
- * second-level cache, the next tile waits for the stores of this one. */
+/* Where results are larger than the second-level cache, the next tile would wait for the stores of this one; so what a
+ * tile reads and writes at its end is fetched while it computes. */
 static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const struct vt_epilogue *e)
 {
     const size_t bytes = destination_bytes(e->to);
+    if (g->m * e->ldc * bytes < g->l2_bytes / 2)
+        return;
     g->kernels->prefetch(m, n * bytes, e->c, e->ldc * bytes);
     if (e->residual && e->residual != e->c)
         g->kernels->prefetch(m, n * sizeof *e->residual, e->residual, e->ldr * sizeof *e->residual);
@@ -127,13 +129,13 @@ size_t vt_row_stride(size_t columns, size_t element_bytes)
     return columns * element_bytes % period == 0 ? columns + line / element_bytes : columns;
 }
 
-struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads)
+struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, unsigned threads)
 {
     const size_t mr = g->kernels->gemm[g->product].mr, panels = divide_up(g->n, g->kernels->gemm[g->product].nr);
     struct vt_gemm_split s;
-    s.row_blocks = at_least_one((m + block_rows(g) / 2) / block_rows(g));
-    s.rows = at_least_one(divide_up(divide_up(m, s.row_blocks), mr)) * mr; /* blocks of equal height */
-    s.row_blocks = divide_up(m, s.rows);
+    s.row_blocks = at_least_one((g->m + block_rows(g) / 2) / block_rows(g));
+    s.rows = at_least_one(divide_up(divide_up(g->m, s.row_blocks), mr)) * mr; /* blocks of equal height */
+    s.row_blocks = divide_up(g->m, s.rows);
     /* Several pieces for each thread, so that a fast core can take more of them; columns before rows, which keeps
      * blocks high. */
     const size_t wanted = threads > 1 ? 4 * (size_t)threads : 1;
@@ -143,11 +145,11 @@ struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned t
     return s;
 }
 
-void vt_gemm_piece(const struct vt_gemm *g, const struct vt_gemm_split *s, size_t m, size_t i)
+void vt_gemm_piece(const struct vt_gemm *g, const struct vt_gemm_split *s, size_t i)
 {
     const size_t panels = divide_up(g->n, g->kernels->gemm[g->product].nr);
     const size_t row = i / s->panel_groups * s->rows, panel = i % s->panel_groups * s->panels;
-    const size_t row_end = m - row < s->rows ? m : row + s->rows;
+    const size_t row_end = g->m - row < s->rows ? g->m : row + s->rows;
     const size_t panel_end = panels - panel < s->panels ? panels : panel + s->panels;
     vt_gemm_block(g, row, row_end, panel, panel_end);
 }

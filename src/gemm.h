@@ -12,7 +12,7 @@ struct vt_gemm {
     const struct vt_kernels *kernels;
     enum vt_product product; /* the type of a and of the panels */
     size_t l2_bytes;         /* second-level cache that vt_gemm_split makes blocks for */
-    size_t n, k;
+    size_t m, n, k;          /* m: all rows, whatever part of them vt_gemm_block is asked for */
     const void *a;
     size_t lda;
     const void *panels;
@@ -31,14 +31,14 @@ size_t vt_row_stride(size_t columns, size_t element_bytes);
 /* Rows [row, row_end) by panels [panel, panel_end) of the kernel's nr columns. */
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end);
 
-/* How a product of m rows is cut into equal pieces of work: blocks of rows by groups of panels. */
+/* How a product is cut into equal pieces of work: blocks of rows by groups of panels. */
 struct vt_gemm_split {
     size_t rows, panels;             /* of one piece */
     size_t row_blocks, panel_groups; /* pieces in each direction */
 };
-struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, size_t m, unsigned threads);
+struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, unsigned threads);
 
-/* Piece i < row_blocks * panel_groups of a product of m rows. */
-void vt_gemm_piece(const struct vt_gemm *g, const struct vt_gemm_split *s, size_t m, size_t i);
+/* Piece i < row_blocks * panel_groups. */
+void vt_gemm_piece(const struct vt_gemm *g, const struct vt_gemm_split *s, size_t i);
 
 #endif

@@ -94,6 +94,7 @@ static void choose_epilogue(struct problem *p, uint64_t *seed)
 static struct problem problem_new(const struct vt_kernels *kernels, enum vt_product product, uint64_t *seed)
 {
     struct problem p = { .gemm = { .kernels = kernels, .product = product }, .m = up_to(seed, 400) };
+    p.gemm.m = p.m;
     p.gemm.n = up_to(seed, 400);
     p.gemm.k = up_to(seed, 200);
     p.gemm.lda = odd_stride(p.gemm.k);
@@ -156,10 +157,10 @@ static void check_problem(const struct problem *p)
         compute_row(p, i);
     for (size_t choice = 0; choice < 12; choice++) {
         g.l2_bytes = caches[choice / 4];
-        const struct vt_gemm_split s = vt_gemm_split(&g, p->m, threads[choice % 4]);
+        const struct vt_gemm_split s = vt_gemm_split(&g, threads[choice % 4]);
         memcpy(g.epilogue.c, p->initial, c_bytes(p));
         for (size_t i = s.row_blocks * s.panel_groups; i > 0; i--)
-            vt_gemm_piece(&g, &s, p->m, i - 1);
+            vt_gemm_piece(&g, &s, i - 1);
         require(memcmp(g.epilogue.c, p->want, c_bytes(p)) == 0, "other bits than row by row", "vt_gemm_piece",
                 kernel_of(p)->name, p->m, g.n, g.k, choice);
     }
@@ -218,7 +219,7 @@ static void test_nothing_to_do(void **state)
     (void)state;
     for (enum vt_product product = 0; product < VT_PRODUCT_COUNT; product++) {
         const struct vt_gemm g = { .kernels = &kernels, .product = product, .n = 5, .k = 0, .l2_bytes = 1000 };
-        const struct vt_gemm_split s = vt_gemm_split(&g, 0, 4);
+        const struct vt_gemm_split s = vt_gemm_split(&g, 4);
         assert_int_equal(s.row_blocks * s.panel_groups, 0);
     }
 }
