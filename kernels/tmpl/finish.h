@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a product: dequantization, activation, LayerScale, residual and conversion in one pass over a tile, written
- * once. Include tmpl/activation.h and tmpl/elementwise.h before; contract in kernels.h. */
+/* The end of a product: dequantization, activation, LayerScale, residual and conversion in one pass over a tile,
+ * written once. Include tmpl/activation.h and tmpl/elementwise.h before; contract in kernels.h. */
 
 /* The sums of one row from column j on, as floats; at is the place of the first one. */
 static inline vf finish_load(const void *sums, size_t at, const struct vt_epilogue *e, size_t j, size_t n)
