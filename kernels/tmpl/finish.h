@@ -36,6 +36,23 @@ static inline vf no_activation(vf x)
     return x;
 }
 
+/* Most products are followed by an activation at most: without a question for each vector. */
+static inline bool is_plain(const struct vt_epilogue *e)
+{
+    return !e->sum_scale && !e->scale && !e->residual && e->to != VT_TO_U8;
+}
+
+#define FINISH_PLAIN(activation, type, store)                                                                          \
+    for (size_t i = 0; i < m; i++) {                                                                                   \
+        const float *row = (const float *)sums + i * ld;                                                               \
+        type *out = (type *)e.c + i * e.ldc;                                                                           \
+        size_t j = 0;                                                                                                  \
+        for (; j + VL <= n; j += VL)                                                                                   \
+            store(out + j, activation(vf_load(row + j)));                                                              \
+        if (j < n)                                                                                                     \
+            store##_n(out + j, activation(vf_load_n(row + j, n - j)), n - j);                                          \
+    }
+
 #define VT_DEFINE_FINISH(kernel, activation, activation_for_bf16)                                                      \
     static inline vf kernel##_activated(vf x, enum vt_destination to)                                                  \
     {                                                                                                                  \
@@ -45,6 +62,14 @@ static inline vf no_activation(vf x)
     void VT_FN(kernel)(size_t m, size_t n, const void *sums, size_t ld, const struct vt_epilogue *epilogue)            \
     {                                                                                                                  \
         const struct vt_epilogue e = *epilogue; /* a copy, which stores to c cannot change */                          \
+        if (is_plain(&e)) {                                                                                            \
+            if (e.to == VT_TO_BF16) {                                                                                  \
+                FINISH_PLAIN(activation_for_bf16, vt_bf16, vf_store_bf16)                                              \
+            } else {                                                                                                   \
+                FINISH_PLAIN(activation, float, vf_store)                                                              \
+            }                                                                                                          \
+            return;                                                                                                    \
+        }                                                                                                              \
         const struct quantizer q = quantizer_of(e.inverse_scale, e.zero_point);                                        \
         for (size_t i = 0; i < m; i++) {                                                                               \
             size_t j = 0;                                                                                              \
