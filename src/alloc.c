@@ -16,8 +16,10 @@ static void *default_alloc(void *user, size_t size, size_t align)
     const bool large = size >= VT_LARGE_PAGE;
     if (large && align < VT_LARGE_PAGE)
         align = VT_LARGE_PAGE;
-    if (size > SIZE_MAX - align - sizeof(void *))
+    if (size > SIZE_MAX - align - VT_LARGE_PAGE - sizeof(void *))
         return NULL;
+    if (large) /* whole pages: the end of a block is as good as the rest */
+        size = (size + VT_LARGE_PAGE - 1) / VT_LARGE_PAGE * VT_LARGE_PAGE;
     char *block = malloc(size + align + sizeof(void *));
     if (!block)
         return NULL;

@@ -153,19 +153,23 @@ static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *o
 
 static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
 {
-    vitrt_status st = VITRT_OK;
-    for (size_t i = 0; i < s->plan->step_count && !st; i++) {
-        const struct vt_step *step = &s->plan->steps[i];
-        const void *bias = NULL, *scale = NULL;
-        st = vt_weights_get(s->model->weights, step->weight, vt_plan_layout(s->plan, step), &s->kernels,
-                            &s->weights[i].weight, err);
-        if (!st)
-            st = vt_weights_get(s->model->weights, step->bias, VT_LAYOUT_PLAIN, &s->kernels, &bias, err);
-        if (!st)
-            st = vt_weights_get(s->model->weights, step->scale, VT_LAYOUT_PLAIN, &s->kernels, &scale, err);
-        s->weights[i].bias = bias;
-        s->weights[i].scale = scale;
+    enum { WEIGHT, BIAS, SCALE, EACH };
+    const struct vt_plan *p = s->plan;
+    struct vt_weight_request *requests = vt_calloc(&s->alloc, p->step_count, EACH * sizeof *requests);
+    if (p->step_count && !requests)
+        return vt_err_memory(err, p->step_count * EACH * sizeof *requests, "the session");
+    for (size_t i = 0; i < p->step_count; i++) {
+        const struct vt_step *step = &p->steps[i];
+        struct vt_weight_request *r = &requests[i * EACH];
+        r[WEIGHT] = (struct vt_weight_request){ step->weight, vt_plan_layout(p, step), NULL };
+        r[BIAS] = (struct vt_weight_request){ step->bias, VT_LAYOUT_PLAIN, NULL };
+        r[SCALE] = (struct vt_weight_request){ step->scale, VT_LAYOUT_PLAIN, NULL };
     }
+    const vitrt_status st = vt_weights_load(s->model->weights, requests, p->step_count * EACH, &s->kernels, err);
+    for (size_t i = 0; i < p->step_count && !st; i++)
+        s->weights[i] = (struct vt_step_weights){ requests[i * EACH + WEIGHT].data, requests[i * EACH + BIAS].data,
+                                                  requests[i * EACH + SCALE].data };
+    vt_free(&s->alloc, requests, p->step_count * EACH * sizeof *requests);
     return st;
 }
 

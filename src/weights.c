@@ -14,8 +14,13 @@ struct entry {
     vt_weight weight;
     enum vt_layout layout;
     vt_pack_fn *pack; /* of panels: two kernels that pack alike share them */
-    void *data;
-    size_t bytes;
+    void *data;       /* in a block */
+};
+
+/* Memory for many weights, filled from its beginning. */
+struct block {
+    char *data;
+    size_t bytes, used;
 };
 
 struct vt_weights {
@@ -23,6 +28,8 @@ struct vt_weights {
     const struct vt_graph *graph;
     struct entry *entries;
     size_t count, capacity;
+    struct block *blocks;
+    size_t block_count, block_capacity;
     vt_mutex mutex;
     bool has_mutex;
 };
@@ -56,8 +63,9 @@ void vt_weights_free(struct vt_weights *w)
 {
     if (!w)
         return;
-    for (size_t i = 0; i < w->count; i++)
-        vt_free(&w->alloc, w->entries[i].data, w->entries[i].bytes);
+    for (size_t i = 0; i < w->block_count; i++)
+        vt_free(&w->alloc, w->blocks[i].data, w->blocks[i].bytes);
+    vt_free(&w->alloc, w->blocks, w->block_capacity * sizeof *w->blocks);
     vt_free(&w->alloc, w->entries, w->capacity * sizeof *w->entries);
     if (w->has_mutex)
         vt_mutex_destroy(&w->mutex);
@@ -204,48 +212,95 @@ static vitrt_status fill(const struct vt_weights *w, struct entry *e, const stru
     return st;
 }
 
-static vitrt_status add_entry(struct vt_weights *w, vt_weight weight, enum vt_layout layout,
-                              const struct vt_kernels *kernels, const void **data, vitrt_error *err)
+static const struct entry *find(const struct vt_weights *w, const struct vt_weight_request *r,
+                                const struct vt_kernels *kernels)
 {
-    const struct vt_graph_weight *g = &w->graph->weights[weight];
-    const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
-    if (!vt_grow(&w->alloc, (void **)&w->entries, &w->capacity, w->count + 1, sizeof *w->entries))
-        return vt_err_memory(err, (w->count + 1) * sizeof *w->entries, "the weight store");
-    struct entry e = { .weight = weight, .layout = layout, .pack = kernel ? kernel->pack_rows : NULL };
-    e.bytes = vt_weights_bytes(w->graph, weight, layout, kernels);
-    e.data = vt_alloc(&w->alloc, e.bytes);
-    if (!e.data)
-        return vt_err_memory(err, e.bytes, g->name);
-    if (layout == VT_LAYOUT_PLAIN) {
-        const size_t used = (size_t)(g->rows * g->columns) * sizeof(float);
-        memset((char *)e.data + used, 0, e.bytes - used);
+    const struct vt_gemm_kernel *kernel = kernel_of(r->layout, kernels);
+    for (size_t i = 0; i < w->count; i++) {
+        const struct entry *e = &w->entries[i];
+        if (e->weight == r->weight && e->layout == r->layout && e->pack == (kernel ? kernel->pack_rows : NULL))
+            return e;
     }
-    const vitrt_status st = fill(w, &e, kernels, err);
-    if (st) {
-        vt_free(&w->alloc, e.data, e.bytes);
-        return st;
+    return NULL;
+}
+
+/* Bytes of a request in a block. */
+static size_t room_of(const struct vt_weights *w, const struct vt_weight_request *r, const struct vt_kernels *kernels)
+{
+    return round_up(vt_weights_bytes(w->graph, r->weight, r->layout, kernels), VT_ALIGN);
+}
+
+/* Bytes of what is not there yet, each weight counted once. */
+static size_t missing_bytes(const struct vt_weights *w, const struct vt_weight_request *requests, size_t count,
+                            const struct vt_kernels *kernels)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct vt_weight_request *r = &requests[i];
+        bool known = r->weight == VT_NO_WEIGHT || find(w, r, kernels);
+        for (size_t k = 0; k < i && !known; k++)
+            known = requests[k].weight == r->weight && requests[k].layout == r->layout;
+        bytes = known ? bytes : vt_size_add(bytes, room_of(w, r, kernels));
     }
-    w->entries[w->count++] = e;
-    *data = e.data;
+    return bytes;
+}
+
+/* Sees to it that the last block has so much room. */
+static vitrt_status make_room(struct vt_weights *w, size_t bytes, vitrt_error *err)
+{
+    const struct block *last = w->block_count ? &w->blocks[w->block_count - 1] : NULL;
+    if (!bytes || (last && last->bytes - last->used >= bytes))
+        return VITRT_OK;
+    if (!vt_grow(&w->alloc, (void **)&w->blocks, &w->block_capacity, w->block_count + 1, sizeof *w->blocks))
+        return vt_err_memory(err, (w->block_count + 1) * sizeof *w->blocks, "the weight store");
+    const struct block b = { .data = vt_alloc(&w->alloc, bytes), .bytes = bytes };
+    if (!b.data)
+        return vt_err_memory(err, bytes, "packed weights");
+    w->blocks[w->block_count++] = b;
     return VITRT_OK;
 }
 
-vitrt_status vt_weights_get(struct vt_weights *w, vt_weight weight, enum vt_layout layout,
-                            const struct vt_kernels *kernels, const void **data, vitrt_error *err)
+/* Fills a new entry from the last block, which has room for it. */
+static vitrt_status add_entry(struct vt_weights *w, const struct vt_weight_request *r,
+                              const struct vt_kernels *kernels, vitrt_error *err)
 {
-    *data = NULL;
-    if (weight == VT_NO_WEIGHT)
-        return VITRT_OK;
-    const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
-    vitrt_status st = VITRT_OK;
-    vt_mutex_lock(&w->mutex);
-    for (size_t i = 0; i < w->count && !*data; i++) {
-        const struct entry *e = &w->entries[i];
-        if (e->weight == weight && e->layout == layout && e->pack == (kernel ? kernel->pack_rows : NULL))
-            *data = e->data;
+    const struct vt_graph_weight *g = &w->graph->weights[r->weight];
+    const struct vt_gemm_kernel *kernel = kernel_of(r->layout, kernels);
+    if (!vt_grow(&w->alloc, (void **)&w->entries, &w->capacity, w->count + 1, sizeof *w->entries))
+        return vt_err_memory(err, (w->count + 1) * sizeof *w->entries, "the weight store");
+    struct block *b = &w->blocks[w->block_count - 1];
+    assert(b->bytes - b->used >= room_of(w, r, kernels));
+    struct entry e = {
+        .weight = r->weight, .layout = r->layout, .pack = kernel ? kernel->pack_rows : NULL, .data = b->data + b->used
+    };
+    if (r->layout == VT_LAYOUT_PLAIN) {
+        const size_t used = (size_t)(g->rows * g->columns) * sizeof(float);
+        memset((char *)e.data + used, 0, vt_weights_bytes(w->graph, r->weight, r->layout, kernels) - used);
     }
-    if (!*data)
-        st = add_entry(w, weight, layout, kernels, data, err);
+    const vitrt_status st = fill(w, &e, kernels, err);
+    if (st)
+        return st;
+    b->used += room_of(w, r, kernels);
+    w->entries[w->count++] = e;
+    return VITRT_OK;
+}
+
+vitrt_status vt_weights_load(struct vt_weights *w, struct vt_weight_request *requests, size_t count,
+                             const struct vt_kernels *kernels, vitrt_error *err)
+{
+    vt_mutex_lock(&w->mutex);
+    vitrt_status st = make_room(w, missing_bytes(w, requests, count, kernels), err);
+    for (size_t i = 0; i < count && !st; i++) {
+        struct vt_weight_request *r = &requests[i];
+        r->data = NULL;
+        if (r->weight == VT_NO_WEIGHT)
+            continue;
+        const struct entry *e = find(w, r, kernels);
+        if (!e)
+            st = add_entry(w, r, kernels, err);
+        if (!st)
+            r->data = e ? e->data : w->entries[w->count - 1].data;
+    }
     vt_mutex_unlock(&w->mutex);
     return st;
 }
