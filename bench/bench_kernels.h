@@ -48,7 +48,7 @@ size_t bench_element_bytes(enum vt_product product); /* of both operands */
 /* n random values of a product's first or second operand, which free frees. */
 void *bench_operand(const struct bench *b, enum vt_product product, bool first, size_t n);
 
-void bench_rows(const struct bench *b);       /* element-wise kernels and those over rows */
+void bench_rows(const struct bench *b); /* element-wise kernels and those over rows */
 void bench_linear(const struct bench *b, enum vt_product product);
 void bench_attention(const struct bench *b, enum vt_product product);
 

@@ -79,10 +79,9 @@ static void make_images(struct bench *b)
     else
         vt_bench_noise(n * image, 1, &state, b->pixels);
     for (size_t i = 0; i < n; i++)
-        b->images[i] = (vitrt_image){ .data = b->pixels + i * image,
-                                      .width = b->info.width,
-                                      .height = b->info.height,
-                                      .format = VITRT_FORMAT_F32 };
+        b->images[i] = (vitrt_image){
+            .data = b->pixels + i * image, .width = b->info.width, .height = b->info.height, .format = VITRT_FORMAT_F32
+        };
 }
 
 static void write_output(const struct bench *b)

@@ -60,10 +60,9 @@ static void bench_layer(const struct bench *b, const char *name, struct layer l)
     l.qkv = bench_operand(b, l.product, true, rows * vt_row_stride(3 * width, bench_element_bytes(l.product)));
     l.out = vt_bench_alloc(rows * vt_row_stride(width, bench_element_bytes(l.product)) * sizeof(float));
     l.scratch = vt_bench_alloc(vt_attention_scratch_bytes(l.kernels, l.product, l.tokens, l.dim, l.dim));
-    const struct bench_case c = { .run = attend,
-                                  .arg = &l,
-                                  .operations = 4.0 * (double)(rows * l.tokens * width),
-                                  .product = l.product };
+    const struct bench_case c = {
+        .run = attend, .arg = &l, .operations = 4.0 * (double)(rows * l.tokens * width), .product = l.product
+    };
     const struct bench_result r = bench_compare(b, &c);
     char text[64];
     snprintf(text, sizeof text, "%zu x %zu tokens, %zu heads of %zu", l.groups, l.tokens, l.heads, l.dim);

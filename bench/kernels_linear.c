@@ -41,8 +41,8 @@ static void multiply(const void *arg, size_t round)
 static void multiply_blas(const void *arg, size_t round)
 {
     const struct layer *l = arg;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)l->m, (int)l->n, (int)l->k, 1.0f, l->a,
-                (int)l->gemm.lda, (const float *)l->w + round % l->copies * l->n * l->k, (int)l->k, 0.0f, l->c,
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)l->m, (int)l->n, (int)l->k, 1.0f, l->a, (int)l->gemm.lda,
+                (const float *)l->w + round % l->copies * l->n * l->k, (int)l->k, 0.0f, l->c,
                 (int)l->gemm.epilogue.ldc);
 }
 static void (*const rival)(const void *arg, size_t round) = multiply_blas;
@@ -203,12 +203,12 @@ static void print_blas_note(const struct bench *b)
 void bench_linear(const struct bench *b, enum vt_product product)
 {
     /* Rows and width of the blocks: ViT-Ti, S, B with patches of 16, 32 and 8; the stages of Swin-T and S, and of B. */
-    static const size_t blocks[][2] = { { 197, 192 },  { 785, 192 }, { 50, 384 },  { 197, 384 }, { 785, 384 },
-                                        { 50, 768 },   { 197, 768 }, { 785, 768 }, { 3136, 96 }, { 784, 192 },
-                                        { 196, 384 },  { 49, 768 },  { 3136, 128 }, { 784, 256 }, { 196, 512 },
-                                        { 49, 1024 } };
-    static const size_t mergings[][2] = { { 784, 192 }, { 196, 384 }, { 49, 768 }, { 784, 256 }, { 196, 512 },
-                                          { 49, 1024 } }; /* rows and width behind them */
+    static const size_t blocks[][2] = { { 197, 192 },  { 785, 192 }, { 50, 384 },  { 197, 384 },
+                                        { 785, 384 },  { 50, 768 },  { 197, 768 }, { 785, 768 },
+                                        { 3136, 96 },  { 784, 192 }, { 196, 384 }, { 49, 768 },
+                                        { 3136, 128 }, { 784, 256 }, { 196, 512 }, { 49, 1024 } };
+    static const size_t mergings[][2] = { { 784, 192 }, { 196, 384 }, { 49, 768 },
+                                          { 784, 256 }, { 196, 512 }, { 49, 1024 } }; /* rows and width behind them */
     char name[32];
     snprintf(name, sizeof name, "linear_%s", bench_product_name(product));
     if (!bench_wants(b, name))

@@ -64,8 +64,13 @@ static void run_finish(const struct vectors *v)
 static void run_finish_u8(const struct vectors *v)
 {
     const size_t nr = v->kernels->gemm[VT_PRODUCT_U8S8].nr;
-    const struct vt_epilogue e = { .sum_scale = v->b, .sum_bias = v->c, .c = v->y, .ldc = nr, .to = VT_TO_U8,
-                                   .inverse_scale = 40.0f, .zero_point = 128 };
+    const struct vt_epilogue e = { .sum_scale = v->b,
+                                   .sum_bias = v->c,
+                                   .c = v->y,
+                                   .ldc = nr,
+                                   .to = VT_TO_U8,
+                                   .inverse_scale = 40.0f,
+                                   .zero_point = 128 };
     v->kernels->finish[VT_ACT_GELU](v->n / nr, nr, v->a, nr, &e);
 }
 

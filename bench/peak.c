@@ -15,15 +15,16 @@
 
 struct loop {
     enum vt_product product;
-    unsigned needs;               /* CPU features */
-    size_t multiply_adds;         /* of a step */
+    unsigned needs;       /* CPU features */
+    size_t multiply_adds; /* of a step */
     void (*run)(size_t steps);
 };
 
 #define TWELVE(M, operation, registers)                                                                                \
-    M(operation, registers, 0) M(operation, registers, 1) M(operation, registers, 2) M(operation, registers, 3)        \
-    M(operation, registers, 4) M(operation, registers, 5) M(operation, registers, 6) M(operation, registers, 7)        \
-    M(operation, registers, 8) M(operation, registers, 9) M(operation, registers, 10) M(operation, registers, 11)
+    M(operation, registers, 0)                                                                                         \
+    M(operation, registers, 1) M(operation, registers, 2) M(operation, registers, 3) M(operation, registers, 4)        \
+        M(operation, registers, 5) M(operation, registers, 6) M(operation, registers, 7) M(operation, registers, 8)    \
+            M(operation, registers, 9) M(operation, registers, 10) M(operation, registers, 11)
 
 #if VT_ISA_AVX2
 
@@ -39,10 +40,9 @@ struct loop {
     static void name(size_t steps)                                                                                     \
     {                                                                                                                  \
         const uint32_t x = a, y = b;                                                                                   \
-        __asm__ volatile("vbroadcastss %1, %%" registers "14\n\tvbroadcastss %2, %%" registers "15\n\t"                \
-                         TWELVE(SET, , registers)                                                                      \
-                         "1:\n\t" TWELVE(step, operation, registers)                                                   \
-                         "dec %0\n\tjnz 1b\n\tvzeroupper"                                                              \
+        __asm__ volatile("vbroadcastss %1, %%" registers "14\n\tvbroadcastss %2, %%" registers                         \
+                         "15\n\t" TWELVE(SET, , registers) "1:\n\t" TWELVE(step, operation,                            \
+                                                                           registers) "dec %0\n\tjnz 1b\n\tvzeroupper" \
                          : "+r"(steps)                                                                                 \
                          : "m"(x), "m"(y)                                                                              \
                          : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",    \
@@ -80,10 +80,8 @@ static void run_f32_neon(size_t steps)
 {
     /* v0 to v11, and v16 to v19 as well */
     __asm__ volatile("fmov v30.4s, #0.5\n\tfmov v31.4s, #0.25\n\t"
-                     "1:\n\t" TWELVE(STEP_LOW, "fmla", ".4s")
-                     STEP_HIGH("fmla", ".4s", 6) STEP_HIGH("fmla", ".4s", 7)
-                     STEP_HIGH("fmla", ".4s", 8) STEP_HIGH("fmla", ".4s", 9)
-                     "subs %0, %0, #1\n\tb.ne 1b"
+                     "1:\n\t" TWELVE(STEP_LOW, "fmla", ".4s") STEP_HIGH("fmla", ".4s", 6) STEP_HIGH("fmla", ".4s", 7)
+                         STEP_HIGH("fmla", ".4s", 8) STEP_HIGH("fmla", ".4s", 9) "subs %0, %0, #1\n\tb.ne 1b"
                      : "+r"(steps)
                      :
                      : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v16", "v17", "v18",

@@ -45,9 +45,9 @@ static bool parse_precision(const char *s, vitrt_precision *precision)
     static const struct {
         const char *name;
         vitrt_precision precision;
-    } names[] = {
-        { "default", VITRT_PRECISION_DEFAULT }, { "f32", VITRT_PRECISION_F32 }, { "bf16", VITRT_PRECISION_BF16 }
-    };
+    } names[] = { { "default", VITRT_PRECISION_DEFAULT },
+                  { "f32", VITRT_PRECISION_F32 },
+                  { "bf16", VITRT_PRECISION_BF16 } };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         *precision = names[i].precision;
         if (strcmp(s, names[i].name) == 0)

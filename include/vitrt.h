@@ -167,9 +167,9 @@ typedef struct vitrt_session vitrt_session;
 typedef enum vitrt_precision {
     VITRT_PRECISION_DEFAULT = 0, /* the model's own; f32 for float checkpoints */
     VITRT_PRECISION_F32,
-    /* Weights and what products read as bfloat16, sums and everything else in f32. About half the time and weight memory
-     * on CPUs with AVX512-BF16; on others the same products in f32 arithmetic, slower than VITRT_PRECISION_F32. Results
-     * differ between CPUs with and without these instructions by what sums in another order differ. */
+    /* Weights and what products read as bfloat16, sums and everything else in f32. About half the time and weight
+     * memory on CPUs with AVX512-BF16; on others the same products in f32 arithmetic, slower than VITRT_PRECISION_F32.
+     * Results differ between CPUs with and without these instructions by what sums in another order differ. */
     VITRT_PRECISION_BF16
 } vitrt_precision;
 

@@ -82,8 +82,8 @@ static int has_avx512(struct cpuid leaf7)
 
 unsigned vt_cpu_detect(void)
 {
-    const unsigned avx512vnni = 1u << 11;               /* leaf 7, ECX */
-    const unsigned avxvnni = 1u << 4, bf16 = 1u << 5;   /* leaf 7.1, EAX */
+    const unsigned avx512vnni = 1u << 11;             /* leaf 7, ECX */
+    const unsigned avxvnni = 1u << 4, bf16 = 1u << 5; /* leaf 7.1, EAX */
     const struct cpuid leaf1 = cpuid(1, 0), leaf7 = cpuid(7, 0);
     const struct cpuid leaf7_1 = leaf7.eax >= 1 ? cpuid(7, 1) : (struct cpuid){ 0 };
     unsigned mask = 0;

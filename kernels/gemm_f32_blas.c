@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Matrix products through a BLAS, for CPUs that no tile of ours is written for (the build's option VITRT_BLAS). It takes the place of the
- * reference tile only. The library brings its own threads, CPU choice and environment variables; sums are in its order, so the guarantee of equal bits does
- * not hold. The tile is as large as callers' arrays allow, since every call packs its operands again.
+ * Matrix products through a BLAS, for CPUs that no tile of ours is written for (the build's option VITRT_BLAS). It
+ * takes the place of the reference tile only. The library brings its own threads, CPU choice and environment variables;
+ * sums are in its order, so the guarantee of equal bits does not hold. The tile is as large as callers' arrays allow,
+ * since every call packs its operands again.
  */
 #include "kernels.h"
 #include "tmpl/pack.h"

@@ -10,8 +10,8 @@
  * Results do not depend on alignment or position, and all implementations give the same bits, apart from the sign and
  * payload of NaN and from bf16 products: products are accumulated by one chain of fused multiply-adds in ascending k
  * that starts at the bias, reductions over a row use 16 lanes (lane i takes the elements whose index is i modulo 16, in
- * ascending order) that are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence of operations
- * everywhere.
+ * ascending order) that are then added pairwise (8+8, 4+4, 2+2, 1+1), and exp and erf are the same sequence of
+ * operations everywhere.
  */
 #ifndef VT_KERNELS_H
 #define VT_KERNELS_H
@@ -54,9 +54,9 @@ enum vt_product {
 typedef void vt_gemm_fn(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, const void *bias,
                         const float *residual, size_t ldr, void *c, size_t ldc);
 
-/* Packs rows of a weight matrix, w[j * ldw + kk] for j < n <= nr, kk < k, into one panel of panel_k * nr elements, where
- * panel_k is k rounded up to a multiple of kr, in the order that the tile reads; zeros for j >= n. w is of b's type.
- * This is also how keys are packed for the scores of attention. */
+/* Packs rows of a weight matrix, w[j * ldw + kk] for j < n <= nr, kk < k, into one panel of panel_k * nr elements,
+ * where panel_k is k rounded up to a multiple of kr, in the order that the tile reads; zeros for j >= n. w is of b's
+ * type. This is also how keys are packed for the scores of attention. */
 typedef void vt_pack_fn(size_t n, size_t k, const void *w, size_t ldw, void *panel);
 
 /* A tile, how its panels are packed, and its geometry. Panels are [panel_k / kr][nr][kr]; F32 has kr = 1. */
@@ -127,8 +127,8 @@ typedef void vt_scale_bf16_fn(size_t n, float a, const float *x, vt_bf16 *y);
 /* y[i] = a * x[i] + y[i], rounded once. For pooling. */
 typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
 
-/* Asks for m rows of so many bytes, ld_bytes apart, to be brought into the second-level cache: what comes next is fetched
- * while something else is computed. */
+/* Asks for m rows of so many bytes, ld_bytes apart, to be brought into the second-level cache: what comes next is
+ * fetched while something else is computed. */
 typedef void vt_prefetch_fn(size_t m, size_t bytes, const void *p, size_t ld_bytes);
 
 /* ---- Conversions ---- */
@@ -146,8 +146,8 @@ typedef void vt_quantize_u8_fn(size_t n, const float *x, float inverse_scale, in
 /* ---- Rows ---- */
 
 /* y = (x - mean) / sqrt(var + eps) * gamma + beta over each of m rows of n, which are ldx and ldy apart and do not
- * overlap; mean and biased variance in two passes. gamma, beta: [n]. The inverse of the root is rounded after the root and after the division; then
- * y = fma((x - mean) * inverse, gamma, beta). */
+ * overlap; mean and biased variance in two passes. gamma, beta: [n]. The inverse of the root is rounded after the root
+ * and after the division; then y = fma((x - mean) * inverse, gamma, beta). */
 typedef void vt_layer_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta,
                                   float eps, float *y, size_t ldy);
 

@@ -18,8 +18,8 @@
 #define EXP_E5       0x1.1239d6p-7f
 #define EXP_E6       0x1.6a244ap-10f
 
-/* 2^f = 1 + F1 f + ... + F4 f^4, |f| <= 1/2, for results that are rounded to bf16: the fit's relative error is 3.6e-6, a
- * 500th of that rounding. Below EXP2_LOWEST 0 is taken. */
+/* 2^f = 1 + F1 f + ... + F4 f^4, |f| <= 1/2, for results that are rounded to bf16: the fit's relative error is 3.6e-6,
+ * a 500th of that rounding. Below EXP2_LOWEST 0 is taken. */
 #define EXP2_LOWEST (-126.0f)
 #define EXP2_F1     0x1.62dfcap-1f
 #define EXP2_F2     0x1.ebf1b4p-3f

@@ -8,11 +8,11 @@
 
 /* Places in the scratch of one piece. ld is the number of keys rounded up to whole panels. */
 struct head {
-    char *keys;         /* panels of nr keys */
-    char *values;       /* panels of nr columns */
-    float *scores;      /* [mr][ld] */
-    vt_bf16 *rounded;   /* BF16: the same as an operand of the second product */
-    float *sums;        /* BF16: [mr][ld_sums], outputs before they are rounded */
+    char *keys;       /* panels of nr keys */
+    char *values;     /* panels of nr columns */
+    float *scores;    /* [mr][ld] */
+    vt_bf16 *rounded; /* BF16: the same as an operand of the second product */
+    float *sums;      /* BF16: [mr][ld_sums], outputs before they are rounded */
     size_t ld, ld_sums;
     size_t keys_panel, values_panel; /* bytes */
 };

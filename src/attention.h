@@ -15,7 +15,7 @@ struct vt_attention {
     const struct vt_kernels *kernels;
     enum vt_product product; /* F32 or BF16: the type of q, k and v */
     size_t queries, keys;
-    size_t dim, dim_v;   /* columns of q and k, of v and the output */
+    size_t dim, dim_v;     /* columns of q and k, of v and the output */
     const void *q, *k, *v; /* [queries, dim], [keys, dim], [keys, dim_v] */
     size_t ldq, ldk, ldv;
     float scale;

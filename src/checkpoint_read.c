@@ -17,7 +17,6 @@
 #error "safetensors are little-endian, and this file copies their numbers as they are"
 #endif
 
-
 size_t vt_dtype_bytes(enum vt_dtype dtype)
 {
     switch (dtype) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Are all numbers of a row finite? Read as integers, so that the host's floating-point modes change nothing, and without
- * a branch for each, so that compilers vectorise it. */
+/* Are all numbers of a row finite? Read as integers, so that the host's floating-point modes change nothing, and
+ * without a branch for each, so that compilers vectorise it. */
 #ifndef VT_FINITE_H
 #define VT_FINITE_H
 

@@ -3,8 +3,8 @@
  * Blocking of matrix products; see gemm.h.
  *
  * Every output is one chain over k inside the tile, so neither blocking nor threads change a bit. For each block of
- * rows the panels of B stream past once, from memory where a model is larger than the caches, while the block of A stays
- * in the second-level cache and is read once for each panel. Splitting k was measured to gain nothing.
+ * rows the panels of B stream past once, from memory where a model is larger than the caches, while the block of A
+ * stays in the second-level cache and is read once for each panel. Splitting k was measured to gain nothing.
  */
 #include "gemm.h"
 

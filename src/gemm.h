@@ -24,8 +24,8 @@ struct vt_gemm {
 /* The panel that begins at this column, a multiple of the tile's width. */
 const void *vt_gemm_panel(const struct vt_gemm *g, size_t column);
 
-/* Elements from row to row that suit a matrix of so many columns: a tile reads a dozen rows side by side, and rows whose
- * distance is a multiple of 4 KiB would take turns in the same 8 lines of the first-level cache. */
+/* Elements from row to row that suit a matrix of so many columns: a tile reads a dozen rows side by side, and rows
+ * whose distance is a multiple of 4 KiB would take turns in the same 8 lines of the first-level cache. */
 size_t vt_row_stride(size_t columns, size_t element_bytes);
 
 /* Rows [row, row_end) by panels [panel, panel_end) of the kernel's nr columns. */

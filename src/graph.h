@@ -60,8 +60,8 @@ enum vt_node_type {
     VT_NODE_INPUT,  /* pixels: rows of the image in raster order */
     VT_NODE_CONV2D, /* in[0] a map without prefix */
     VT_NODE_LINEAR,
-    VT_NODE_LAYER_NORM, /* over every group of columns / groups */
-    VT_NODE_ATTENTION,  /* in: q, k, v */
+    VT_NODE_LAYER_NORM,       /* over every group of columns / groups */
+    VT_NODE_ATTENTION,        /* in: q, k, v */
     VT_NODE_ATTENTION_SCORES, /* in[0]: an attention, which yields this value beside its own */
     VT_NODE_ACTIVATION,
     VT_NODE_ADD,    /* in[0] + in[1] */
@@ -77,7 +77,8 @@ enum vt_node_type {
     VT_NODE_TYPE_COUNT
 };
 
-/* What VT_NODE_ATTENTION_SCORES gives of the probabilities of each head: one column for each head, one row for each key. */
+/* What VT_NODE_ATTENTION_SCORES gives of the probabilities of each head: one column for each head, one row for each
+ * key. */
 enum vt_attention_scores {
     VT_SCORES_FIRST_ROW,   /* of the first query, such as a class token */
     VT_SCORES_COLUMN_SUMS, /* summed over the queries */

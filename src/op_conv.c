@@ -99,8 +99,7 @@ static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
         char *windows = vt_exec_scratch(job->x, worker);
         gemm.a = windows;
         const bool is_input = job->x->plan->graph->nodes[in.value].type == VT_NODE_INPUT;
-        const float *map =
-            is_input ? job->x->pixels[job->x->first + image] : vt_exec_row(job->x, in, rows_in[image]);
+        const float *map = is_input ? job->x->pixels[job->x->first + image] : vt_exec_row(job->x, in, rows_in[image]);
         gather_block(job, map, row, count, windows);
         gemm.epilogue.c = vt_exec_row(job->x, out, first);
         if (gemm.epilogue.residual)

@@ -38,7 +38,8 @@ static void layer_norm_rows(const struct vt_step_job *job, size_t begin, size_t 
         const float *x = v.a + begin * v.lda + g * n;
         const size_t at = begin * v.ldo + g * n;
         if (rounded)
-            v.kernels->layer_norm_bf16(end - begin, n, x, v.lda, gamma, beta, eps, (vt_bf16 *)(void *)v.out + at, v.ldo);
+            v.kernels->layer_norm_bf16(end - begin, n, x, v.lda, gamma, beta, eps, (vt_bf16 *)(void *)v.out + at,
+                                       v.ldo);
         else
             v.kernels->layer_norm_f32(end - begin, n, x, v.lda, gamma, beta, eps, v.out + at, v.ldo);
     }
@@ -69,7 +70,8 @@ static void mul_rows(const struct vt_step_job *job, size_t begin, size_t end)
 {
     const struct row_views v = views_of(job);
     for (size_t r = begin; r < end; r++)
-        v.kernels->mul_f32(v.columns, v.a + r * v.lda, v.b ? v.b + r * v.ldb : (const float *)job->w->weight, v.out + r * v.ldo);
+        v.kernels->mul_f32(v.columns, v.a + r * v.lda, v.b ? v.b + r * v.ldb : (const float *)job->w->weight,
+                           v.out + r * v.ldo);
 }
 
 static void concat_rows(const struct vt_step_job *job, size_t begin, size_t end)

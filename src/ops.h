@@ -19,8 +19,8 @@ struct vt_exec {
     const struct vt_plan *plan;
     struct vt_pool *pool;
     char *arena;
-    char *scratch;        /* for each worker */
-    size_t scratch_bytes; /* of one worker */
+    char *scratch;                         /* for each worker */
+    size_t scratch_bytes;                  /* of one worker */
     size_t first, images;                  /* of this pass */
     size_t *const *offsets;                /* [row_set][max_batch + 1], of the whole batch */
     const float *const *pixels;            /* [max_batch]: the input of each image of the batch */

@@ -14,8 +14,9 @@
 
 /* What the rewriting knows of one value of the old graph. */
 struct rewritten {
-    struct vt_row_range need;     /* rows somebody reads: those the new value has */
-    struct vt_row_range partial;  /* a smaller range that readers of all columns want, if any: one slice serves them all */
+    struct vt_row_range need; /* rows somebody reads: those the new value has */
+    struct vt_row_range
+        partial;           /* a smaller range that readers of all columns want, if any: one slice serves them all */
     vt_value value, slice; /* in the new graph */
 };
 
@@ -36,7 +37,8 @@ static vitrt_status find_needs(const struct vt_graph *g, const struct vt_shape *
         for (uint32_t k = 0; k < node->in_count && !vt_rows_empty(values[v].need); k++) {
             struct rewritten *in = &values[node->in[k].value];
             const bool whole = node->in[k].columns == g->nodes[node->in[k].value].columns;
-            if (vt_row_by_row(node, k) && whole && !vt_rows_same(values[v].need, in->need) && vt_rows_empty(in->partial))
+            if (vt_row_by_row(node, k) && whole && !vt_rows_same(values[v].need, in->need) &&
+                vt_rows_empty(in->partial))
                 in->partial = values[v].need;
         }
     }
@@ -61,7 +63,8 @@ static vt_value append_slice(struct vt_graph *out, struct vt_view from, uint32_t
 }
 
 /* The view of rows `want` of an old value, in the new graph. */
-static struct vt_view new_view(struct vt_graph *out, const struct rewritten *in, struct vt_view view, struct vt_row_range want)
+static struct vt_view new_view(struct vt_graph *out, const struct rewritten *in, struct vt_view view,
+                               struct vt_row_range want)
 {
     const bool whole = view.columns == out->nodes[in->value].columns;
     if (vt_rows_same(want, in->need))

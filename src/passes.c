@@ -49,7 +49,8 @@ static bool take_into_epilogue(const struct vt_plan *p, struct vt_step *s, const
     return true;
 }
 
-/* Extends the step by the node that reads its value, if its kernel can do that as well. Nothing follows a conversion. */
+/* Extends the step by the node that reads its value, if its kernel can do that as well. Nothing follows a conversion.
+ * */
 static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outputs, size_t count)
 {
     uint32_t input = 0;

@@ -23,9 +23,9 @@ struct vt_step {
     const struct vt_node *node; /* the first of the fused chain */
     vt_value out;               /* what the last one yields */
     vt_weight weight, bias;
-    enum vt_activation activation; /* fused: applied to weight * x + bias, */
-    vt_weight scale;               /* then multiplied by this vector, */
-    struct vt_view residual;       /* then added to this; value VT_NO_VALUE: none */
+    enum vt_activation activation;    /* fused: applied to weight * x + bias, */
+    vt_weight scale;                  /* then multiplied by this vector, */
+    struct vt_view residual;          /* then added to this; value VT_NO_VALUE: none */
     vt_value scores[VT_SCORES_COUNT]; /* attention: what it yields beside its output, or VT_NO_VALUE */
 };
 
@@ -95,16 +95,16 @@ bool vt_is_output(const vt_value *outputs, size_t count, vt_value v);
 
 /* ---- Passes (passes.c): each takes the plan's steps to better ones ---- */
 
-/* Each of the next three writes g anew into out, which has everything but nodes; outputs become values of out. shapes are
- * those of g. */
+/* Each of the next three writes g anew into out, which has everything but nodes; outputs become values of out. shapes
+ * are those of g. */
 
 /* A linear layer whose columns are wanted in different rows becomes two, the second one from a multiple of align (the
  * width of a tile) on. */
 vitrt_status vt_pass_split(const struct vt_graph *g, const struct vt_shape *shapes, size_t align, vt_value *outputs,
                            size_t count, struct vt_graph *out, vitrt_error *err);
 
-/* Behind every value that linear layers or attention read stands a conversion, which they read instead; vt_pass_fuse lets
- * the step before convert where it can. product F32: nothing is converted. */
+/* Behind every value that linear layers or attention read stands a conversion, which they read instead; vt_pass_fuse
+ * lets the step before convert where it can. product F32: nothing is converted. */
 vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product, vt_value *outputs, size_t count,
                                struct vt_graph *out, vitrt_error *err);
 

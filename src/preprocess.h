@@ -77,10 +77,10 @@ vitrt_status vt_preprocess_set_size(struct vt_preprocess *p, uint32_t height, ui
 /* Scratch that vt_preprocess_run needs for any source up to max_side x max_side. SIZE_MAX: too large to represent. */
 size_t vt_preprocess_scratch_bytes(const struct vt_preprocess *p, uint32_t max_side);
 
-/* Writes the input [height, width, 3] to out. VITRT_FORMAT_F32 images must have exactly that size and finite values; they
- * are copied, unless input is given and they can be used where they are. *input (may be NULL): out, or the image's own
- * memory. The image is checked fully; scratch is 64-byte aligned and must not overlap out, which is allocated memory
- * (see vt_resize_run). */
+/* Writes the input [height, width, 3] to out. VITRT_FORMAT_F32 images must have exactly that size and finite values;
+ * they are copied, unless input is given and they can be used where they are. *input (may be NULL): out, or the image's
+ * own memory. The image is checked fully; scratch is 64-byte aligned and must not overlap out, which is allocated
+ * memory (see vt_resize_run). */
 vitrt_status vt_preprocess_run(const struct vt_preprocess *p, const vitrt_image *image, uint32_t max_side,
                                void *scratch, float *out, const float **input, vitrt_error *err);
 

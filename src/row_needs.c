@@ -52,8 +52,8 @@ void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, 
             needs[v] = (struct vt_row_range){ 0, (uint32_t)vt_shape_rows(&shapes[v]) }; /* only as a whole */
         for (uint32_t k = 0; k < node->in_count; k++) {
             const vt_value in = node->in[k].value;
-            needs[in] = vt_rows_union(needs[in],
-                                      vt_rows_wanted(node, k, needs[v], (uint32_t)vt_shape_rows(&shapes[in])));
+            needs[in] =
+                vt_rows_union(needs[in], vt_rows_wanted(node, k, needs[v], (uint32_t)vt_shape_rows(&shapes[in])));
         }
     }
 }

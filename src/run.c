@@ -33,9 +33,9 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
         pixels += i * input_floats(s->plan);
         char *scratch = s->arena + s->plan->value_bytes +
                         (s->plan->image_slots < s->plan->threads ? i : worker) * s->plan->image_scratch_bytes;
-        s->image_errors[i].status = vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch,
-                                                      pixels, s->input_stays ? &s->pixels[i] : NULL,
-                                                      &s->image_errors[i]);
+        s->image_errors[i].status =
+            vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch, pixels,
+                              s->input_stays ? &s->pixels[i] : NULL, &s->image_errors[i]);
         if (!s->input_stays)
             s->pixels[i] = pixels;
     }

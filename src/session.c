@@ -198,7 +198,8 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
     s->pixels = vt_calloc(&s->alloc, p->max_batch, sizeof *s->pixels);
     s->input_stays = input_may_stay(p);
     s->arena = vt_alloc(&s->alloc, p->arena_bytes);
-    if ((p->step_count && !s->weights) || !s->offsets || !s->offset_table || !s->image_errors || !s->pixels || !s->arena)
+    if ((p->step_count && !s->weights) || !s->offsets || !s->offset_table || !s->image_errors || !s->pixels ||
+        !s->arena)
         return vt_err_memory(err, p->arena_bytes, "the session");
     for (size_t i = 0; i < p->row_set_count; i++)
         s->offsets[i] = s->offset_table + i * ((size_t)p->max_batch + 1);

@@ -36,9 +36,9 @@ struct vt_weights {
 
 /* Where rows go on their way into the packed form. */
 struct staging {
-    float *rows;       /* nr rows */
-    vt_bf16 *rounded;  /* the same for bf16 panels */
-    float *stored;     /* one row in the file's order, for convolutions */
+    float *rows;      /* nr rows */
+    vt_bf16 *rounded; /* the same for bf16 panels */
+    float *stored;    /* one row in the file's order, for convolutions */
     void *raw;
     size_t rows_bytes, rounded_bytes, stored_bytes;
 };
@@ -199,8 +199,8 @@ static vitrt_status fill(const struct vt_weights *w, struct entry *e, const stru
     s.rounded = vt_alloc(&w->alloc, s.rounded_bytes);
     s.stored = vt_alloc(&w->alloc, s.stored_bytes);
     if (!s.raw || (s.rows_bytes && !s.rows) || (s.rounded_bytes && !s.rounded) || (s.stored_bytes && !s.stored))
-        st = vt_err_memory(err, READ_SCRATCH_BYTES + s.rows_bytes + s.rounded_bytes + s.stored_bytes,
-                           "reading weights");
+        st =
+            vt_err_memory(err, READ_SCRATCH_BYTES + s.rows_bytes + s.rounded_bytes + s.stored_bytes, "reading weights");
     else if (kernel)
         st = fill_panels(w, g, e->layout, kernels, &s, e->data, err);
     else
@@ -261,8 +261,8 @@ static vitrt_status make_room(struct vt_weights *w, size_t bytes, vitrt_error *e
 }
 
 /* Fills a new entry from the last block, which has room for it. */
-static vitrt_status add_entry(struct vt_weights *w, const struct vt_weight_request *r,
-                              const struct vt_kernels *kernels, vitrt_error *err)
+static vitrt_status add_entry(struct vt_weights *w, const struct vt_weight_request *r, const struct vt_kernels *kernels,
+                              vitrt_error *err)
 {
     const struct vt_graph_weight *g = &w->graph->weights[r->weight];
     const struct vt_gemm_kernel *kernel = kernel_of(r->layout, kernels);

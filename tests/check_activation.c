@@ -110,7 +110,8 @@ static bool rounded_close(const struct vt_kernels *k, float x, vt_bf16 y)
     if (x == INFINITY)
         return float_of_bf16(y) == INFINITY;
     const double exact = gelu((double)x), bound = 2e-6 * fmax(1, fabs((double)x));
-    const float ends[2] = { nextafterf((float)(exact - bound), -INFINITY), nextafterf((float)(exact + bound), INFINITY) };
+    const float ends[2] = { nextafterf((float)(exact - bound), -INFINITY),
+                            nextafterf((float)(exact + bound), INFINITY) };
     vt_bf16 rounded[2];
     k->to_bf16(2, ends, rounded);
     return float_of_bf16(rounded[0]) <= float_of_bf16(y) && float_of_bf16(y) <= float_of_bf16(rounded[1]);

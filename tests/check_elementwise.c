@@ -191,7 +191,7 @@ struct quantizer {
 };
 static const struct quantizer quantizers[] = {
     { 1, 0 },   { 12.75f, 128 }, { 0.37f, -7 },   { 1e-3f, 300 }, { 1e30f, 3 },
-    { 0, 255 }, { -2, 100 },    { INFINITY, 9 }, { 1, 4194303 }, { 1, -4194303 },
+    { 0, 255 }, { -2, 100 },     { INFINITY, 9 }, { 1, 4194303 }, { 1, -4194303 },
 };
 enum { QUANTIZERS = sizeof quantizers / sizeof quantizers[0] };
 

@@ -126,8 +126,9 @@ static void check_case(struct tile_case t)
             t.seed);
     require(gaps_untouched(&t, c) && guarded_intact(&buffers.c), "wrote outside the tile", "gemm", t.gemm->name, t.m,
             t.n, t.k, t.seed);
-    struct guarded *const all[] = { &buffers.a,    &buffers.w,        &buffers.panel,
-                                    &buffers.bias, &buffers.residual, &buffers.c };
+    struct guarded *const all[] = {
+        &buffers.a, &buffers.w, &buffers.panel, &buffers.bias, &buffers.residual, &buffers.c
+    };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         guarded_free(all[i]);
 }

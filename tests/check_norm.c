@@ -71,7 +71,8 @@ static void check_rows(const struct vt_kernels *kernels, size_t m, size_t n, flo
         ref.layer_norm_f32(1, n, x + r * ld, ld, gamma, beta, eps, want, ld);
         require(row_close(n, x + r * ld, gamma, beta, eps, y + r * ld), "outside the error bound", "layer_norm_f32",
                 kernels->bundle, m, n, 0, seed);
-        require(same_bits(n, y + r * ld, want), "other bits than ref", "layer_norm_f32", kernels->bundle, m, n, 0, seed);
+        require(same_bits(n, y + r * ld, want), "other bits than ref", "layer_norm_f32", kernels->bundle, m, n, 0,
+                seed);
         for (size_t i = n; i < ld && r + 1 < m; i++)
             require(untouched(y + r * ld + i), "wrote between rows", "layer_norm_f32", kernels->bundle, m, n, 0, seed);
     }

@@ -114,9 +114,10 @@ static inline void for_each_gemm(check_gemm_fn *check)
     gemm_loop.count = 0;
     for_each_bundle(check_products_of);
 #ifdef VT_WITH_EVEX_TILE
-    const struct vt_gemm_kernel evex = { vt_gemm_u8s8_6x16_evex,         vt_pack_rows_u8s8_16_evex,
-                                         vt_pack_columns_u8s8_16_evex,   6, 16, 4,
-                                         "vt_gemm_u8s8_6x16_evex" };
+    const struct vt_gemm_kernel evex = {
+        vt_gemm_u8s8_6x16_evex,  vt_pack_rows_u8s8_16_evex, vt_pack_columns_u8s8_16_evex, 6, 16, 4,
+        "vt_gemm_u8s8_6x16_evex"
+    };
     if (vt_cpu_detect() & VT_CPU_AVX512VNNI)
         check_unless_seen(VT_PRODUCT_U8S8, &evex);
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Softmax of every bundle, to float and to bf16: its exp in ulp over the whole range, rows against double precision with
- * a derived bound, masks (-inf), NaN, "ref" bit by bit, rows at any distance, tails.
+ * Softmax of every bundle, to float and to bf16: its exp in ulp over the whole range, rows against double precision
+ * with a derived bound, masks (-inf), NaN, "ref" bit by bit, rows at any distance, tails.
  */
 #include "check.h"
 

@@ -269,7 +269,7 @@ static void *slow_alloc(void *user, size_t size, size_t align)
 
 struct creation {
     const vitrt_model *model;
-    atomic_uint *late; /* threads that have not started yet */
+    atomic_uint *late;        /* threads that have not started yet */
     struct counting counting; /* of the session alone: the model's counts weights */
     vitrt_session *session;
 };

@@ -385,10 +385,14 @@ static void test_bf16_halves_weights(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks_are_seven_steps),  cmocka_unit_test(test_asked_for_block_is_kept),
-        cmocka_unit_test(test_only_what_is_asked_for),  cmocka_unit_test(test_dead_rows_are_not_computed),
-        cmocka_unit_test(test_no_memory_is_used_twice), cmocka_unit_test(test_arena_is_small),
-        cmocka_unit_test(test_conversions_are_fused),   cmocka_unit_test(test_bf16_halves_weights),
+        cmocka_unit_test(test_blocks_are_seven_steps),
+        cmocka_unit_test(test_asked_for_block_is_kept),
+        cmocka_unit_test(test_only_what_is_asked_for),
+        cmocka_unit_test(test_dead_rows_are_not_computed),
+        cmocka_unit_test(test_no_memory_is_used_twice),
+        cmocka_unit_test(test_arena_is_small),
+        cmocka_unit_test(test_conversions_are_fused),
+        cmocka_unit_test(test_bf16_halves_weights),
         cmocka_unit_test(test_columns_wanted_in_different_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

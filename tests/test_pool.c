@@ -215,12 +215,9 @@ static void test_idle_threads_sleep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_item_once),
-        cmocka_unit_test(test_jobs_in_a_row),
-        cmocka_unit_test(test_whole_pool_works),
-        cmocka_unit_test(test_callers_threads),
-        cmocka_unit_test(test_threads_wake_from_sleep),
-        cmocka_unit_test(test_idle_threads_sleep),
+        cmocka_unit_test(test_every_item_once),         cmocka_unit_test(test_jobs_in_a_row),
+        cmocka_unit_test(test_whole_pool_works),        cmocka_unit_test(test_callers_threads),
+        cmocka_unit_test(test_threads_wake_from_sleep), cmocka_unit_test(test_idle_threads_sleep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

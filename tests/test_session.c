@@ -489,8 +489,9 @@ static void test_cost_is_known_before(void **state)
     less.outputs = &first;
     less.output_count = 1;
     assert_ok(vitrt_session_measure(m, &less, &one_block, &err), &err);
-    /* patches, then for each block: qkv and proj 4 D^2, mlp 8 D^2 for each token, attention 2 N^2 D; in the last of three
-     * k and v for each token, the rest for the class token only; q too, unless a tile's columns end amid those of q; head */
+    /* patches, then for each block: qkv and proj 4 D^2, mlp 8 D^2 for each token, attention 2 N^2 D; in the last of
+     * three k and v for each token, the rest for the class token only; q too, unless a tile's columns end amid those of
+     * q; head */
     const uint64_t n = 105, d = 48, patches = 100 * d * 3 * 49, block = n * 12 * d * d + 2 * n * n * d;
     const uint64_t last = (2 * n + 1) * d * d + 2 * n * d + 9 * d * d, dead_queries = (n - 1) * d * d;
     const uint64_t least = patches + 2 * block + last + d * 10;

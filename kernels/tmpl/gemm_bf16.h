@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bf16 products where the CPU has no instructions for them: pairs are taken apart into floats, whose products are exact,
- * and added one by one. Include a simd/<isa>.h before, which says how a vector of pairs is taken apart.
+ * bf16 products where the CPU has no instructions for them: pairs are taken apart into floats, whose products are
+ * exact, and added one by one. Include a simd/<isa>.h before, which says how a vector of pairs is taken apart.
  */
 #ifndef VT_TMPL_GEMM_BF16_H
 #define VT_TMPL_GEMM_BF16_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packing for tiles of 32 columns with AVX-512. A panel's unit, kr elements of one column, has 4 bytes for every type of
- * product (1 float, 2 bf16, 4 bytes), so packing rows is the same transposition for all. Include simd/avx512.h before.
+ * Packing for tiles of 32 columns with AVX-512. A panel's unit, kr elements of one column, has 4 bytes for every type
+ * of product (1 float, 2 bf16, 4 bytes), so packing rows is the same transposition for all. Include simd/avx512.h
+ * before.
  */
 #ifndef VT_TMPL_PACK_AVX512_H
 #define VT_TMPL_PACK_AVX512_H
