@@ -23,8 +23,8 @@ static inline va spread_pair(const vt_bf16 *p, size_t n)
     return (va)_mm512_set1_epi32((int)pair);
 }
 
-#include "tmpl/gemm.h"
 #include "tmpl/gemm_float.h"
+#include "tmpl/gemm.h"
 
 VT_GEMM_TILE_12(vt_gemm_bf16_12x32_avx512bf16)
 

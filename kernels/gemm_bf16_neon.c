@@ -34,8 +34,8 @@ static inline float32x2_t load_pair(const vt_bf16 *p, size_t n)
     return vreinterpret_f32_u32(vget_low_u32(vshll_n_u16(vcreate_u16(pair), 16)));
 }
 
-#include "tmpl/gemm.h"
 #include "tmpl/gemm_float.h"
+#include "tmpl/gemm.h"
 
 VT_GEMM_TILE_8(vt_gemm_bf16_8x8_neon)
 

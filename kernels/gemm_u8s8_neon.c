@@ -58,8 +58,8 @@ static inline acc add_products(acc s, va x, vb y)
     return s;
 }
 
-#include "tmpl/gemm.h"
 #include "tmpl/gemm_i32.h"
+#include "tmpl/gemm.h"
 
 VT_GEMM_TILE_4(vt_gemm_u8s8_4x8_neon)
 

@@ -6,12 +6,12 @@
  * It rounds as the vector bundles do and gives the same bits; the checks compare both with double precision as well.
  */
 #include "kernels.h"
+#include "tmpl/pack.h"
 #include "simd/scalar.h"
 #include "tmpl/activation.h"
 #include "tmpl/elementwise.h"
 #include "tmpl/finish.h"
 #include "tmpl/norm.h"
-#include "tmpl/pack.h"
 #include "tmpl/softmax.h"
 
 enum { NR = 8 };

@@ -97,15 +97,25 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
     g->kernels->finish[g->activation](m, n, &sums, kernel->nr, &e);
 }
 
+/* Rows [row, row_end) of A, which come from further away than the second-level cache while the first panel of a block is
+ * multiplied: a dozen rows side by side are more than the CPU foresees. */
+static void prefetch_rows(const struct vt_gemm *g, size_t row, size_t row_end)
+{
+    const size_t bytes = element_bytes(g->product);
+    g->kernels->prefetch(row_end - row, g->k * bytes, (const char *)g->a + row * g->lda * bytes, g->lda * bytes);
+}
+
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end)
 {
     const size_t mr = g->kernels->gemm[g->product].mr, nr = g->kernels->gemm[g->product].nr;
     const size_t rows = row_end - row, tiles = divide_up(rows, mr);
     for (size_t p = panel; p < panel_end; p++) {
         const size_t column = p * nr, n = g->n - column < nr ? g->n - column : nr;
-        for (size_t t = 0; t < tiles;
-             t++) { /* tiles of nearly equal height: a low one wastes more than several that lack a row */
-            const size_t begin = rows * t / tiles, end = rows * (t + 1) / tiles;
+        /* Tiles of nearly equal height: a low one wastes more than several that lack a row. */
+        for (size_t t = 0; t < tiles; t++) {
+            const size_t begin = rows * t / tiles, end = rows * (t + 1) / tiles, next_end = rows * (t + 2) / tiles;
+            if (p == panel && t + 1 < tiles)
+                prefetch_rows(g, row + end, row + next_end);
             one_tile(g, row + begin, end - begin, column, n);
         }
     }
