@@ -189,13 +189,17 @@ typedef struct vitrt_session_options {
 } vitrt_session_options;
 
 /* Names of outputs, per image:
- *   "logits"    [1, classes]   before softmax
- *   "embedding" [1, columns]   what the head reads, pooled: dim columns, 2 * dim where the head reads the class token
- * beside the mean of the patches (DINOv2); the mean of both tokens where two heads are averaged (DeiT) "pooler"    [1,
- * dim]       transformers' pooler_output, of checkpoints that have a pooler "features"  [tokens, dim]  all tokens after
- * the final norm, class and register tokens first "block.K"   [tokens, dim]  output of block K "pixels"    [height *
- * width, 3] the preprocessed input What is not asked for is not computed. options may be NULL. Free with
- * vitrt_session_free.
+ *
+ *   "logits"     [1, classes]         before softmax
+ *   "embedding"  [1, columns]         what the head reads, pooled: dim columns, or 2 * dim where the head reads the
+ *                                     class token beside the mean of the patches (DINOv2); the mean of both tokens
+ *                                     where two heads are averaged (DeiT)
+ *   "pooler"     [1, dim]             transformers' pooler_output, of checkpoints that have a pooler
+ *   "features"   [tokens, dim]        all tokens after the final norm, class and register tokens first
+ *   "block.K"    [tokens, dim]        output of block K
+ *   "pixels"     [height * width, 3]  the preprocessed input
+ *
+ * What is not asked for is not computed. options may be NULL. Free with vitrt_session_free.
  *
  * The environment variable VITRT_CPU, if it is set, names a CPU bundle ("ref", "avx2", ...) that caps the choice of
  * kernels, for tests and reports; an unknown name is VITRT_EINVAL. */
@@ -240,7 +244,7 @@ typedef enum vitrt_format {
 } vitrt_format;
 
 typedef struct vitrt_image {
-    const void *data; /* top row first; only read */
+    const void *data; /* top row first; only read, and not within what a session gave as an output */
     uint32_t width, height;
     size_t stride; /* bytes from row to row; 0: rows are packed */
     vitrt_format format;

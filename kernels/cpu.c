@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CPU detection. On x86, CPUID says which instructions there are and XGETBV which registers the operating system saves;
- * a bundle needs all the bits that its function below names.
+ * a bundle needs all the bits that are named below.
  */
 #include "cpu.h"
 

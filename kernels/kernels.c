@@ -14,6 +14,7 @@ void vt_kernels_init(struct vt_kernels *k, unsigned cpu)
     if (has(cpu, needs))                                                                                               \
         k->entry = function;
 #define VT_GEMM(product, tile, pack_rows, pack_columns, mr, nr, kr, needs)                                             \
+    _Static_assert((mr) <= VT_MAX_TILE_ROWS && (nr) <= VT_MAX_TILE_COLUMNS && (mr) * (nr) <= VT_MAX_TILE, #tile);      \
     if (has(cpu, needs))                                                                                               \
         k->gemm[product] = (struct vt_gemm_kernel){ tile, pack_rows, pack_columns, mr, nr, kr, #tile };
 #include "kernels.inc"

@@ -41,12 +41,12 @@ enum vt_product {
  * bias: [nr], of c's type, padded (all nr are read), or NULL.
  * residual: rows ldr apart, only n columns are read, or NULL; it may be c itself. Always NULL for U8S8.
  * c: rows ldc apart, only n columns are written. k = 0 yields bias + residual.
- * F32: the sum is rounded once per step of k; then bias is added, then residual. NaN and infinities go the way of the
- * arithmetic.
+ * F32: the sum starts from bias and is rounded once per step of k; then residual is added. NaN and infinities go the way
+ * of the arithmetic.
  * BF16: products are exact. CPUs with instructions for it (bundle "avx512bf16") add them in pairs in their own way and
  * take denormal operands and results for 0; all others add them one by one as F32 does. So unlike everything else here
  * the bits of this product depend on the bundle; within a bundle they depend on nothing.
- * U8S8: integers, the same on every CPU; bias is where the sums start.
+ * U8S8: integers, the same on every CPU.
  *
  * How to call it fast: all rows through one panel, then through the next one, with panels one behind the other in
  * memory (a tile prefetches the panel behind its own); as many rows in such a pass as the second-level cache holds, in
@@ -69,8 +69,9 @@ struct vt_gemm_kernel {
 };
 
 /* Bounds on every tile's geometry, for callers' local arrays. */
-#define VT_MAX_TILE_ROWS 16
-#define VT_MAX_TILE      1024 /* mr * nr */
+#define VT_MAX_TILE_ROWS    16
+#define VT_MAX_TILE_COLUMNS 64
+#define VT_MAX_TILE         1024 /* mr * nr */
 
 /* ---- Element-wise ---- */
 
@@ -163,9 +164,9 @@ typedef void vt_layer_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ld
 typedef void vt_softmax_f32_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, float *y, size_t ldy,
                                float *sums);
 
-/* The same rounded to bf16 as by vt_to_bf16_fn, from exponentials within 4e-6 + 2^-24 (3 |scale * (x[i] - max x)| +
- * |scale * max x|) of the exact ones, relatively, of whose float values it gives the sums; they are 0 below 2^-126.
- * That is for |scale * max x| < 2^20; results mean nothing above. */
+/* The same rounded to bf16 as by vt_to_bf16_fn, from exponentials within 4e-6 + 2^-22 |scale * (x[i] - max x)| of the
+ * exact ones, relatively (four roundings of the argument), of whose float values it gives the sums; they are 0 below
+ * 2^-126. */
 typedef void vt_softmax_bf16_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, vt_bf16 *y, size_t ldy,
                                 float *sums);
 

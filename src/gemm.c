@@ -126,7 +126,8 @@ static size_t at_least_one(size_t n)
     return n ? n : 1;
 }
 
-/* Rows of A that fill half of the second-level cache; the panels and C have the rest. */
+/* About as many rows of A as fill half of the second-level cache; the panels and C have the rest. Where they are cut into
+ * blocks of equal height, a block has up to half as many again. */
 static size_t block_rows(const struct vt_gemm *g)
 {
     const size_t rows = g->l2_bytes / 2 / at_least_one(g->k * element_bytes(g->product));

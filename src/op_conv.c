@@ -12,7 +12,7 @@
 struct conv_job {
     const struct vt_exec *x;
     const struct vt_step *s;
-    struct vt_gemm gemm; /* without a, and for the first row of the batch */
+    struct vt_gemm gemm; /* without a, and for the first row of the pass */
     size_t blocks, rows; /* of one image; rows of a block */
 };
 

@@ -27,8 +27,8 @@ struct vt_exec {
     const struct vt_step_weights *weights; /* [step_count] */
 };
 
-/* First element of a view's row, counted as in the offset table, of the pass's first row, and elements from row to row.
- */
+/* First element of a view's row, which is counted as in the offset table; of the pass's first row; elements from row to
+ * row. */
 void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row);
 void *vt_exec_view(const struct vt_exec *x, struct vt_view view);
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value);
@@ -52,7 +52,7 @@ struct vt_step_job {
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
 const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s);
 
-/* Exactly one of run, rows and images is set. */
+/* One of run, rows and images is set, but for the input. */
 struct vt_op {
     const char *name;
     void (*run)(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);

@@ -246,7 +246,7 @@ size_t vt_l2_cache_bytes(void)
 #ifdef _SC_LEVEL2_CACHE_SIZE
     bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
 #endif
-    return bytes > 0 ? (size_t)bytes : USUAL_L2_BYTES;
+    return bytes > 0 ? (size_t)bytes : VT_USUAL_L2_BYTES;
 }
 
 uint64_t vt_clock_ns(void)

@@ -54,9 +54,10 @@ unsigned vt_processor_count(void);
  * where cgroups are mounted. UINT_MAX: no limit. */
 unsigned vt_cgroup_processors(const char *membership, const char *mount);
 
-/* Bytes of one core's second-level cache, or a usual size where the system does not tell. */
+/* Bytes of the second-level cache that a core uses, alone or with its cluster; VT_USUAL_L2_BYTES where the system does
+ * not tell. */
+#define VT_USUAL_L2_BYTES ((size_t)512 << 10)
 size_t vt_l2_cache_bytes(void);
-#define USUAL_L2_BYTES ((size_t)512 << 10)
 
 /* Asks for large pages behind [p, p + n), which must be aligned to VT_LARGE_PAGE; a hint that may do nothing. Large
  * weights then need fewer entries of the address cache: about 5 % of a matrix product. */

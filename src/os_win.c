@@ -187,7 +187,7 @@ void vt_prefer_large_pages(void *p, size_t n)
 
 size_t vt_l2_cache_bytes(void)
 {
-    return USUAL_L2_BYTES;
+    return VT_USUAL_L2_BYTES;
 }
 
 uint64_t vt_clock_ns(void)

@@ -150,16 +150,25 @@ static void find_lifetimes(struct vt_plan *p, const vt_value *outputs, size_t co
             use_until(p, (vt_value)v, p->step_count);
 }
 
+/* Every element of the residual lies where that of the sum is to lie. */
+static bool lies_alike(const struct vt_plan *p, struct vt_view residual, vt_value sum)
+{
+    const struct vt_plan_value *from = &p->values[residual.value], *to = &p->values[sum];
+    return residual.column == 0 && residual.columns == from->shape.columns &&
+           from->shape.columns == to->shape.columns && from->ld == to->ld && from->rows == to->rows &&
+           from->whole_batch == to->whole_batch &&
+           p->graph->nodes[residual.value].element == p->graph->nodes[sum].element;
+}
+
 /* A residual stream that ends in its own addition hands its memory to the sum. */
 static void share_residuals(struct vt_plan *p)
 {
     for (size_t i = 0; i < p->step_count; i++) {
         const struct vt_step *s = &p->steps[i];
-        if (s->residual.value == VT_NO_VALUE)
+        if (s->residual.value == VT_NO_VALUE || !lies_alike(p, s->residual, s->out))
             continue;
-        const struct vt_plan_value *from = &p->values[s->residual.value], *to = &p->values[s->out];
-        if (from->last == i && !from->constant && from->bytes == to->bytes &&
-            s->node->in[0].value != s->residual.value && from->ld == to->ld)
+        const struct vt_plan_value *from = &p->values[s->residual.value];
+        if (from->last == i && !from->constant && s->node->in[0].value != s->residual.value)
             p->values[s->out].shares = from->shares;
     }
     for (size_t v = 0; v < p->graph->node_count; v++)

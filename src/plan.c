@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making a plan; see plan.h. The passes are in passes.c. */
+/* Making a plan; see plan.h. The passes are in files of their own. */
 #include "plan.h"
 
 #include "ops.h"
@@ -53,7 +53,8 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
         value->whole_batch = is_outside(p, (vt_value)v);
         const size_t images = constant ? 1 : value->whole_batch ? p->max_batch : p->pass_images;
         const size_t element = vt_dtype_bytes(p->graph->nodes[v].element), columns = value->shape.columns;
-        value->ld = constant || value->whole_batch ? columns : vt_row_stride(columns, element);
+        const bool packed = constant || value->whole_batch || p->graph->nodes[v].type == VT_NODE_ATTENTION_SCORES;
+        value->ld = packed ? columns : vt_row_stride(columns, element);
         value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element));
         total = vt_size_add(total, value->bytes);
         if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
@@ -234,26 +235,28 @@ enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s)
     return vt_op_of(s->type)->weight_panels ? vt_layout_of(p->product) : VT_LAYOUT_PLAIN;
 }
 
-/* Has an earlier step the same weight in the same layout? */
-static bool counted_before(const struct vt_plan *p, size_t step)
+struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i)
 {
-    const struct vt_step *s = &p->steps[step];
-    for (size_t i = 0; i < step; i++)
-        if (p->steps[i].weight == s->weight && vt_plan_layout(p, &p->steps[i]) == vt_plan_layout(p, s))
-            return true;
-    return false;
+    const struct vt_step *s = &p->steps[i / VT_STEP_WEIGHTS];
+    switch (i % VT_STEP_WEIGHTS) {
+    case VT_STEP_WEIGHT: return (struct vt_weight_request){ .weight = s->weight, .layout = vt_plan_layout(p, s) };
+    case VT_STEP_BIAS: return (struct vt_weight_request){ .weight = s->bias, .layout = VT_LAYOUT_PLAIN };
+    default: return (struct vt_weight_request){ .weight = s->scale, .layout = VT_LAYOUT_PLAIN };
+    }
 }
 
 uint64_t vt_plan_packed_bytes(const struct vt_plan *p)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < p->step_count; i++) {
-        const struct vt_step *s = &p->steps[i];
-        if (counted_before(p, i))
-            continue; /* the halves of a split layer share it */
-        bytes += vt_weights_bytes(p->graph, s->weight, vt_plan_layout(p, s), p->kernels);
-        bytes += vt_weights_bytes(p->graph, s->bias, VT_LAYOUT_PLAIN, NULL);
-        bytes += vt_weights_bytes(p->graph, s->scale, VT_LAYOUT_PLAIN, NULL);
+    for (size_t i = 0; i < p->step_count * VT_STEP_WEIGHTS; i++) {
+        const struct vt_weight_request r = vt_plan_request(p, i);
+        bool counted = false; /* halves of a split layer share their weight */
+        for (size_t k = 0; k < i && !counted; k++) {
+            const struct vt_weight_request before = vt_plan_request(p, k);
+            counted = before.weight == r.weight && before.layout == r.layout;
+        }
+        if (!counted)
+            bytes += vt_weights_bytes(p->graph, r.weight, r.layout, p->kernels);
     }
     return bytes;
 }

@@ -37,7 +37,8 @@ struct vt_plan_value {
     bool constant;      /* the same for all images: rows of one image, computed when the session is created */
     size_t rows;        /* of one image */
     size_t row_set;     /* index of its offset table */
-    size_t first, last; /* steps between which its memory is taken; first is 0 for the input and constants */
+    size_t first, last; /* steps between which its memory is taken; first is 0 for the input and constants, and for
+                           outputs where there are several passes */
     vt_value shares;    /* the value whose memory it takes over (the residual stream), or itself */
     size_t offset;      /* in the arena, bytes */
     size_t bytes;
@@ -87,13 +88,17 @@ void vt_plan_free(struct vt_plan *p); /* NULL is allowed */
 /* How a step wants its weight. */
 enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s);
 
+/* What the steps want of the store: request i < step_count * VT_STEP_WEIGHTS, those of one step one behind the other. */
+enum { VT_STEP_WEIGHT, VT_STEP_BIAS, VT_STEP_SCALE, VT_STEP_WEIGHTS };
+struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i);
+
 /* Bytes of packed weights that the plan's steps read. */
 uint64_t vt_plan_packed_bytes(const struct vt_plan *p);
 
 /* Is v one of the outputs? */
 bool vt_is_output(const vt_value *outputs, size_t count, vt_value v);
 
-/* ---- Passes (passes.c): each takes the plan's steps to better ones ---- */
+/* ---- Passes: from graph to better graph, then to steps ---- */
 
 /* Each of the next three writes g anew into out, which has everything but nodes; outputs become values of out. shapes
  * are those of g. */

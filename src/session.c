@@ -153,23 +153,18 @@ static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *o
 
 static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
 {
-    enum { WEIGHT, BIAS, SCALE, EACH };
-    const struct vt_plan *p = s->plan;
-    struct vt_weight_request *requests = vt_calloc(&s->alloc, p->step_count, EACH * sizeof *requests);
-    if (p->step_count && !requests)
-        return vt_err_memory(err, p->step_count * EACH * sizeof *requests, "the session");
-    for (size_t i = 0; i < p->step_count; i++) {
-        const struct vt_step *step = &p->steps[i];
-        struct vt_weight_request *r = &requests[i * EACH];
-        r[WEIGHT] = (struct vt_weight_request){ step->weight, vt_plan_layout(p, step), NULL };
-        r[BIAS] = (struct vt_weight_request){ step->bias, VT_LAYOUT_PLAIN, NULL };
-        r[SCALE] = (struct vt_weight_request){ step->scale, VT_LAYOUT_PLAIN, NULL };
-    }
-    const vitrt_status st = vt_weights_load(s->model->weights, requests, p->step_count * EACH, &s->kernels, err);
-    for (size_t i = 0; i < p->step_count && !st; i++)
-        s->weights[i] = (struct vt_step_weights){ requests[i * EACH + WEIGHT].data, requests[i * EACH + BIAS].data,
-                                                  requests[i * EACH + SCALE].data };
-    vt_free(&s->alloc, requests, p->step_count * EACH * sizeof *requests);
+    const size_t count = s->plan->step_count * VT_STEP_WEIGHTS;
+    struct vt_weight_request *requests = vt_calloc(&s->alloc, count, sizeof *requests);
+    if (count && !requests)
+        return vt_err_memory(err, count * sizeof *requests, "the session");
+    for (size_t i = 0; i < count; i++)
+        requests[i] = vt_plan_request(s->plan, i);
+    const vitrt_status st = vt_weights_load(s->model->weights, requests, count, &s->kernels, err);
+    for (size_t i = 0; i < count && !st; i += VT_STEP_WEIGHTS)
+        s->weights[i / VT_STEP_WEIGHTS] = (struct vt_step_weights){ requests[i + VT_STEP_WEIGHT].data,
+                                                                    requests[i + VT_STEP_BIAS].data,
+                                                                    requests[i + VT_STEP_SCALE].data };
+    vt_free(&s->alloc, requests, count * sizeof *requests);
     return st;
 }
 

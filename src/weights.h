@@ -16,8 +16,8 @@ enum vt_layout {
     VT_LAYOUT_PANELS_BF16
 };
 
-/* A tile reads its whole width of a bias, also for the last columns; no tile is wider. */
-#define VT_PLAIN_PADDING 64
+/* A tile reads its whole width of a bias, also for the last columns. */
+#define VT_PLAIN_PADDING VT_MAX_TILE_COLUMNS
 
 /* graph must outlive the store. */
 vitrt_status vt_weights_create(const struct vt_graph *graph, struct vt_weights **out, vitrt_error *err);
@@ -38,8 +38,8 @@ struct vt_weight_request {
 };
 
 /* Finds the weights or reads and packs them. What is new goes into one block of memory: an allocator can put that into
- * large pages, which small blocks do not fill (22 MB of ViT-Ti in 4 KiB pages cost 2 % of its time). On failure what
- * has been packed is kept, and the rest of the block for the next attempt. */
+ * large pages, which small blocks do not fill (22 MB of ViT-Ti in 4 KiB pages cost 2 % of its time). On failure what has
+ * been packed is kept, and the rest of the block for the same attempt once more. */
 vitrt_status vt_weights_load(struct vt_weights *w, struct vt_weight_request *requests, size_t count,
                              const struct vt_kernels *kernels, vitrt_error *err);
 

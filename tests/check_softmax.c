@@ -93,7 +93,7 @@ static bool row_close_bf16(size_t n, float scale, const float *x, const void *re
     double least = 0, most = 0;
     for (size_t i = 0; i < n; i++) {
         const double u = (double)scale * ((double)x[i] - max), exact = exp(u);
-        const double error = exact * (4e-6 + unit_roundoff * (3 * fabs(u) + fabs((double)scale * max)));
+        const double error = exact * (4e-6 + 4 * unit_roundoff * fabs(u));
         const double low = exact - error < (double)FLT_MIN ? 0 : exact - error, high = exact + error;
         const float ends[2] = { nextafterf((float)low, -1), nextafterf((float)high, 2) };
         vt_bf16 rounded[2];

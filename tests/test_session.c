@@ -6,6 +6,7 @@
 
 #include <fenv.h>
 #include <locale.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -62,6 +63,82 @@ static void test_threads_change_no_bit(void **state)
         vitrt_model_free(m);
     }
     vitrt_image_free(&picture);
+}
+
+/* ---- Normalised images: read where they lie, or copied where they cannot be ---- */
+
+enum { SIDE = 70, PIXELS = SIDE * SIDE * 3 };
+
+/* The preprocessed input of a golden image. */
+static void golden_pixels(int image, float *pixels)
+{
+    static const char *const name = "pixels";
+    const vitrt_session_options options = { .threads = 1, .outputs = &name, .output_count = 1 };
+    vitrt_model *m;
+    vitrt_session *s;
+    vitrt_error err;
+    open_session(CASE, &options, &m, &s);
+    vitrt_image picture = golden_image(CASE, image);
+    vitrt_output out = { .buffer = pixels, .buffer_bytes = PIXELS * sizeof *pixels };
+    assert_ok(vitrt_run(s, &picture, 1, &out, &err), &err);
+    assert_int_equal(out.offsets[1] * out.columns, PIXELS);
+    vitrt_image_free(&picture);
+    vitrt_session_free(s);
+    vitrt_model_free(m);
+}
+
+/* A picture, its pixels packed, with a stride, at an odd address and with a NaN, several passes of them. */
+static void run_normalised(const vitrt_session_options *options, size_t logits, const float *wanted)
+{
+    enum { KINDS = 5, IMAGES = 3 * KINDS, STRIDE = SIDE * 3 + 1 };
+    static float packed[PIXELS], strided[SIDE * STRIDE], spoilt[PIXELS];
+    static unsigned char odd[PIXELS * sizeof(float) + 1];
+    vitrt_model *m;
+    vitrt_session *s;
+    vitrt_error err;
+    vitrt_output outputs[2] = { { 0 }, { 0 } };
+    golden_pixels(0, packed);
+    for (size_t y = 0; y < SIDE; y++)
+        memcpy(strided + y * STRIDE, packed + y * SIDE * 3, SIDE * 3 * sizeof *packed);
+    memcpy(odd + 1, packed, sizeof packed);
+    memcpy(spoilt, packed, sizeof packed);
+    spoilt[PIXELS - 1] = NAN;
+    const vitrt_image floats = { .width = SIDE, .height = SIDE, .format = VITRT_FORMAT_F32 };
+    vitrt_image kinds[KINDS] = { floats, floats, floats, floats, golden_image(CASE, 0) }, images[IMAGES];
+    kinds[0].data = packed;
+    kinds[1].data = spoilt;
+    kinds[2].data = strided;
+    kinds[2].stride = STRIDE * sizeof *strided;
+    kinds[3].data = odd + 1;
+    for (size_t i = 0; i < IMAGES; i++)
+        images[i] = kinds[i % KINDS];
+    open_session(CASE, options, &m, &s);
+    assert_int_equal(vitrt_run(s, images, IMAGES, outputs, &err), VITRT_EIMAGE);
+    for (size_t i = 0; i < IMAGES; i++) {
+        const size_t *rows = outputs[logits].offsets + i;
+        assert_int_equal(rows[1] - rows[0], i % KINDS != 1);
+        if (i % KINDS != 1)
+            assert_memory_equal((const float *)outputs[logits].data + rows[0] * CLASSES, wanted,
+                                CLASSES * sizeof *wanted);
+    }
+    vitrt_image_free(&kinds[KINDS - 1]);
+    vitrt_session_free(s);
+    vitrt_model_free(m);
+}
+
+static void test_normalised_images(void **state)
+{
+    static const char *const names[] = { "pixels", "logits" };
+    float wanted[CLASSES];
+    (void)state;
+    reference(0, wanted);
+    for (int threads = 1; threads <= 3; threads++) {
+        vitrt_session_options options = { .threads = threads, .max_batch = 15 };
+        run_normalised(&options, 0, wanted);
+        options.outputs = names; /* the input is an output, too: it is copied */
+        options.output_count = 2;
+        run_normalised(&options, 1, wanted);
+    }
 }
 
 static void test_batch_changes_no_bit(void **state)
@@ -549,6 +626,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_change_no_bit),
         cmocka_unit_test(test_batch_changes_no_bit),
+        cmocka_unit_test(test_normalised_images),
         cmocka_unit_test(test_bad_image_leaves_the_others_alone),
         cmocka_unit_test(test_dead_rows_change_no_bit),
         cmocka_unit_test(test_float_environment_of_the_caller),

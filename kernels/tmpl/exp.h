@@ -23,7 +23,7 @@ static inline vf exp_nonpositive(vf x)
     return vf_zero_below(vf_scale_by_power(p, biased), x, vf_set1(EXP_LOWEST));
 }
 
-/* 2^t, t <= 0 or a little more; 0 below EXP2_LOWEST, -inf included; NaN stays. |relative error| <= 4e-6: for results
+/* 2^t, t <= 0; 0 below EXP2_LOWEST, -inf included; NaN stays. |relative error| <= 4e-6: for results
  * that are rounded to bf16. */
 static inline vf exp2_for_bf16(vf t)
 {

@@ -28,7 +28,7 @@ static inline void row_maxima(size_t n, const float *const x[GROUP], float maxim
         maxima[r] = vf_max16(max[r]);
 }
 
-/* What one row's exponentials are taken of: scale * (x - max), or x * scale - max as a power of 2. */
+/* What one row's exponentials are taken of: scale * (x - max), as a power of e or of 2. */
 struct softmax_row {
     vf scale, max;
 };
@@ -45,13 +45,12 @@ static inline vf softmax_exp(const struct softmax_row *row, vf x)
 
 static inline struct softmax_row prepare_exp2(float scale, float max)
 {
-    const float factor = scale * EXP_LOG2_E;
-    return (struct softmax_row){ vf_set1(factor), vf_set1(-(max * factor)) };
+    return (struct softmax_row){ vf_set1(scale * EXP_LOG2_E), vf_set1(max) };
 }
 
 static inline vf softmax_exp2(const struct softmax_row *row, vf x)
 {
-    return exp2_for_bf16(vf_fma(x, row->scale, row->max));
+    return exp2_for_bf16(vf_mul(vf_sub(x, row->max), row->scale));
 }
 
 #define VT_DEFINE_SOFTMAX(kernel, type, prepare, exponential, store, store_n)                                          \
