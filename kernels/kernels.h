@@ -35,6 +35,16 @@ enum vt_product {
     VT_PRODUCT_COUNT
 };
 
+/* Bytes of an element of a and of b. */
+static inline size_t vt_product_bytes(enum vt_product product)
+{
+    switch (product) {
+    case VT_PRODUCT_BF16: return sizeof(vt_bf16);
+    case VT_PRODUCT_U8S8: return 1;
+    default: return sizeof(float);
+    }
+}
+
 /* c[i, j] = sum over k of a[i, k] * b[k, j]  (+ bias[j]) (+ residual[i, j]),  i < m <= mr, j < n <= nr.
  * a: rows of length k, lda elements apart.
  * b: one packed panel, padded with zeros behind column n, 64-byte aligned.

@@ -112,3 +112,8 @@ size_t vt_size_add(size_t a, size_t b)
 {
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
+
+size_t vt_round_up(size_t n, size_t multiple)
+{
+    return vt_size_mul(vt_size_add(n, multiple - 1) / multiple, multiple);
+}

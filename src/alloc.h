@@ -41,4 +41,7 @@ size_t vt_strsize(const char *s);
 size_t vt_size_mul(size_t a, size_t b);
 size_t vt_size_add(size_t a, size_t b);
 
+/* The least multiple that is not below n; saturates, too. */
+size_t vt_round_up(size_t n, size_t multiple);
+
 #endif

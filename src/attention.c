@@ -17,21 +17,11 @@ struct head {
     size_t keys_panel, values_panel; /* bytes */
 };
 
-static size_t round_up(size_t n, size_t multiple)
-{
-    return vt_size_mul(vt_size_add(n, multiple - 1) / multiple, multiple);
-}
-
-static size_t element_bytes(enum vt_product product)
-{
-    return product == VT_PRODUCT_BF16 ? sizeof(vt_bf16) : sizeof(float);
-}
-
 /* Takes n elements behind *used, aligned; base NULL only measures. */
 static void *take(char *base, size_t *used, size_t n, size_t bytes)
 {
     char *p = base ? base + *used : NULL;
-    *used = vt_size_add(*used, round_up(vt_size_mul(n, bytes), VT_ALIGN));
+    *used = vt_size_add(*used, vt_round_up(vt_size_mul(n, bytes), VT_ALIGN));
     return p;
 }
 
@@ -39,12 +29,12 @@ static size_t carve(struct head *h, const struct vt_kernels *kernels, enum vt_pr
                     size_t dim_v, char *base)
 {
     const struct vt_gemm_kernel *kernel = &kernels->gemm[product];
-    const size_t bytes = element_bytes(product);
+    const size_t bytes = vt_product_bytes(product);
     size_t used = 0;
-    h->ld = round_up(keys, kernel->nr);
-    h->ld_sums = round_up(dim_v, kernel->nr);
-    h->keys_panel = vt_size_mul(vt_size_mul(round_up(dim, kernel->kr), kernel->nr), bytes);
-    h->values_panel = vt_size_mul(vt_size_mul(round_up(keys, kernel->kr), kernel->nr), bytes);
+    h->ld = vt_round_up(keys, kernel->nr);
+    h->ld_sums = vt_round_up(dim_v, kernel->nr);
+    h->keys_panel = vt_size_mul(vt_size_mul(vt_round_up(dim, kernel->kr), kernel->nr), bytes);
+    h->values_panel = vt_size_mul(vt_size_mul(vt_round_up(keys, kernel->kr), kernel->nr), bytes);
     h->keys = take(base, &used, h->ld / kernel->nr, h->keys_panel);
     h->values = take(base, &used, h->ld_sums / kernel->nr, h->values_panel);
     h->scores = take(base, &used, vt_size_mul(kernel->mr, h->ld), sizeof(float));
@@ -70,7 +60,7 @@ static size_t at_most(size_t n, size_t most)
 static void pack(const struct vt_attention *a, const struct head *h)
 {
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
-    const size_t nr = kernel->nr, bytes = element_bytes(a->product);
+    const size_t nr = kernel->nr, bytes = vt_product_bytes(a->product);
     const char *k = a->k, *v = a->v;
     for (size_t i = 0; i < a->keys; i += nr)
         kernel->pack_rows(at_most(a->keys - i, nr), a->dim, k + i * a->ldk * bytes, a->ldk,
@@ -119,7 +109,7 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     const size_t nr = kernel->nr;
     const bool bf16 = a->product == VT_PRODUCT_BF16;
     const void *probabilities = bf16 ? (const void *)h->rounded : h->scores;
-    const char *q = (const char *)a->q + i * a->ldq * element_bytes(a->product);
+    const char *q = (const char *)a->q + i * a->ldq * vt_product_bytes(a->product);
     float inverse[VT_MAX_TILE_ROWS];
     for (size_t k = 0; k < a->keys; k += nr)
         kernel->tile(m, at_most(a->keys - k, nr), a->dim, q, a->ldq, h->keys + k / nr * h->keys_panel, NULL, NULL, 0,
@@ -144,7 +134,7 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
 /* Part t of `parts` of the next head's operands. */
 static void prefetch_next(const struct vt_attention *next, size_t t, size_t parts)
 {
-    const size_t bytes = element_bytes(next->product);
+    const size_t bytes = vt_product_bytes(next->product);
     const size_t q = next->queries * t / parts, q_end = next->queries * (t + 1) / parts;
     const size_t k = next->keys * t / parts, k_end = next->keys * (t + 1) / parts;
     vt_prefetch_fn *prefetch = next->kernels->prefetch;

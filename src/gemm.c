@@ -15,12 +15,6 @@
 #define LEAST_BLOCK_ROWS 48
 #define MOST_BLOCK_ROWS  384
 
-static size_t element_bytes(enum vt_product product)
-{
-    static const size_t bytes[VT_PRODUCT_COUNT] = { sizeof(float), sizeof(vt_bf16), sizeof(uint8_t) };
-    return bytes[product];
-}
-
 static size_t divide_up(size_t a, size_t b)
 {
     return (a + b - 1) / b;
@@ -71,13 +65,13 @@ const void *vt_gemm_panel(const struct vt_gemm *g, size_t column)
 {
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
     assert(column % kernel->nr == 0);
-    return (const char *)g->panels + column * divide_up(g->k, kernel->kr) * kernel->kr * element_bytes(g->product);
+    return (const char *)g->panels + column * divide_up(g->k, kernel->kr) * kernel->kr * vt_product_bytes(g->product);
 }
 
 static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
 {
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
-    const char *a = (const char *)g->a + row * g->lda * element_bytes(g->product);
+    const char *a = (const char *)g->a + row * g->lda * vt_product_bytes(g->product);
     const void *b = vt_gemm_panel(g, column);
     const void *bias = g->bias ? (const char *)g->bias + column * sizeof(float) : NULL; /* int32_t has as many bytes */
     const struct vt_epilogue e = epilogue_at(&g->epilogue, row, column);
@@ -101,7 +95,7 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
  * multiplied: a dozen rows side by side are more than the CPU foresees. */
 static void prefetch_rows(const struct vt_gemm *g, size_t row, size_t row_end)
 {
-    const size_t bytes = element_bytes(g->product);
+    const size_t bytes = vt_product_bytes(g->product);
     g->kernels->prefetch(row_end - row, g->k * bytes, (const char *)g->a + row * g->lda * bytes, g->lda * bytes);
 }
 
@@ -130,7 +124,7 @@ static size_t at_least_one(size_t n)
  * blocks of equal height, a block has up to half as many again. */
 static size_t block_rows(const struct vt_gemm *g)
 {
-    const size_t rows = g->l2_bytes / 2 / at_least_one(g->k * element_bytes(g->product));
+    const size_t rows = g->l2_bytes / 2 / at_least_one(g->k * vt_product_bytes(g->product));
     return rows < LEAST_BLOCK_ROWS ? LEAST_BLOCK_ROWS : rows > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : rows;
 }
 

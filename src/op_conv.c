@@ -73,7 +73,7 @@ static void gather_block(const struct conv_job *job, const float *map, size_t fi
     const struct vt_plan *plan = job->x->plan;
     const struct vt_shape *in = &plan->values[node->in[0].value].shape, *out = &plan->values[job->s->out].shape;
     const size_t ld = vt_exec_ld(job->x, node->in[0].value);
-    const size_t bytes = job->gemm.lda * (job->gemm.product == VT_PRODUCT_BF16 ? sizeof(vt_bf16) : sizeof(float));
+    const size_t bytes = job->gemm.lda * vt_product_bytes(job->gemm.product);
     const bool patches = !node->u.conv.padding[0] && !node->u.conv.padding[1] && ld == node->in[0].columns;
     for (size_t i = first; i < first + count; i++, windows += bytes) {
         const size_t oy = i / out->map[1], ox = i % out->map[1];

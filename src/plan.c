@@ -8,12 +8,8 @@
 
 #include <string.h>
 
+/* Rows of a product for each thread that one pass should have: eight tiles of the highest kind. */
 #define PASS_ROWS 96
-
-static size_t align_up(size_t n)
-{
-    return n > SIZE_MAX - VT_ALIGN ? SIZE_MAX : (n + VT_ALIGN - 1) & ~(size_t)(VT_ALIGN - 1);
-}
 
 bool vt_is_output(const vt_value *outputs, size_t count, vt_value v)
 {
@@ -55,7 +51,7 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
         const size_t element = vt_dtype_bytes(p->graph->nodes[v].element), columns = value->shape.columns;
         const bool packed = constant || value->whole_batch || p->graph->nodes[v].type == VT_NODE_ATTENTION_SCORES;
         value->ld = packed ? columns : vt_row_stride(columns, element);
-        value->bytes = align_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element));
+        value->bytes = vt_round_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element), VT_ALIGN);
         total = vt_size_add(total, value->bytes);
         if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
             return vt_err(err, VITRT_ELIMIT,
@@ -174,11 +170,11 @@ static void sum_up(struct vt_plan *p, size_t preprocess_bytes)
 {
     for (size_t i = 0; i < p->step_count; i++) {
         const struct vt_op *op = vt_op_of(p->steps[i].type);
-        const size_t scratch = op->scratch_bytes ? align_up(op->scratch_bytes(p, &p->steps[i])) : 0;
+        const size_t scratch = op->scratch_bytes ? vt_round_up(op->scratch_bytes(p, &p->steps[i]), VT_ALIGN) : 0;
         size_t *most = i < p->constant_count ? &p->constant_scratch_bytes : &p->scratch_bytes;
         *most = larger(*most, scratch);
     }
-    p->image_scratch_bytes = align_up(preprocess_bytes);
+    p->image_scratch_bytes = vt_round_up(preprocess_bytes, VT_ALIGN);
     p->image_slots = p->max_batch < p->threads ? p->max_batch : p->threads;
     p->arena_bytes = vt_size_add(p->value_bytes, larger(vt_size_mul(p->scratch_bytes, p->threads),
                                                         vt_size_mul(p->image_scratch_bytes, p->image_slots)));

@@ -72,11 +72,6 @@ void vt_weights_free(struct vt_weights *w)
     vt_free(&w->alloc, w, sizeof *w);
 }
 
-static size_t round_up(size_t n, size_t multiple)
-{
-    return vt_size_mul(vt_size_add(n, multiple - 1) / multiple, multiple);
-}
-
 enum vt_layout vt_layout_of(enum vt_product product)
 {
     return product == VT_PRODUCT_BF16 ? VT_LAYOUT_PANELS_BF16 : VT_LAYOUT_PANELS_F32;
@@ -101,7 +96,7 @@ static size_t element_bytes(enum vt_layout layout)
 /* Bytes of one panel for weights with k columns. */
 static size_t panel_bytes(enum vt_layout layout, const struct vt_gemm_kernel *kernel, size_t k)
 {
-    return vt_size_mul(vt_size_mul(round_up(k, kernel->kr), kernel->nr), element_bytes(layout));
+    return vt_size_mul(vt_size_mul(vt_round_up(k, kernel->kr), kernel->nr), element_bytes(layout));
 }
 
 size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_layout layout,
@@ -112,7 +107,7 @@ size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_
     const struct vt_graph_weight *g = &graph->weights[weight];
     const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
     if (kernel)
-        return vt_size_mul(round_up((size_t)g->rows, kernel->nr) / kernel->nr,
+        return vt_size_mul(vt_round_up((size_t)g->rows, kernel->nr) / kernel->nr,
                            panel_bytes(layout, kernel, (size_t)g->columns));
     const size_t count = vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING);
     return vt_size_mul(count, element_bytes(layout));
@@ -227,7 +222,7 @@ static const struct entry *find(const struct vt_weights *w, const struct vt_weig
 /* Bytes of a request in a block. */
 static size_t room_of(const struct vt_weights *w, const struct vt_weight_request *r, const struct vt_kernels *kernels)
 {
-    return round_up(vt_weights_bytes(w->graph, r->weight, r->layout, kernels), VT_ALIGN);
+    return vt_round_up(vt_weights_bytes(w->graph, r->weight, r->layout, kernels), VT_ALIGN);
 }
 
 /* Bytes of what is not there yet, each weight counted once. */
