@@ -78,7 +78,7 @@ static void exponentials(const struct vt_attention *a, const struct head *h, siz
     else
         a->kernels->softmax_f32(m, a->keys, a->scale, h->scores, h->ld, h->scores, h->ld, inverse);
     for (size_t r = 0; r < m; r++)
-        inverse[r] = 1.0f / inverse[r];
+        inverse[r] = a->keys ? 1.0f / inverse[r] : 0.0f;
 }
 
 static float float_of(vt_bf16 x)

@@ -35,7 +35,7 @@ struct vt_attention {
 size_t vt_attention_scratch_bytes(const struct vt_kernels *kernels, enum vt_product product, size_t keys, size_t dim,
                                   size_t dim_v);
 
-/* Output rows of the queries [begin, end). scratch is aligned to 64 bytes. */
+/* Output rows of the queries [begin, end), zeros without keys. scratch is aligned to 64 bytes. */
 void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, void *scratch);
 
 #endif

@@ -344,6 +344,29 @@ static void one_hot_of_bundle(const struct vt_kernels *kernels)
     }
 }
 
+/* Token reduction may take all keys away. */
+static void no_keys_of_bundle(const struct vt_kernels *kernels)
+{
+    const struct shape s = { 5, 3, 24, 24 };
+    for (enum vt_product product = VT_PRODUCT_F32; product <= VT_PRODUCT_BF16; product++) {
+        const bool bf16 = product == VT_PRODUCT_BF16;
+        struct call c = new_call(kernels, product, bf16, RANDOM, s, AT_END);
+        c.a.keys = 0;
+        c.a.first_row = c.a.column_sums = NULL;
+        vt_attention_run(&c.a, 0, c.a.queries, c.scratch.data);
+        for (size_t i = 0; i < c.a.queries; i++)
+            for (size_t d = 0; d < c.a.dim_v; d++)
+                require_call(element(c.a.out, bf16, i * c.a.ldo + d) == 0, "not zero without keys", &c);
+        free_call(&c);
+    }
+}
+
+static void test_no_keys(void **state)
+{
+    (void)state;
+    for_each_bundle(no_keys_of_bundle);
+}
+
 static void test_one_hot_is_exact(void **state)
 {
     (void)state;
@@ -530,6 +553,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_one_hot_is_exact),
+        cmocka_unit_test(test_no_keys),
         cmocka_unit_test(test_scores_are_the_models),
         cmocka_unit_test(test_scores_change_no_bit),
         cmocka_unit_test(test_scores_are_no_steps),
