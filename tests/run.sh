@@ -103,11 +103,11 @@ emulated_x86() {
 
 # Left out is what takes long without FMA instructions and asks for nothing that depends on the CPU, and what the
 # emulator (QEMU 7.2) is not able to run: it reads the lanes of a masked load that are not wanted, too, which the checks
-# and the test of attention place where nothing can be read.
+# and the tests of attention and products place where nothing can be read.
 slow_cpus() {
     if [ "$(uname -m)" = x86_64 ]; then
         emulated_x86 "x86-64 without AVX (emulated)" Nehalem ref -E "test_(attention|memory|precision|session)"
-        emulated_x86 "x86-64 without AVX-512 (emulated)" Haswell avx2 -E "^check_|test_attention"
+        emulated_x86 "x86-64 without AVX-512 (emulated)" Haswell avx2 -E "^check_|test_(attention|gemm)"
     fi
     # Header-only libraries are taken from this system, everything else from the cross compiler's.
     local headers=$builds/headers arm64=$builds/arm64
