@@ -119,7 +119,7 @@ static void print_step(const struct layers *l, size_t i)
     const struct vt_op *op = vt_op_of(s->type);
     char shape[48];
     format_shape(l, s, shape, sizeof shape);
-    printf("%-22s %-12s %-30s %-18s", s->node->name, op->name, op->kernel_name ? op->kernel_name(l->plan, s) : "",
+    printf("%-22s %-12s %-30s %-18s", s->node->name, op->name, op->kernel_name ? op->kernel_name(l->plan) : "",
            shape);
     print_times(l, l->ms[i], gflop_of(l, s));
 }

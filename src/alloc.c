@@ -19,7 +19,7 @@ static void *default_alloc(void *user, size_t size, size_t align)
     if (size > SIZE_MAX - align - VT_LARGE_PAGE - sizeof(void *))
         return NULL;
     if (large) /* whole pages: the end of a block is as good as the rest */
-        size = (size + VT_LARGE_PAGE - 1) / VT_LARGE_PAGE * VT_LARGE_PAGE;
+        size = vt_round_up(size, VT_LARGE_PAGE);
     char *block = malloc(size + align + sizeof(void *));
     if (!block)
         return NULL;

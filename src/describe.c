@@ -52,7 +52,7 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
     if (p->graph->nodes[s->out].element == VT_BF16 && s->type != VT_NODE_SLICE)
         put(t, " to bf16");
     if (op->kernel_name)
-        put(t, "  %s", op->kernel_name(p, s));
+        put(t, "  %s", op->kernel_name(p));
     put(t, "\n");
 }
 

@@ -67,9 +67,8 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
     return g;
 }
 
-const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s)
+const char *vt_gemm_name(const struct vt_plan *p)
 {
-    (void)s;
     return p->kernels->gemm[p->product].name;
 }
 

@@ -121,14 +121,15 @@ static void run_conv(const struct vt_exec *x, const struct vt_step *s, const str
     job.rows = ((rows + equal - 1) / equal + mr - 1) / mr * mr;
     job.rows = job.rows < BLOCK_ROWS ? job.rows : BLOCK_ROWS;
     job.blocks = (rows + job.rows - 1) / job.rows;
-    job.gemm.k = job.gemm.lda = window_size(s->node);
+    job.gemm.k = window_size(s->node);
+    job.gemm.lda = vt_row_stride(job.gemm.k, vt_product_bytes(job.gemm.product));
     vt_parallel(x->pool, x->images * job.blocks, 1, run_blocks, &job);
 }
 
 static size_t conv_scratch(const struct vt_plan *p, const struct vt_step *s)
 {
-    (void)p;
-    return vt_size_mul(vt_size_mul(window_size(s->node), BLOCK_ROWS), sizeof(float));
+    const size_t bytes = vt_product_bytes(p->product);
+    return vt_size_mul(vt_size_mul(vt_row_stride(window_size(s->node), bytes), BLOCK_ROWS), bytes);
 }
 
 static uint64_t conv_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)

@@ -50,7 +50,7 @@ struct vt_step_job {
 
 /* The product of a linear or convolution step with its epilogue; a, lda and k are still to be filled in. */
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
-const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s);
+const char *vt_gemm_name(const struct vt_plan *p);
 
 /* One of run, rows and images is set, but for the input. */
 struct vt_op {
@@ -62,8 +62,7 @@ struct vt_op {
     /* Multiply-adds for one image of a node that yields value v; shapes are those of its graph. NULL: none. */
     uint64_t (*macs)(const struct vt_node *node, const struct vt_shape *shapes, vt_value v);
     bool weight_panels; /* the weight is wanted in the panels of the plan's product, not as it is */
-    /* Of products, for vitrt_describe; else NULL. */
-    const char *(*kernel_name)(const struct vt_plan *p, const struct vt_step *s);
+    const char *(*kernel_name)(const struct vt_plan *p); /* of products, for vitrt_describe; else NULL */
 };
 
 /* The op of a node type; inputs have one that does nothing. */

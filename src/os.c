@@ -232,8 +232,8 @@ void vt_thread_join(vt_thread t)
 void vt_prefer_large_pages(void *p, size_t n)
 {
 #if defined(MADV_HUGEPAGE)
-    (void)madvise(p, n / VT_LARGE_PAGE * VT_LARGE_PAGE,
-                  MADV_HUGEPAGE); /* the rest stays small: no memory beyond n is touched */
+    /* The rest stays small: no memory beyond n is touched. */
+    (void)madvise(p, n / VT_LARGE_PAGE * VT_LARGE_PAGE, MADV_HUGEPAGE);
 #else
     (void)p;
     (void)n;

@@ -15,8 +15,8 @@
 /* What the rewriting knows of one value of the old graph. */
 struct rewritten {
     struct vt_row_range need; /* rows somebody reads: those the new value has */
-    struct vt_row_range
-        partial;           /* a smaller range that readers of all columns want, if any: one slice serves them all */
+    /* A smaller range that readers of all columns want, if any: one slice serves them all. */
+    struct vt_row_range partial;
     vt_value value, slice; /* in the new graph */
 };
 
