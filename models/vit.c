@@ -178,12 +178,13 @@ static bool position_grid(struct vit *v, const struct name *name, uint32_t count
 
 static vt_value embed(struct vit *v, vt_value pixels)
 {
-    const uint32_t no_padding[2] = { 0, 0 };
+    const struct vt_sliding patches = { .kernel = { v->patch[0], v->patch[1] },
+                                        .stride = { v->patch[0], v->patch[1] } };
     const vt_weight kernel =
-        vt_graph_conv(v->g, name_of(v, v->names->patch, ".weight").text, v->dim, 3, v->patch[0], v->patch[1]);
+        vt_graph_conv(v->g, name_of(v, v->names->patch, ".weight").text, v->dim, 3, v->patch, 1);
     const vt_weight bias = bias_of(v, VIT_MAY_LACK_BIAS, v->names->patch, v->dim);
     /* x = patch_embed(pixels).flatten(2).transpose(1, 2) */
-    vt_value x = vt_graph_conv2d(v->g, "patch_embed", pixels, kernel, bias, v->patch, v->patch, no_padding);
+    vt_value x = vt_graph_conv2d(v->g, "patch_embed", vt_view_of(pixels), kernel, bias, &patches);
     const vt_weight tokens = prefix_tokens(v);
     const struct name name = name_of(v, v->names->positions, "");
     const struct vt_tensor *table = find(v, name);
@@ -245,7 +246,7 @@ static vt_value attention(struct vit *v, vt_value x, unsigned block)
     snprintf(label, sizeof label, "block.%u.attention", block);
     const float scale = (float)(1 / sqrt((double)v->dim / v->c->heads));
     const vt_value a =
-        vt_graph_attention(v->g, label, q, k, vt_view_columns(y, 2 * v->dim, v->dim), v->c->heads, scale);
+        vt_graph_attention(v->g, label, q, k, vt_view_columns(y, 2 * v->dim, v->dim), VT_NO_VALUE, v->c->heads, scale);
     snprintf(label, sizeof label, "block.%u.proj", block);
     return vt_graph_linear(v->g, label, vt_view_of(a), block_matrix(v, block, v->names->proj, v->dim, v->dim),
                            block_bias(v, VIT_MAY_LACK_BIAS, block, v->names->proj, v->dim));

@@ -4,6 +4,7 @@
 #include "graph.h"
 
 #include <assert.h>
+#include <float.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,7 @@ void vt_graph_free(struct vt_graph *g)
     vt_free(&g->alloc, g->nodes, g->node_capacity * sizeof *g->nodes);
     vt_free(&g->alloc, g->weights, g->weight_capacity * sizeof *g->weights);
     vt_free(&g->alloc, g->outputs, g->output_capacity * sizeof *g->outputs);
+    vt_free(&g->alloc, g->patterns, g->pattern_capacity * sizeof *g->patterns);
 }
 
 void vt_graph_fail(struct vt_graph *g, vitrt_status status, const char *format, ...)
@@ -48,7 +50,7 @@ static struct vt_node *add_node(struct vt_graph *g, enum vt_node_type type, cons
     struct vt_node *node = &g->nodes[g->node_count++];
     memset(node, 0, sizeof *node);
     node->type = type;
-    node->weight = node->bias = VT_NO_WEIGHT;
+    node->weight = node->bias = node->weight2 = VT_NO_WEIGHT;
     snprintf(node->name, sizeof node->name, "%s", name);
     return node;
 }
@@ -77,6 +79,15 @@ static void expect(struct vt_graph *g, const struct vt_node *node, const char *w
     if (found != wanted)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: %s is %llu, expected %llu", node->name, what,
                       (unsigned long long)found, (unsigned long long)wanted);
+}
+
+/* Expects that so many columns or rows fall into equal parts. */
+static void expect_parts(struct vt_graph *g, const struct vt_node *node, const char *what, uint64_t count,
+                         uint64_t parts)
+{
+    if (!parts || count % parts)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: %llu %s are no multiple of %llu", node->name,
+                      (unsigned long long)count, what, (unsigned long long)parts);
 }
 
 static void expect_weight(struct vt_graph *g, const struct vt_node *node, vt_weight w, uint64_t rows, uint64_t columns)
@@ -117,17 +128,40 @@ vt_value vt_graph_input(struct vt_graph *g, uint32_t channels)
     return value_of(g, node);
 }
 
-vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, vt_value x, vt_weight weight, vt_weight bias,
-                         const uint32_t kernel[2], const uint32_t stride[2], const uint32_t padding[2])
+/* Positive and small enough that sums of sides stay far from overflow. */
+static void expect_sides(struct vt_graph *g, const struct vt_node *node, const char *what, const uint32_t sides[2],
+                         uint32_t least)
+{
+    for (int i = 0; i < 2; i++)
+        if (sides[i] < least || sides[i] > VT_MAX_SIDE)
+            vt_graph_fail(g, VITRT_EFORMAT, "node %s: %s is %ux%u, expected sides from %u to %u", node->name, what,
+                          (unsigned)sides[0], (unsigned)sides[1], (unsigned)least, VT_MAX_SIDE);
+}
+
+static void expect_sliding(struct vt_graph *g, const struct vt_node *node, const struct vt_sliding *slide)
+{
+    expect_sides(g, node, "the kernel", slide->kernel, 1);
+    expect_sides(g, node, "the stride", slide->stride, 1);
+    expect_sides(g, node, "the padding", slide->padding, 0);
+}
+
+vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, struct vt_view x, vt_weight weight, vt_weight bias,
+                         const struct vt_sliding *slide)
 {
     struct vt_node *node = add_node(g, VT_NODE_CONV2D, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, vt_view_of(x));
-    memcpy(node->u.conv.kernel, kernel, sizeof node->u.conv.kernel);
-    memcpy(node->u.conv.stride, stride, sizeof node->u.conv.stride);
-    memcpy(node->u.conv.padding, padding, sizeof node->u.conv.padding);
-    set_product(g, node, weight, bias, (uint64_t)kernel[0] * kernel[1] * node->in[0].columns);
+    const struct vt_graph_weight *w = &g->weights[weight];
+    add_input(g, node, x);
+    node->u.conv.slide = *slide;
+    node->u.conv.groups = w->groups;
+    expect(g, node, "height of the kernel", slide->kernel[0], w->kernel[0]);
+    expect(g, node, "width of the kernel", slide->kernel[1], w->kernel[1]);
+    expect_parts(g, node, "input columns", node->in[0].columns, w->groups);
+    expect_parts(g, node, "rows of the weight", w->rows, w->groups);
+    expect_sliding(g, node, slide);
+    if (!g->status)
+        set_product(g, node, weight, bias, (uint64_t)w->kernel[0] * w->kernel[1] * (node->in[0].columns / w->groups));
     return value_of(g, node);
 }
 
@@ -153,14 +187,42 @@ vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_vie
     node->columns = node->in[0].columns;
     node->u.norm.groups = groups;
     node->u.norm.eps = eps;
-    expect(g, node, "columns modulo groups", node->columns % groups, 0);
+    expect_parts(g, node, "columns", node->columns, groups);
+    if (g->status)
+        return VT_NO_VALUE;
     expect_weight(g, node, gamma, node->columns / groups, 1);
     expect_weight(g, node, beta, node->columns / groups, 1);
     return value_of(g, node);
 }
 
+vt_value vt_graph_l2_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight scales, uint32_t groups)
+{
+    struct vt_node *node = add_node(g, VT_NODE_L2_NORM, name);
+    if (!node)
+        return VT_NO_VALUE;
+    add_input(g, node, x);
+    node->weight = scales;
+    node->columns = node->in[0].columns;
+    node->u.norm.groups = groups;
+    expect_parts(g, node, "columns", node->columns, groups);
+    expect_weight(g, node, scales, groups, 1);
+    return value_of(g, node);
+}
+
+/* The relative bias is for this attention alone. */
+static void add_bias(struct vt_graph *g, struct vt_node *node, vt_value bias)
+{
+    struct vt_node *from = &g->nodes[bias];
+    add_input(g, node, vt_view_of(bias));
+    expect(g, node, "type of the bias's node", from->type, VT_NODE_RELATIVE_BIAS);
+    expect(g, node, "heads of the bias", from->u.relative_bias.heads, node->u.attention.heads);
+    if (from->u.relative_bias.divisor != 0)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its bias %s is another attention's already", node->name, from->name);
+    from->u.relative_bias.divisor = node->u.attention.scale;
+}
+
 vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v,
-                            uint32_t heads, float scale)
+                            vt_value bias, uint32_t heads, float scale)
 {
     struct vt_node *node = add_node(g, VT_NODE_ATTENTION, name);
     if (!node)
@@ -172,8 +234,12 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
     node->u.attention.heads = heads;
     node->u.attention.scale = scale;
     expect(g, node, "number of key columns", node->in[1].columns, node->in[0].columns);
-    expect(g, node, "query columns modulo heads", node->in[0].columns % heads, 0);
-    expect(g, node, "value columns modulo heads", node->in[2].columns % heads, 0);
+    expect_parts(g, node, "query columns", node->in[0].columns, heads);
+    expect_parts(g, node, "value columns", node->in[2].columns, heads);
+    if (!(scale > 0 && scale <= FLT_MAX))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its scale is no positive number", node->name);
+    if (bias != VT_NO_VALUE)
+        add_bias(g, node, bias);
     return value_of(g, node);
 }
 
@@ -275,6 +341,143 @@ vt_value vt_graph_pool(struct vt_graph *g, const char *name, struct vt_view x, u
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count)
 {
     return add_rows(g, VT_NODE_SLICE, name, x, first_row, row_count);
+}
+
+vt_value vt_graph_pool2d(struct vt_graph *g, const char *name, struct vt_view x, bool largest,
+                         const struct vt_sliding *slide)
+{
+    struct vt_node *node = add_node(g, VT_NODE_POOL2D, name);
+    if (!node)
+        return VT_NO_VALUE;
+    add_input(g, node, x);
+    node->columns = node->in[0].columns;
+    node->u.pool2d.slide = *slide;
+    node->u.pool2d.largest = largest;
+    expect_sliding(g, node, slide);
+    expect(g, node, "whether windows stick out of the padded map", slide->cover, false);
+    for (int i = 0; i < 2; i++) /* then no window lies outside of the map */
+        if (slide->padding[i] >= slide->kernel[i])
+            expect(g, node, "padding", slide->padding[i], slide->kernel[i] - 1);
+    return value_of(g, node);
+}
+
+vt_value vt_graph_tokens(struct vt_graph *g, const char *name, vt_weight rows)
+{
+    struct vt_node *node = add_node(g, VT_NODE_TOKENS, name);
+    if (!node)
+        return VT_NO_VALUE;
+    node->weight = rows;
+    node->columns = (uint32_t)g->weights[rows].columns;
+    return value_of(g, node);
+}
+
+vt_order vt_graph_order(struct vt_graph *g, const struct vt_window_pattern *p)
+{
+    if (g->status)
+        return VT_RASTER;
+    for (size_t i = 0; i < g->pattern_count; i++)
+        if (vt_window_patterns_same(&g->patterns[i], p))
+            return (vt_order)i;
+    const bool sides = p->size[0] && p->size[1] && p->size[0] <= VT_MAX_WINDOW_SIDE && p->size[1] <= VT_MAX_WINDOW_SIDE;
+    if (!sides || (uint64_t)p->size[0] * p->size[1] > VT_MAX_WINDOW_AREA || p->shift[0] >= p->size[0] ||
+        p->shift[1] >= p->size[1]) {
+        vt_graph_fail(g, VITRT_EFORMAT,
+                      "windows of %ux%u shifted by %ux%u, expected sides from 1 to %u, at most %u tokens, and shifts "
+                      "smaller than the window",
+                      (unsigned)p->size[0], (unsigned)p->size[1], (unsigned)p->shift[0], (unsigned)p->shift[1],
+                      VT_MAX_WINDOW_SIDE, VT_MAX_WINDOW_AREA);
+        return VT_RASTER;
+    }
+    if (!vt_grow(&g->alloc, (void **)&g->patterns, &g->pattern_capacity, g->pattern_count + 1, sizeof *g->patterns)) {
+        g->status = vt_err_memory(g->err, (g->pattern_count + 1) * sizeof *g->patterns, "window patterns");
+        return VT_RASTER;
+    }
+    g->patterns[g->pattern_count] = *p;
+    return (vt_order)g->pattern_count++;
+}
+
+vt_value vt_graph_windows(struct vt_graph *g, const char *name, struct vt_view x, vt_order order)
+{
+    struct vt_node *node = add_node(g, VT_NODE_WINDOWS, name);
+    if (!node)
+        return VT_NO_VALUE;
+    add_input(g, node, x);
+    node->columns = node->in[0].columns;
+    node->u.order = order;
+    return value_of(g, node);
+}
+
+vt_value vt_graph_unwindows(struct vt_graph *g, const char *name, struct vt_view x)
+{
+    struct vt_node *node = add_node(g, VT_NODE_UNWINDOWS, name);
+    if (!node)
+        return VT_NO_VALUE;
+    add_input(g, node, x);
+    node->columns = node->in[0].columns;
+    return value_of(g, node);
+}
+
+vt_value vt_graph_space_to_depth(struct vt_graph *g, const char *name, struct vt_view x, const uint32_t block[2])
+{
+    struct vt_node *node = add_node(g, VT_NODE_SPACE_TO_DEPTH, name);
+    if (!node)
+        return VT_NO_VALUE;
+    add_input(g, node, x);
+    memcpy(node->u.space_to_depth.block, block, sizeof node->u.space_to_depth.block);
+    expect_sides(g, node, "the block", block, 1);
+    const uint64_t columns = (uint64_t)block[0] * block[1] * node->in[0].columns;
+    if (columns > UINT32_MAX / 2)
+        vt_graph_fail(g, VITRT_ELIMIT, "node %s would have over 2^31 columns", node->name);
+    node->columns = (uint32_t)columns;
+    return value_of(g, node);
+}
+
+/* A relative bias is read by attention alone, as what it is for this map: its rows are elements. */
+static struct vt_node *add_relative_bias(struct vt_graph *g, const char *name, vt_value map, vt_order order,
+                                         const uint32_t trained[2])
+{
+    struct vt_node *node = add_node(g, VT_NODE_RELATIVE_BIAS, name);
+    if (!node)
+        return NULL;
+    add_input(g, node, vt_view_of(map));
+    node->columns = 1;
+    node->u.relative_bias.order = order;
+    memcpy(node->u.relative_bias.trained, trained, sizeof node->u.relative_bias.trained);
+    return node;
+}
+
+vt_value vt_graph_bias_table(struct vt_graph *g, const char *name, vt_value map, vt_order order, vt_weight table,
+                             const uint32_t trained[2])
+{
+    struct vt_node *node = add_relative_bias(g, name, map, order, trained);
+    if (!node)
+        return VT_NO_VALUE;
+    node->u.relative_bias.source = VT_BIAS_TABLE;
+    node->u.relative_bias.heads = (uint32_t)g->weights[table].columns;
+    node->weight = table;
+    expect_sides(g, node, "the window of the table", trained, 1);
+    expect(g, node, "number of rows of the table", g->weights[table].rows,
+           (2 * (uint64_t)trained[0] - 1) * (2 * (uint64_t)trained[1] - 1));
+    return value_of(g, node);
+}
+
+vt_value vt_graph_bias_network(struct vt_graph *g, const char *name, vt_value map, vt_order order, vt_weight weight,
+                               vt_weight bias, vt_weight weight2, const uint32_t trained[2])
+{
+    struct vt_node *node = add_relative_bias(g, name, map, order, trained);
+    if (!node)
+        return VT_NO_VALUE;
+    const uint64_t hidden = g->weights[weight].rows;
+    node->u.relative_bias.source = VT_BIAS_NETWORK;
+    node->u.relative_bias.heads = (uint32_t)g->weights[weight2].rows;
+    node->weight = weight;
+    node->bias = bias;
+    node->weight2 = weight2;
+    expect_sides(g, node, "the window of the network", trained, 0);
+    expect_weight(g, node, weight, hidden, 2);
+    expect_weight(g, node, bias, hidden, 1);
+    expect(g, node, "number of columns of the second layer", g->weights[weight2].columns, hidden);
+    return value_of(g, node);
 }
 
 vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, vt_weight table,

@@ -15,23 +15,27 @@
 
 #include "checkpoint.h"
 #include "kernels.h"
+#include "windows.h"
 
 #include <stdbool.h>
 
 typedef int32_t vt_value;  /* index of the node that yields it */
 typedef int32_t vt_weight; /* index into the graph's weights */
+typedef int32_t vt_order;  /* index into the graph's window patterns: an order of rows */
 
 #define VT_NO_VALUE   (-1)
 #define VT_NO_WEIGHT  (-1)
+#define VT_RASTER     (-1) /* the order of a map's rows that is no pattern's */
 #define VT_MAX_INPUTS 4
 #define VT_MAX_PARTS  4
 #define VT_NAME_SIZE  64
+#define VT_MAX_SIDE   65536u /* of kernels, strides, paddings and blocks */
 
 /* ---- Weights ---- */
 
 enum vt_weight_form {
     VT_WEIGHT_MATRIX, /* [out, in] */
-    VT_WEIGHT_CONV,   /* stored [out, in, kh, kw], used as [out, kh * kw * in]: channels last */
+    VT_WEIGHT_CONV,   /* stored [out, in / groups, kh, kw], used as [out, kh * kw * in / groups]: channels last */
     VT_WEIGHT_VECTOR, /* [columns]: bias, gamma, beta, LayerScale */
     VT_WEIGHT_ROWS    /* [rows, columns]: tokens and position tables, used as they are */
 };
@@ -44,12 +48,29 @@ struct vt_weight_part {
                    whole */
 };
 
+/* What is computed from the stored numbers when a weight is read. s below is gamma / sqrt(variance + eps). */
+enum vt_fold {
+    VT_FOLD_NONE,
+    VT_FOLD_NORM_SCALE, /* batch norm after a product: rows times s */
+    VT_FOLD_NORM_SHIFT, /* and the bias b, which may be zeros, as beta + (b - mean) * s */
+    VT_FOLD_LOGIT_SCALE /* exp(min(x, ln 100)): SwinV2 stores the logarithm (Liu et al. 2022, arXiv:2111.09883, 3.2) */
+};
+
+/* The tensors of a batch norm, each [rows]. */
+struct vt_batch_norm {
+    const struct vt_tensor *gamma, *beta, *mean, *variance;
+    float eps;
+};
+
 /* Parts one below the other: q, k and v of three tensors are one matrix. */
 struct vt_graph_weight {
     char name[VT_NAME_SIZE]; /* of its first tensor, for messages */
     enum vt_weight_form form;
     uint64_t rows, columns; /* VECTOR: rows is its length, columns 1 */
-    uint32_t kernel_area;   /* CONV: kh * kw, else 1 */
+    uint32_t kernel[2];     /* CONV: height, width, else 1 */
+    uint32_t groups;        /* CONV: rows are that many groups, one for each group of input channels; else 1 */
+    enum vt_fold fold;
+    struct vt_batch_norm norm; /* of VT_FOLD_NORM_... */
     uint32_t part_count;
     struct vt_weight_part parts[VT_MAX_PARTS];
 };
@@ -58,22 +79,32 @@ struct vt_graph_weight {
 
 enum vt_node_type {
     VT_NODE_INPUT,  /* pixels: rows of the image in raster order */
-    VT_NODE_CONV2D, /* in[0] a map without prefix */
+    VT_NODE_CONV2D, /* of in[0]'s map; rows before the map pass unchanged, which only depthwise ones can */
     VT_NODE_LINEAR,
-    VT_NODE_LAYER_NORM,       /* over every group of columns / groups */
-    VT_NODE_ATTENTION,        /* in: q, k, v */
+    VT_NODE_LAYER_NORM, /* over every group of columns / groups */
+    VT_NODE_L2_NORM,    /* every group of columns / groups divided by its length, times weight[group] if there is one */
+    VT_NODE_ATTENTION,  /* in: q, k, v, and a relative bias or nothing; rows in the order of windows attend within
+                           each window, all others within the image */
     VT_NODE_ATTENTION_SCORES, /* in[0]: an attention, which yields this value beside its own */
     VT_NODE_ACTIVATION,
     VT_NODE_ADD,    /* in[0] + in[1] */
     VT_NODE_MUL,    /* in[0] * in[1], or in[0] * weight (LayerScale) without a second input */
     VT_NODE_POOL,   /* mean over the rows from first_row on: one row */
-    VT_NODE_SLICE,  /* row_count rows from first_row on */
+    VT_NODE_POOL2D, /* largest or mean value in windows of in[0], a map without prefix; what lies outside does not count */
+    VT_NODE_SLICE,  /* row_count rows from first_row on; row_count 0: all of them, with the map */
+    VT_NODE_TOKENS, /* weight's rows for every image */
     VT_NODE_CONCAT, /* in[0] | in[1], columns side by side */
     VT_NODE_EMBED,  /* weight's rows, then in[0]'s; plus the positions in[1] on the first position_prefix and all of
                        in[0]'s rows */
     VT_NODE_HEAD_COMBINE, /* mean of in[0] and in[1] */
     VT_NODE_CONVERT,      /* in[0] in another element type: put in by vt_pass_precision, not by families */
-    VT_NODE_POSITIONS,    /* plan-time constant: a table of positions resized to in[0]'s map; only its shape is read */
+    VT_NODE_WINDOWS,        /* a map's rows in the order of windows, zeros where windows stick out of it */
+    VT_NODE_UNWINDOWS,      /* rows in the order of windows back in the map's */
+    VT_NODE_SPACE_TO_DEPTH, /* block[0] x block[1] rows of a map side by side, the rows of the first column first; zeros
+                               where blocks stick out of it */
+    VT_NODE_POSITIONS,      /* plan-time constant: a table of positions resized to in[0]'s map; only its shape is read */
+    VT_NODE_RELATIVE_BIAS,  /* plan-time constant: what attention in windows over in[0]'s map adds to its scores; only the
+                               shape of in[0] is read */
     VT_NODE_TYPE_COUNT
 };
 
@@ -88,6 +119,23 @@ enum vt_attention_scores {
 enum vt_positions_filter {
     VT_POSITIONS_BICUBIC,          /* torch interpolate(mode="bicubic", align_corners=False), a = -0.75 */
     VT_POSITIONS_BICUBIC_ANTIALIAS /* with antialias=True, a = -0.5 */
+};
+
+/* Where a relative bias comes from. */
+enum vt_bias_source {
+    /* A table [(2 * height - 1) * (2 * width - 1), heads] for windows of the size `trained`, one row for each offset
+     * (Liu et al. 2021, arXiv:2103.14030, eq. 4). For smaller windows it is resized as timm's
+     * resize_rel_pos_bias_table does. */
+    VT_BIAS_TABLE,
+    /* 16 * sigmoid(weight2 * relu(weight * c + bias)) of the log-spaced offset c in windows of the size `trained`, or
+     * of its own size where that is 0 (arXiv:2111.09883, eq. 4). weight: [hidden, 2], weight2: [heads, hidden]. */
+    VT_BIAS_NETWORK
+};
+
+/* How a convolution or pooling goes over a map: height, width. */
+struct vt_sliding {
+    uint32_t kernel[2], stride[2], padding[2]; /* padding with zeros, or nothing, at both ends */
+    bool cover; /* more zeros at the bottom and right make the last windows whole; otherwise such rows are left out */
 };
 
 /* columns 0: all of them (resolved when the node is added). */
@@ -105,16 +153,32 @@ struct vt_node {
     enum vt_dtype element; /* of its value: F32, or BF16 of CONVERT and of slices of it */
     vt_weight weight,
         bias; /* linear and conv2d; LayerNorm's gamma and beta; embed's tokens; positions' table; mul's vector */
+    vt_weight weight2; /* relative bias from a network: of its second layer */
     union {
         struct {
             uint32_t first; /* row of the weight that yields the first column; a multiple of the tile's width */
         } linear;
         struct {
-            uint32_t kernel[2], stride[2], padding[2];
-        } conv; /* height, width */
+            struct vt_sliding slide;
+            uint32_t groups;
+        } conv;
+        struct {
+            struct vt_sliding slide; /* cover is false */
+            bool largest;
+        } pool2d;
+        vt_order order; /* of windows */
+        struct {
+            uint32_t block[2];
+        } space_to_depth;
+        struct {
+            vt_order order;
+            enum vt_bias_source source;
+            uint32_t heads, trained[2];
+            float divisor; /* the bias is divided by this: attention adds it before it multiplies by its scale */
+        } relative_bias;
         struct {
             uint32_t groups;
-            float eps;
+            float eps; /* of LayerNorm */
         } norm;
         struct {
             uint32_t heads;
@@ -150,6 +214,8 @@ struct vt_graph {
     size_t weight_count, weight_capacity;
     struct vt_graph_output *outputs;
     size_t output_count, output_capacity;
+    struct vt_window_pattern *patterns;
+    size_t pattern_count, pattern_capacity;
     vitrt_status status; /* of building; sticky */
     vitrt_error *err;    /* where the first error goes while building */
 };
@@ -166,8 +232,14 @@ void vt_graph_fail(struct vt_graph *g, vitrt_status status, const char *format, 
 /* rank 1, or all but one extent 1. */
 vt_weight vt_graph_vector(struct vt_graph *g, const char *tensor, uint64_t n);
 vt_weight vt_graph_matrix(struct vt_graph *g, const char *tensor, uint64_t rows, uint64_t columns);
-vt_weight vt_graph_conv(struct vt_graph *g, const char *tensor, uint64_t out, uint64_t in, uint32_t kernel_h,
-                        uint32_t kernel_w);
+/* in: channels that each output reads, those of one of the groups. */
+vt_weight vt_graph_conv(struct vt_graph *g, const char *tensor, uint64_t out, uint64_t in, const uint32_t kernel[2],
+                        uint32_t groups);
+/* The convolution with the batch norm behind it; *bias becomes the vector that goes with it. norm: the name that
+ * .weight, .bias, .running_mean and .running_var follow. */
+vt_weight vt_graph_fold_norm(struct vt_graph *g, vt_weight conv, const char *norm, float eps, vt_weight *bias);
+/* A vector of logarithms of which exp(min(x, ln 100)) is used. */
+vt_weight vt_graph_logit_scale(struct vt_graph *g, const char *tensor, uint64_t n);
 /* [.., rows, columns] with leading extents of 1. */
 vt_weight vt_graph_rows(struct vt_graph *g, const char *tensor, uint64_t rows, uint64_t columns);
 /* The weights one below the other. VT_NO_WEIGHT among vectors stands for `rows` zeros; all missing: VT_NO_WEIGHT. */
@@ -179,13 +251,17 @@ struct vt_view vt_view_of(vt_value value);                                      
 struct vt_view vt_view_columns(vt_value value, uint32_t column, uint32_t columns); /* a range of them */
 
 vt_value vt_graph_input(struct vt_graph *g, uint32_t channels);
-vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, vt_value x, vt_weight weight, vt_weight bias,
-                         const uint32_t kernel[2], const uint32_t stride[2], const uint32_t padding[2]);
+/* slide's kernel is the weight's, as the groups are. */
+vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, struct vt_view x, vt_weight weight, vt_weight bias,
+                         const struct vt_sliding *slide);
 vt_value vt_graph_linear(struct vt_graph *g, const char *name, struct vt_view x, vt_weight weight, vt_weight bias);
 vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight gamma, vt_weight beta,
                              uint32_t groups, float eps);
+/* scales: [groups], or VT_NO_WEIGHT for 1. */
+vt_value vt_graph_l2_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight scales, uint32_t groups);
+/* bias: a relative bias of its own, or VT_NO_VALUE. */
 vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v,
-                            uint32_t heads, float scale);
+                            vt_value bias, uint32_t heads, float scale);
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
                                    enum vt_attention_scores scores);
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation);
@@ -194,12 +270,24 @@ vt_value vt_graph_mul(struct vt_graph *g, const char *name, struct vt_view a, st
 vt_value vt_graph_scale(struct vt_graph *g, const char *name, struct vt_view x, vt_weight vector);
 vt_value vt_graph_pool(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row);
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count);
+vt_value vt_graph_pool2d(struct vt_graph *g, const char *name, struct vt_view x, bool largest,
+                         const struct vt_sliding *slide);
+vt_value vt_graph_tokens(struct vt_graph *g, const char *name, vt_weight rows);
 vt_value vt_graph_concat(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);
 vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, vt_weight table,
                             enum vt_positions_filter filter, uint32_t prefix, const uint32_t grid[2]);
 vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_weight tokens, vt_value positions,
                         uint32_t position_prefix);
 vt_value vt_graph_head_combine(struct vt_graph *g, const char *name, vt_value a, vt_value b);
+/* An order of rows; the same pattern gives the same one. */
+vt_order vt_graph_order(struct vt_graph *g, const struct vt_window_pattern *pattern);
+vt_value vt_graph_windows(struct vt_graph *g, const char *name, struct vt_view x, vt_order order);
+vt_value vt_graph_unwindows(struct vt_graph *g, const char *name, struct vt_view x);
+vt_value vt_graph_space_to_depth(struct vt_graph *g, const char *name, struct vt_view x, const uint32_t block[2]);
+vt_value vt_graph_bias_table(struct vt_graph *g, const char *name, vt_value map, vt_order order, vt_weight table,
+                             const uint32_t trained[2]);
+vt_value vt_graph_bias_network(struct vt_graph *g, const char *name, vt_value map, vt_order order, vt_weight weight,
+                               vt_weight bias, vt_weight weight2, const uint32_t trained[2]);
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
 
 /* ---- Rewriting: a graph that a pass fills with copies of another one's nodes ---- */
@@ -218,10 +306,27 @@ struct vt_shape {
     uint32_t prefix; /* rows before the map */
     uint32_t map[2]; /* height, width; 0 x 0: no map */
     uint32_t columns;
+    vt_order order;                /* of the map's rows; prefix is 0 where it is that of windows, */
+    struct vt_window_grid windows; /* these, whose rows are more than the map's where they stick out of it */
 };
 
 /* Rows of one image. */
 size_t vt_shape_rows(const struct vt_shape *s);
+
+/* Elements from row to row of a relative bias in memory, for windows of so many tokens. */
+static inline size_t vt_bias_ld(size_t area)
+{
+    return (area + 15) / 16 * 16;
+}
+
+/* Does the node read nothing of its input but the shape? */
+bool vt_reads_shape_only(const struct vt_node *node);
+
+/* Is its value the same for all images, evaluated when a session is created? */
+bool vt_is_constant(const struct vt_node *node);
+
+/* Is it a convolution of every channel by itself? */
+bool vt_is_depthwise(const struct vt_node *node);
 
 /* Works out shapes[node_count] for input_height x input_width. Fails with a sentence naming the node where the size
  * does not fit. */

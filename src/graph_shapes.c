@@ -9,7 +9,25 @@
 
 size_t vt_shape_rows(const struct vt_shape *s)
 {
+    if (s->order != VT_RASTER)
+        return vt_window_area(&s->windows) * vt_window_count(&s->windows);
     return s->prefix + (size_t)s->map[0] * s->map[1];
+}
+
+bool vt_reads_shape_only(const struct vt_node *node)
+{
+    return vt_is_constant(node) || node->type == VT_NODE_ATTENTION_SCORES;
+}
+
+bool vt_is_constant(const struct vt_node *node)
+{
+    return node->type == VT_NODE_POSITIONS || node->type == VT_NODE_RELATIVE_BIAS;
+}
+
+bool vt_is_depthwise(const struct vt_node *node)
+{
+    return node->type == VT_NODE_CONV2D && node->u.conv.groups == node->in[0].columns &&
+           node->u.conv.groups == node->columns;
 }
 
 static vitrt_status bad(const struct vt_graph *g, const struct vt_node *node, vitrt_error *err, const char *what,
@@ -19,29 +37,90 @@ static vitrt_status bad(const struct vt_graph *g, const struct vt_node *node, vi
                   node->name, what, (unsigned long long)found, (unsigned long long)wanted);
 }
 
-static vitrt_status conv_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
-                               struct vt_shape *out, vitrt_error *err)
+static vitrt_status same_rows(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *a,
+                              const struct vt_shape *b, vitrt_error *err)
+{
+    const bool windows = a->order != VT_RASTER || b->order != VT_RASTER;
+    if (windows && (a->order != b->order || a->map[0] != b->map[0] || a->map[1] != b->map[1]))
+        return vt_err(err, VITRT_EINVAL, "%s: node %s: the rows of its inputs are not in the same order",
+                      vt_checkpoint_path(g->checkpoint), node->name);
+    return vt_shape_rows(a) == vt_shape_rows(b)
+               ? VITRT_OK
+               : bad(g, node, err, "number of rows of an input", vt_shape_rows(b), vt_shape_rows(a));
+}
+
+/* Windows of a convolution or pooling over a map. */
+static vitrt_status sliding_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
+                                  const struct vt_sliding *slide, struct vt_shape *out, vitrt_error *err)
 {
     static const char *const side[2] = { "height", "width" };
-    if (in->prefix)
+    if (in->prefix && !vt_is_depthwise(node))
         return bad(g, node, err, "number of rows before the map", in->prefix, 0);
     for (int i = 0; i < 2; i++) {
-        const uint64_t padded = (uint64_t)in->map[i] + 2 * (uint64_t)node->u.conv.padding[i];
-        if (padded < node->u.conv.kernel[i])
+        const uint64_t padded = (uint64_t)in->map[i] + 2 * (uint64_t)slide->padding[i], kernel = slide->kernel[i];
+        const uint64_t least = slide->cover || kernel <= 2 * slide->padding[i] ? 1 : kernel - 2 * slide->padding[i];
+        if (in->map[i] < least)
             return vt_err(err, VITRT_EINVAL, "%s: node %s: the input's %s is %u, expected at least %u",
                           vt_checkpoint_path(g->checkpoint), node->name, side[i], (unsigned)in->map[i],
-                          (unsigned)node->u.conv.kernel[i]);
-        out->map[i] = (uint32_t)((padded - node->u.conv.kernel[i]) / node->u.conv.stride[i] + 1);
+                          (unsigned)least);
+        const uint64_t more = padded < kernel ? 0 : padded - kernel;
+        out->map[i] = (uint32_t)((more + (slide->cover ? slide->stride[i] - 1 : 0)) / slide->stride[i] + 1);
     }
     return VITRT_OK;
 }
 
-static vitrt_status same_rows(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *a,
-                              const struct vt_shape *b, vitrt_error *err)
+/* A node that works on a map in its own order without rows before it. */
+static vitrt_status plain_map(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
+                              vitrt_error *err)
 {
-    return vt_shape_rows(a) == vt_shape_rows(b)
-               ? VITRT_OK
-               : bad(g, node, err, "number of rows of an input", vt_shape_rows(b), vt_shape_rows(a));
+    if (in->prefix)
+        return bad(g, node, err, "number of rows before the map", in->prefix, 0);
+    if (!in->map[0] || !in->map[1])
+        return vt_err(err, VITRT_EINVAL, "%s: node %s: its input is no map, expected one",
+                      vt_checkpoint_path(g->checkpoint), node->name);
+    return VITRT_OK;
+}
+
+static vitrt_status windows_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
+                                  struct vt_shape *out, vitrt_error *err)
+{
+    const vitrt_status st = plain_map(g, node, in, err);
+    if (st)
+        return st;
+    out->order = node->u.order;
+    out->windows = vt_windows_over(&g->patterns[node->u.order], in->map);
+    return VITRT_OK;
+}
+
+/* A row for each element: [heads, tokens of a window, the same padded to vt_bias_ld]. */
+static vitrt_status bias_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
+                               struct vt_shape *out, vitrt_error *err)
+{
+    const vitrt_status st = plain_map(g, node, in, err);
+    if (st)
+        return st;
+    const struct vt_window_grid windows = vt_windows_over(&g->patterns[node->u.relative_bias.order], in->map);
+    const uint64_t area = vt_window_area(&windows), rows = area * vt_bias_ld((size_t)area) * node->u.relative_bias.heads;
+    *out = (struct vt_shape){ .prefix = rows > MAX_ROWS ? UINT32_MAX : (uint32_t)rows, .order = VT_RASTER };
+    return VITRT_OK;
+}
+
+/* Queries, keys and values stand in the same windows, and a bias is made for them. */
+static vitrt_status attention_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
+                                    vitrt_error *err)
+{
+    const struct vt_shape *q = &shapes[node->in[0].value], *k = &shapes[node->in[1].value];
+    vitrt_status st = same_rows(g, node, k, &shapes[node->in[2].value], err);
+    if (!st && (q->order != VT_RASTER || k->order != VT_RASTER))
+        st = same_rows(g, node, q, k, err);
+    if (st || node->in_count < 4)
+        return st;
+    const struct vt_node *bias = &g->nodes[node->in[3].value];
+    const uint32_t *map = shapes[bias->in[0].value].map;
+    if (q->order != bias->u.relative_bias.order || q->map[0] != map[0] || q->map[1] != map[1])
+        return vt_err(err, VITRT_EINVAL, "%s: node %s: its bias %s is for windows over another map or of another pattern",
+                      vt_checkpoint_path(g->checkpoint), node->name, bias->name);
+    return VITRT_OK;
 }
 
 static vitrt_status embed_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
@@ -61,17 +140,82 @@ static vitrt_status embed_shape(const struct vt_graph *g, const struct vt_node *
     return VITRT_OK;
 }
 
+static vitrt_status slice_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
+                                struct vt_shape *out, vitrt_error *err)
+{
+    const uint64_t rows = vt_shape_rows(in), first = node->u.rows.first_row, count = node->u.rows.row_count;
+    const uint64_t last = first + (count ? count : 1);
+    if (last > rows)
+        return bad(g, node, err, "number of rows", rows, last);
+    if (!count && first <= in->prefix)
+        out->prefix = in->prefix - (uint32_t)first; /* the map as it is */
+    else
+        *out = (struct vt_shape){ .prefix = (uint32_t)(count ? count : rows - first), .order = VT_RASTER };
+    return VITRT_OK;
+}
+
+static vitrt_status unwindows_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
+                                    struct vt_shape *out, vitrt_error *err)
+{
+    out->order = VT_RASTER;
+    return in->order != VT_RASTER
+               ? VITRT_OK
+               : vt_err(err, VITRT_EINVAL, "%s: node %s: the rows of its input are not in the order of windows",
+                        vt_checkpoint_path(g->checkpoint), node->name);
+}
+
+static vitrt_status space_to_depth_shape(const struct vt_graph *g, const struct vt_node *node,
+                                         const struct vt_shape *in, struct vt_shape *out, vitrt_error *err)
+{
+    const uint32_t *block = node->u.space_to_depth.block;
+    for (int i = 0; i < 2; i++)
+        out->map[i] = in->map[i] / block[i] + (in->map[i] % block[i] ? 1 : 0);
+    return plain_map(g, node, in, err);
+}
+
+/* Rows in the order of windows pass through what works row by row, attention, and the way back. */
+static bool takes_windows(const struct vt_node *node)
+{
+    switch (node->type) {
+    case VT_NODE_LINEAR:
+    case VT_NODE_LAYER_NORM:
+    case VT_NODE_L2_NORM:
+    case VT_NODE_ACTIVATION:
+    case VT_NODE_ADD:
+    case VT_NODE_MUL:
+    case VT_NODE_CONCAT:
+    case VT_NODE_HEAD_COMBINE:
+    case VT_NODE_CONVERT:
+    case VT_NODE_ATTENTION:
+    case VT_NODE_UNWINDOWS: return true;
+    default: return false;
+    }
+}
+
+static vitrt_status check_orders(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
+                                 vitrt_error *err)
+{
+    for (uint32_t k = 0; k < node->in_count; k++)
+        if (!takes_windows(node) && shapes[node->in[k].value].order != VT_RASTER)
+            return vt_err(err, VITRT_EINVAL,
+                          "%s: node %s: the rows of its input %s are in the order of windows, expected a map's",
+                          vt_checkpoint_path(g->checkpoint), node->name, g->nodes[node->in[k].value].name);
+    return VITRT_OK;
+}
+
 static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *node, const uint32_t input[2],
                                const struct vt_shape *shapes, struct vt_shape *out, vitrt_error *err)
 {
     const struct vt_shape *in = node->in_count ? &shapes[node->in[0].value] : NULL;
-    vitrt_status st = VITRT_OK;
-    if (in)
-        *out = *in;
+    vitrt_status st = check_orders(g, node, shapes, err);
+    if (st)
+        return st;
+    *out = in ? *in : (struct vt_shape){ .order = VT_RASTER };
     switch (node->type) {
-    case VT_NODE_INPUT: *out = (struct vt_shape){ .map = { input[0], input[1] } }; break;
-    case VT_NODE_CONV2D: st = conv_shape(g, node, in, out, err); break;
-    case VT_NODE_ATTENTION: st = same_rows(g, node, &shapes[node->in[1].value], &shapes[node->in[2].value], err); break;
+    case VT_NODE_INPUT: memcpy(out->map, input, sizeof out->map); break;
+    case VT_NODE_CONV2D: st = sliding_shape(g, node, in, &node->u.conv.slide, out, err); break;
+    case VT_NODE_POOL2D: st = sliding_shape(g, node, in, &node->u.pool2d.slide, out, err); break;
+    case VT_NODE_ATTENTION: st = attention_shape(g, node, shapes, err); break;
     case VT_NODE_ATTENTION_SCORES: *out = shapes[g->nodes[node->in[0].value].in[1].value]; break; /* that of the keys */
     case VT_NODE_ADD:
     case VT_NODE_CONCAT:
@@ -83,18 +227,19 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
     case VT_NODE_POOL:
         if (node->u.rows.first_row >= vt_shape_rows(in))
             return bad(g, node, err, "first row to average", node->u.rows.first_row, vt_shape_rows(in) - 1);
-        *out = (struct vt_shape){ .prefix = 1 };
+        *out = (struct vt_shape){ .prefix = 1, .order = VT_RASTER };
         break;
-    case VT_NODE_SLICE:
-        if ((uint64_t)node->u.rows.first_row + node->u.rows.row_count > vt_shape_rows(in))
-            return bad(g, node, err, "number of rows", vt_shape_rows(in),
-                       (uint64_t)node->u.rows.first_row + node->u.rows.row_count);
-        *out = (struct vt_shape){ .prefix = node->u.rows.row_count };
-        break;
+    case VT_NODE_SLICE: st = slice_shape(g, node, in, out, err); break;
+    case VT_NODE_TOKENS: out->prefix = (uint32_t)g->weights[node->weight].rows; break;
     case VT_NODE_EMBED: st = embed_shape(g, node, shapes, out, err); break;
+    case VT_NODE_WINDOWS: st = windows_shape(g, node, in, out, err); break;
+    case VT_NODE_UNWINDOWS: st = unwindows_shape(g, node, in, out, err); break;
+    case VT_NODE_SPACE_TO_DEPTH: st = space_to_depth_shape(g, node, in, out, err); break;
+    case VT_NODE_RELATIVE_BIAS: st = bias_shape(g, node, in, out, err); break;
     case VT_NODE_POSITIONS: out->prefix = node->u.positions.prefix; break;
     case VT_NODE_LINEAR:
     case VT_NODE_LAYER_NORM:
+    case VT_NODE_L2_NORM:
     case VT_NODE_ACTIVATION:
     case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: break;
@@ -112,7 +257,7 @@ vitrt_status vt_graph_shapes(const struct vt_graph *g, uint32_t input_height, ui
         if (st)
             return st;
         const uint64_t map = (uint64_t)shapes[i].map[0] * shapes[i].map[1];
-        if (map > MAX_ROWS || shapes[i].prefix > MAX_ROWS)
+        if (map > MAX_ROWS || shapes[i].prefix > MAX_ROWS || vt_shape_rows(&shapes[i]) > MAX_ROWS)
             return vt_err(err, VITRT_ELIMIT, "%s: node %s would have over 2^28 rows at %ux%u",
                           vt_checkpoint_path(g->checkpoint), g->nodes[i].name, (unsigned)input_height,
                           (unsigned)input_width);
