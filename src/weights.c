@@ -4,6 +4,7 @@
 #include "weights.h"
 
 #include "os.h"
+#include "weight_rows.h"
 
 #include <assert.h>
 #include <string.h>
@@ -121,40 +122,19 @@ static void channels_last(const float *stored, size_t channels, size_t area, flo
             row[i * channels + c] = stored[c * area + i];
 }
 
-/* Rows [row, row + n) of one part. */
-static vitrt_status read_part(const struct vt_weights *w, const struct vt_weight_part *part, uint64_t row, uint64_t n,
-                              uint64_t columns, float *dst, void *raw, vitrt_error *err)
-{
-    const struct vt_tensor *t = part->tensor;
-    if (!t) {
-        memset(dst, 0, (size_t)(n * columns) * sizeof *dst);
-        return VITRT_OK;
-    }
-    assert(!part->whole || (row == 0 && n == part->rows));
-    const uint64_t rows = part->whole && t->rank ? t->shape[0] : n;
-    return vt_checkpoint_read_rows(w->graph->checkpoint, t, row, rows, dst, raw, READ_SCRATCH_BYTES, err);
-}
-
-/* Rows [row, row + n) of the stacked parts, each of g->columns elements in the order used. */
+/* Rows [row, row + n) in the order used. */
 static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_weight *g, uint64_t row, uint64_t n,
                               const struct staging *s, float *dst, vitrt_error *err)
 {
-    uint64_t first = 0; /* of the part, in the stack */
-    for (uint32_t p = 0; p < g->part_count && n; first += g->parts[p++].rows) {
-        const struct vt_weight_part *part = &g->parts[p];
-        while (n && row >= first && row - first < part->rows) {
-            const uint64_t in_part = row - first, left = part->rows - in_part;
-            const uint64_t count = g->form == VT_WEIGHT_CONV ? 1 : left < n ? left : n;
-            float *to = g->form == VT_WEIGHT_CONV ? s->stored : dst;
-            const vitrt_status st = read_part(w, part, in_part, count, g->columns, to, s->raw, err);
-            if (st)
-                return st;
-            if (g->form == VT_WEIGHT_CONV)
-                channels_last(s->stored, (size_t)g->columns / g->kernel_area, g->kernel_area, dst);
-            dst += count * g->columns;
-            row += count;
-            n -= count;
-        }
+    const struct vt_checkpoint *c = w->graph->checkpoint;
+    if (g->form != VT_WEIGHT_CONV)
+        return vt_read_weight_rows(c, g, row, n, dst, s->raw, READ_SCRATCH_BYTES, err);
+    const size_t area = (size_t)g->kernel[0] * g->kernel[1], columns = (size_t)g->columns;
+    for (uint64_t i = 0; i < n; i++) {
+        const vitrt_status st = vt_read_weight_rows(c, g, row + i, 1, s->stored, s->raw, READ_SCRATCH_BYTES, err);
+        if (st)
+            return st;
+        channels_last(s->stored, columns / area, area, dst + i * columns);
     }
     return VITRT_OK;
 }
