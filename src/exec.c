@@ -67,8 +67,9 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
     return g;
 }
 
-const char *vt_gemm_name(const struct vt_plan *p)
+const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s)
 {
+    (void)s;
     return p->kernels->gemm[p->product].name;
 }
 
@@ -110,6 +111,12 @@ void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct
                     run_rows, &job);
     else if (op->images)
         vt_parallel(x->pool, x->images, 1, run_images, &job);
+}
+
+const char *vt_kernel_name(const struct vt_plan *p, const struct vt_step *s)
+{
+    const struct vt_op *op = vt_op_of(s->type);
+    return op->kernel_name ? op->kernel_name(p, s) : "";
 }
 
 const struct vt_op *vt_op_of(enum vt_node_type type)

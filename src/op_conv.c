@@ -162,9 +162,14 @@ static enum vt_layout conv_layout(const struct vt_plan *p, const struct vt_step 
     return vt_is_depthwise(s->node) ? VT_LAYOUT_TRANSPOSED : vt_gemm_layout(p, s);
 }
 
+static const char *conv_kernel(const struct vt_plan *p, const struct vt_step *s)
+{
+    return vt_is_depthwise(s->node) ? "" : vt_gemm_name(p, s);
+}
+
 const struct vt_op vt_op_conv2d = { .name = "conv2d",
                                     .run = run_conv,
                                     .scratch_bytes = conv_scratch,
                                     .macs = conv_macs,
                                     .layout = conv_layout,
-                                    .kernel_name = vt_gemm_name };
+                                    .kernel_name = conv_kernel };

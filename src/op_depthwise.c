@@ -35,19 +35,21 @@ struct scratch {
     const float **taps;
 };
 
+/* base NULL only measures. */
 static size_t carve(const struct vt_node *node, const struct vt_shape *out, char *base, struct scratch *c)
 {
     const size_t zeros = vt_round_up(vt_size_mul(node->columns, sizeof(float)), VT_ALIGN);
     const size_t row = vt_round_up(vt_size_mul(zeros, out->map[1]), VT_ALIGN);
     const size_t taps = vt_size_mul((size_t)node->u.conv.slide.kernel[0] * node->u.conv.slide.kernel[1], sizeof(float *));
-    if (base)
-        *c = (struct scratch){ (float *)base, (float *)(base + zeros), (const float **)(base + zeros + row) };
+    *c = base ? (struct scratch){ (float *)base, (float *)(base + zeros), (const float **)(base + zeros + row) }
+              : (struct scratch){ NULL, NULL, NULL };
     return vt_size_add(vt_size_add(zeros, row), taps);
 }
 
 size_t vt_depthwise_scratch(const struct vt_plan *p, const struct vt_step *s)
 {
-    return carve(s->node, &p->values[s->out].shape, NULL, NULL);
+    struct scratch c;
+    return carve(s->node, &p->values[s->out].shape, NULL, &c);
 }
 
 /* Output pixels [first, first + count) of a row, all of whose kernels stick out alike. */

@@ -51,7 +51,7 @@ struct vt_step_job {
 
 /* The product of a linear or convolution step with its epilogue; a, lda and k are still to be filled in. */
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
-const char *vt_gemm_name(const struct vt_plan *p);
+const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s);
 enum vt_layout vt_gemm_layout(const struct vt_plan *p, const struct vt_step *s);
 
 /* One of run, rows and images is set, but for the input. */
@@ -65,11 +65,14 @@ struct vt_op {
     uint64_t (*macs)(const struct vt_node *node, const struct vt_shape *shapes, vt_value v);
     /* How the weight is wanted; NULL: plain. */
     enum vt_layout (*layout)(const struct vt_plan *p, const struct vt_step *s);
-    const char *(*kernel_name)(const struct vt_plan *p); /* of products, for vitrt_describe; else NULL */
+    const char *(*kernel_name)(const struct vt_plan *p, const struct vt_step *s); /* of products; else NULL */
 };
 
 /* The op of a node type; inputs have one that does nothing. */
 const struct vt_op *vt_op_of(enum vt_node_type type);
+
+/* The kernel of a step's products, or "". */
+const char *vt_kernel_name(const struct vt_plan *p, const struct vt_step *s);
 
 /* Computes one step. */
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
