@@ -5,7 +5,8 @@ Keys of a case (make_golden.py reads them):
     case        name of its folder
     source      "timm" or "hf"
     name        timm's architecture or the class of transformers
-    args        its arguments; hf: those of the config class `config`; timm: empty ones are not saved in the checkpoint
+    args        its arguments; hf: those of the config class `config`
+    no_model_args                       timm: a config.json of which the architecture's name alone tells the shape
     pretrained_cfg                      timm: overrides, among them the preprocessing
     processor, processor_args           hf: the preprocessor's class and arguments
     processor_file                      hf: contents of preprocessor_config.json instead of what the class would save
@@ -15,7 +16,7 @@ Keys of a case (make_golden.py reads them):
     run_size    (height, width) to run at when it is not the preprocessor's own
     dtype       "float16" or "bfloat16": the checkpoint's type; the reference computes in f32 from the rounded weights
     shard_size  hf: bytes per shard of a sharded checkpoint
-    embed_scale factor on everything the embedding adds, so small that the epsilon of the next norm shows
+    embed_scale factor on everything the embedding adds (and what batch norms read), so small that epsilons show
     logit_scale (mean, standard deviation) of the logit scales of SwinV2 when they are not (1.5, 0.2)
     seed        of weights and images; without it the case's name gives one
 """
@@ -426,6 +427,7 @@ _PREPROCESSING = [
 ]
 
 # ---- Swin, SwinV2 and CvT
+_TIMM_SWIN_BLOCKS = "[b for s in m.layers for b in s.blocks]"
 _TIMM_STAGES = "[(len(s.blocks), 0) for s in m.layers]"
 _PROC16 = dict(size={"height": 16, "width": 16}, resample=2)
 _SWIN_BLOCKS = "[b for s in m.base_model.encoder.layers for b in s.blocks]"
@@ -451,7 +453,7 @@ def _timm_swin(case, args, name="swin_tiny_patch4_window7_224", **more):
         name=name,
         args={k: v for k, v in args.items() if v is not None},
         pretrained_cfg=dict(_CFG, input_size=(3, height, width)),
-        blocks="[b for s in m.layers for b in s.blocks]",
+        blocks=_TIMM_SWIN_BLOCKS,
         stages=_TIMM_STAGES,
         **{"images": _SMALL_PHOTO, **more},
     )
@@ -543,7 +545,7 @@ _HIERARCHICAL = [
         "swinv2_base_window12to16_192to256",
     ),
     _timm_swinv2("timm_swinv2_window_rectangle", dict(img_size=(18, 22), window_size=(3, 4))),
-    _timm_swinv2("timm_swinv2_clamp", {}, logit_scale=(4.6, 0.4)),
+    _timm_swinv2("timm_swinv2_clamp", dict(num_heads=(2, 4)), logit_scale=(4.8, 0.4), seed=19),
     _timm_swinv2("timm_swinv2_no_head", dict(img_size=(12, 20), num_classes=0)),
     _timm_swinv2("timm_swinv2_no_pool", dict(img_size=(20, 12), num_classes=0, global_pool="")),
     # transformers' Swin: no shift at all where the shorter side of the map is the window; maps of 9x11 and 5x6; pixels
@@ -569,7 +571,7 @@ _HIERARCHICAL = [
     _hf_swinv2("hf_swinv2_smaller", {}, run_size=(6, 12), images=_SMALL_TWO),
     _hf_swinv2("hf_swinv2_remainder", dict(image_size=24), _size(21, 17)),
     _hf_swinv2("hf_swinv2_pretrained_windows", dict(pretrained_window_sizes=[6, 3])),
-    _hf_swinv2("hf_swinv2_clamp", {}, logit_scale=(4.6, 0.4)),
+    _hf_swinv2("hf_swinv2_clamp", dict(embed_dim=4, num_heads=(2, 4)), logit_scale=(4.8, 0.4), seed=9),
     _hf_swinv2("hf_swinv2_epsilon", dict(layer_norm_eps=0.01, hidden_act="relu"), embed_scale=0.003),
     _hf_swinv2("hf_swinv2_model", dict(image_size=12, hidden_act="gelu_new"), _size(12, 12), "Swinv2Model"),
     # CvT; transformers wants more blocks in stage k than k
@@ -616,6 +618,7 @@ _HIERARCHICAL = [
             stride_kv=[2, 2],
         ),
     ),
+    _hf_cvt("hf_cvt_epsilon", {}, embed_scale=0.03),
     _hf_cvt("hf_cvt_model", {}, name="CvtModel"),
     # ConvNextImageProcessor, which CvT uses
     _hf_pre("hf_pre_convnext", "ConvNext", size={"shortest_edge": 24}, crop_pct=0.9),
@@ -639,20 +642,13 @@ _HIERARCHICAL = [
 
 CASES = _ARCHITECTURES + _VARIATIONS + _PREPROCESSING + _HIERARCHICAL
 
-# ---- published sizes: too large to keep, for `make_golden.py --large --out OUT`. The timm ones have no model_args in
-# their config.json: the architecture's name alone tells the shape.
-_LARGE_TIMM = dict(args={}, blocks="[b for s in m.layers for b in s.blocks]", stages=_TIMM_STAGES, images=_PHOTO)
+# ---- published sizes: too large to keep, for `make_golden.py --large --out OUT`
+_LARGE_TIMM = dict(
+    source="timm", args={}, pretrained_cfg={}, blocks=_TIMM_SWIN_BLOCKS, stages=_TIMM_STAGES, images=_PHOTO
+)
 LARGE = [
-    dict(
-        case="large_timm_swin_tiny",
-        source="timm",
-        name="swin_tiny_patch4_window7_224",
-        pretrained_cfg={},
-        **_LARGE_TIMM,
-    ),
-    dict(
-        case="large_timm_swinv2_tiny", source="timm", name="swinv2_tiny_window8_256", pretrained_cfg={}, **_LARGE_TIMM
-    ),
+    dict(case="large_timm_swin_tiny", name="swin_tiny_patch4_window7_224", no_model_args=True, **_LARGE_TIMM),
+    dict(case="large_timm_swinv2_tiny", name="swinv2_tiny_window8_256", **_LARGE_TIMM),
     _hf("large_hf_swin_tiny", "SwinForImageClassification", "SwinConfig", {}, "ViTImageProcessorPil", dict(resample=3))
     | dict(blocks=_SWIN_BLOCKS, stages=_SWIN_STAGES, images=_PHOTO),
     _hf(

@@ -68,11 +68,17 @@ def rerandomize(model, seed, logit_scale=(1.5, 0.2)):
 
 
 def scale_embedding(model, factor):
-    """Shrinks what enters the first norm, so that its epsilon is no longer negligible."""
+    """Shrinks what enters the first norm, and all batch norms, so that their epsilon is no longer negligible."""
+    parts = ("patch_embeddings.projection", "convolution_embeddings", "convolution_projection.convolution")
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if name.startswith(("patch_embed", "pos_embed", "cls_token")) or "patch_embeddings.projection" in name:
+            if name.startswith(("patch_embed", "pos_embed", "cls_token")) or any(part in name for part in parts):
                 p.mul_(factor)
+        for name, b in model.named_buffers():
+            if name.endswith("running_mean"):
+                b.mul_(factor)
+            elif name.endswith("running_var"):
+                b.mul_(factor * factor)
 
 
 def make_image(kind, w, h, seed):
@@ -118,6 +124,10 @@ def save_checkpoint(case, model, folder):
     if case["source"] == "timm":
         timm.models.save_for_hf(model, str(folder), model_args=case["args"] or None, safe_serialization=True)
         (folder / "pytorch_model.bin").unlink(missing_ok=True)
+        if case.get("no_model_args"):
+            config = json.loads((folder / "config.json").read_text())
+            del config["model_args"]
+            (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         return
     model.save_pretrained(folder, **({"max_shard_size": case["shard_size"]} if "shard_size" in case else {}))
     if "processor_file" in case:
