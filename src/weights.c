@@ -84,7 +84,8 @@ static const struct vt_gemm_kernel *kernel_of(enum vt_layout layout, const struc
     switch (layout) {
     case VT_LAYOUT_PANELS_F32: return &kernels->gemm[VT_PRODUCT_F32];
     case VT_LAYOUT_PANELS_BF16: return &kernels->gemm[VT_PRODUCT_BF16];
-    case VT_LAYOUT_PLAIN: break;
+    case VT_LAYOUT_PLAIN:
+    case VT_LAYOUT_TRANSPOSED: break;
     }
     return NULL;
 }
@@ -108,7 +109,7 @@ size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_
     const struct vt_graph_weight *g = &graph->weights[weight];
     const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
     if (kernel)
-        return vt_size_mul(vt_round_up((size_t)g->rows, kernel->nr) / kernel->nr,
+        return vt_size_mul(vt_size_mul(vt_round_up((size_t)g->rows / g->groups, kernel->nr) / kernel->nr, g->groups),
                            panel_bytes(layout, kernel, (size_t)g->columns));
     const size_t count = vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING);
     return vt_size_mul(count, element_bytes(layout));
@@ -144,14 +145,29 @@ static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_grap
 {
     const struct vt_gemm_kernel *kernel = kernel_of(layout, kernels);
     const size_t k = (size_t)g->columns, bytes = panel_bytes(layout, kernel, k);
-    for (uint64_t row = 0; row < g->rows; row += kernel->nr, data += bytes) {
-        const size_t n = g->rows - row < kernel->nr ? (size_t)(g->rows - row) : kernel->nr;
+    const uint64_t of_group = g->rows / g->groups;
+    for (uint64_t row = 0, n; row < g->rows; row += n, data += bytes) {
+        const uint64_t left = of_group - row % of_group;
+        n = left < kernel->nr ? left : kernel->nr;
         const vitrt_status st = read_rows(w, g, row, n, s, s->rows, err);
         if (st)
             return st;
         if (s->rounded)
-            kernels->to_bf16(n * k, s->rows, s->rounded);
-        kernel->pack_rows(n, k, s->rounded ? (const void *)s->rounded : s->rows, k, data);
+            kernels->to_bf16((size_t)n * k, s->rows, s->rounded);
+        kernel->pack_rows((size_t)n, k, s->rounded ? (const void *)s->rounded : s->rows, k, data);
+    }
+    return VITRT_OK;
+}
+
+static vitrt_status fill_transposed(const struct vt_weights *w, const struct vt_graph_weight *g,
+                                    const struct staging *s, float *data, vitrt_error *err)
+{
+    for (uint64_t row = 0; row < g->rows; row++) {
+        const vitrt_status st = read_rows(w, g, row, 1, s, s->rows, err);
+        if (st)
+            return st;
+        for (uint64_t c = 0; c < g->columns; c++)
+            data[c * g->rows + row] = s->rows[c];
     }
     return VITRT_OK;
 }
@@ -163,8 +179,8 @@ static vitrt_status fill(const struct vt_weights *w, struct entry *e, const stru
     const struct vt_gemm_kernel *kernel = kernel_of(e->layout, kernels);
     struct staging s = { 0 };
     vitrt_status st = VITRT_OK;
-    if (kernel)
-        s.rows_bytes = vt_size_mul(vt_size_mul((size_t)g->columns, kernel->nr), sizeof(float));
+    if (e->layout != VT_LAYOUT_PLAIN)
+        s.rows_bytes = vt_size_mul(vt_size_mul((size_t)g->columns, kernel ? kernel->nr : 1), sizeof(float));
     if (e->layout == VT_LAYOUT_PANELS_BF16)
         s.rounded_bytes = s.rows_bytes / 2;
     if (g->form == VT_WEIGHT_CONV)
@@ -178,6 +194,8 @@ static vitrt_status fill(const struct vt_weights *w, struct entry *e, const stru
             vt_err_memory(err, READ_SCRATCH_BYTES + s.rows_bytes + s.rounded_bytes + s.stored_bytes, "reading weights");
     else if (kernel)
         st = fill_panels(w, g, e->layout, kernels, &s, e->data, err);
+    else if (e->layout == VT_LAYOUT_TRANSPOSED)
+        st = fill_transposed(w, g, &s, e->data, err);
     else
         st = read_rows(w, g, 0, g->rows, &s, e->data, err);
     vt_free(&w->alloc, s.raw, READ_SCRATCH_BYTES);
@@ -248,7 +266,7 @@ static vitrt_status add_entry(struct vt_weights *w, const struct vt_weight_reque
     struct entry e = {
         .weight = r->weight, .layout = r->layout, .pack = kernel ? kernel->pack_rows : NULL, .data = b->data + b->used
     };
-    if (r->layout == VT_LAYOUT_PLAIN) {
+    if (!kernel) {
         const size_t used = (size_t)(g->rows * g->columns) * sizeof(float);
         memset((char *)e.data + used, 0, vt_weights_bytes(w->graph, r->weight, r->layout, kernels) - used);
     }

@@ -12,7 +12,8 @@ struct vt_weights;
 
 enum vt_layout {
     VT_LAYOUT_PLAIN,      /* f32 as the checkpoint has it, then VT_PLAIN_PADDING zeros */
-    VT_LAYOUT_PANELS_F32, /* panels of the kernel for that product, one after the other */
+    VT_LAYOUT_TRANSPOSED, /* the same as [columns, rows] */
+    VT_LAYOUT_PANELS_F32, /* panels of the kernel for that product, one after the other; every group begins one */
     VT_LAYOUT_PANELS_BF16
 };
 
