@@ -92,23 +92,33 @@ static vitrt_status add_tensor(struct save *s, bool even, struct item item)
     return st || !rest ? st : add_item(s, (struct item){ CONTENT_PADDING, VT_NO_WEIGHT, VT_OTHER, VT_ALIGN - rest });
 }
 
+/* The tensors of a weight, of those that are asked for. */
+static vitrt_status add_weight(struct save *s, bool even, vt_weight weight)
+{
+    const struct vt_graph_weight *w = &s->graph->weights[weight];
+    struct item item = { CONTENT_F32, weight, VT_F32, 0 };
+    if (stays(w, &item.dtype))
+        item.content = CONTENT_RAW;
+    item.bytes = w->rows * w->columns * vt_dtype_bytes(item.dtype);
+    const vitrt_status st = add_tensor(s, even, item);
+    if (st || item.content != CONTENT_RAW || !has_scales(w))
+        return st;
+    return add_tensor(s, even, (struct item){ CONTENT_SCALES, weight, VT_F32, w->rows * sizeof(float) });
+}
+
+/* In the order in which nodes read them, which is the same when the model is saved again. */
 static vitrt_status list_items(struct save *s)
 {
     const struct vt_graph *g = s->graph;
     vitrt_status st = VITRT_OK;
     for (int even = 1; even >= 0; even--)
-        for (size_t i = 0; i < g->weight_count && !st; i++) {
-            const struct vt_graph_weight *w = &g->weights[i];
-            struct item item = { CONTENT_F32, (vt_weight)i, VT_F32, 0 };
-            if (s->names.weights[i].node == VT_NO_VALUE)
-                continue;
-            if (stays(w, &item.dtype))
-                item.content = CONTENT_RAW;
-            item.bytes = w->rows * w->columns * vt_dtype_bytes(item.dtype);
-            st = add_tensor(s, even, item);
-            if (!st && item.content == CONTENT_RAW && has_scales(w))
-                st = add_tensor(s, even, (struct item){ CONTENT_SCALES, (vt_weight)i, VT_F32, w->rows * sizeof(float) });
-        }
+        for (size_t v = 0; v < g->node_count; v++)
+            for (int slot = 0; slot < VT_MAX_SLOTS && !st; slot++) {
+                const vt_weight w = vt_slot_weight(&g->nodes[v], slot);
+                const struct vt_weight_use *first = w == VT_NO_WEIGHT ? NULL : &s->names.weights[w];
+                if (first && first->node == (vt_value)v && first->slot == slot)
+                    st = add_weight(s, even, w);
+            }
     if (!st && s->item_count && s->items[s->item_count - 1].content == CONTENT_PADDING)
         s->item_count--; /* nothing follows */
     return st;
