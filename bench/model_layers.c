@@ -96,7 +96,10 @@ static void format_shape(const struct layers *l, const struct vt_step *s, char *
         snprintf(text, size, "%zu x %u x %u", rows, (unsigned)in.columns, columns);
     else if (s->type == VT_NODE_CONV2D)
         snprintf(text, size, "%zu x %u x %u", rows,
-                 (unsigned)(in.columns * s->node->u.conv.kernel[0] * s->node->u.conv.kernel[1]), columns);
+                 (unsigned)l->plan->graph->weights[s->node->weight].columns, columns);
+    else if (s->type == VT_NODE_ATTENTION && l->plan->values[in.value].order)
+        snprintf(text, size, "%zu * %zu^2 x %u", l->plan->values[in.value].order->count,
+                 l->plan->values[in.value].order->area, (unsigned)in.columns);
     else if (s->type == VT_NODE_ATTENTION)
         snprintf(text, size, "%zu x %zu x %u", l->plan->values[in.value].rows,
                  l->plan->values[s->node->in[1].value].rows, (unsigned)in.columns);
@@ -119,7 +122,7 @@ static void print_step(const struct layers *l, size_t i)
     const struct vt_op *op = vt_op_of(s->type);
     char shape[48];
     format_shape(l, s, shape, sizeof shape);
-    printf("%-22s %-12s %-30s %-18s", s->node->name, op->name, op->kernel_name ? op->kernel_name(l->plan) : "",
+    printf("%-22s %-12s %-30s %-18s", s->node->name, op->name, vt_kernel_name(l->plan, s),
            shape);
     print_times(l, l->ms[i], gflop_of(l, s));
 }

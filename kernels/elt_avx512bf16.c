@@ -5,7 +5,9 @@
 #define VT_FN(name) name##_avx512bf16
 #include "simd/avx512.h"
 #include "tmpl/activation.h"
+#include "tmpl/depthwise.h"
 #include "tmpl/elementwise.h"
 #include "tmpl/finish.h"
+#include "tmpl/l2_norm.h"
 #include "tmpl/norm.h"
 #include "tmpl/softmax.h"

@@ -180,6 +180,35 @@ typedef void vt_softmax_f32_fn(size_t m, size_t n, float scale, const float *x, 
 typedef void vt_softmax_bf16_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, vt_bf16 *y, size_t ldy,
                                 float *sums);
 
+/* For each of m rows of n, which are ldx and ldy apart: y = x * (scale / max(sqrt(sum of x^2), 1e-12)), which is what
+ * torch.nn.functional.normalize gives, times scale. x == y allowed where ldx == ldy. A square and the sum that it is
+ * added to are rounded once together, then root, quotient and product are. A NaN in a row gives NaN in all of it; where
+ * the sum overflows y is 0, or NaN for an infinity. */
+typedef void vt_l2_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx, float scale, float *y, size_t ldy);
+
+/* The same rounded to bf16 as by vt_to_bf16_fn. */
+typedef void vt_l2_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ldx, float scale, vt_bf16 *y, size_t ldy);
+
+/* ---- Depthwise convolution ---- */
+
+/* y[i * ldy + c] = bias[c] + sum over t of x[t][i * step + c] * w[t * n + c], for m outputs i of a row of pixels and n
+ * channels c: one chain of fused multiply-adds in ascending t that starts at the bias. NaN and infinities go the way of
+ * the arithmetic.
+ * x: [taps], for each tap where the pixel lies that it reads for output 0. Nothing here knows the edges of the map: a
+ * tap that lies outside is pointed at zeros. step: elements from one output's pixel to the next one's (the width of a
+ * pixel times the stride). Pixels may be the same in any number of taps, and are where windows overlap.
+ * w: [taps, n]. bias: [n], or NULL for 0. taps = 0 yields the bias.
+ * y: overlaps nothing else.
+ *
+ * How to call it fast: one call for all pixels of a row whose taps are inside. Then a window of 3 x 3 (9 taps, each
+ * row's pixels in ascending order) at stride 1 or 2 loads a pixel once for all outputs it is part of. */
+typedef void vt_depthwise_f32_fn(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
+                                 const float *bias, float *y, size_t ldy);
+
+/* The same rounded to bf16 as by vt_to_bf16_fn. */
+typedef void vt_depthwise_bf16_fn(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
+                                  const float *bias, vt_bf16 *y, size_t ldy);
+
 struct vt_kernels {
     struct vt_gemm_kernel gemm[VT_PRODUCT_COUNT];
     vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
@@ -197,6 +226,10 @@ struct vt_kernels {
     vt_layer_norm_bf16_fn *layer_norm_bf16;
     vt_softmax_f32_fn *softmax_f32;
     vt_softmax_bf16_fn *softmax_bf16;
+    vt_l2_norm_f32_fn *l2_norm_f32;
+    vt_l2_norm_bf16_fn *l2_norm_bf16;
+    vt_depthwise_f32_fn *depthwise_f32;
+    vt_depthwise_bf16_fn *depthwise_bf16;
     const char *bundle; /* name of the best bundle in use: "ref", "avx2", ... */
 };
 

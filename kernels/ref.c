@@ -9,8 +9,10 @@
 #include "tmpl/pack.h"
 #include "simd/scalar.h"
 #include "tmpl/activation.h"
+#include "tmpl/depthwise.h"
 #include "tmpl/elementwise.h"
 #include "tmpl/finish.h"
+#include "tmpl/l2_norm.h"
 #include "tmpl/norm.h"
 #include "tmpl/softmax.h"
 

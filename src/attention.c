@@ -111,9 +111,12 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     const void *probabilities = bf16 ? (const void *)h->rounded : h->scores;
     const char *q = (const char *)a->q + i * a->ldq * vt_product_bytes(a->product);
     float inverse[VT_MAX_TILE_ROWS];
+    const float *bias = a->bias ? a->bias + i * a->ld_bias : NULL;
     for (size_t k = 0; k < a->keys; k += nr)
-        kernel->tile(m, at_most(a->keys - k, nr), a->dim, q, a->ldq, h->keys + k / nr * h->keys_panel, NULL, NULL, 0,
-                     h->scores + k, h->ld);
+        kernel->tile(m, at_most(a->keys - k, nr), a->dim, q, a->ldq, h->keys + k / nr * h->keys_panel, NULL,
+                     bias ? bias + k : NULL, a->ld_bias, h->scores + k, h->ld);
+    for (size_t r = 0; r < m && a->mask; r++) /* the softmax multiplies by scale */
+        a->kernels->axpy_f32(a->keys, 1 / a->scale, a->mask + (i + r) * a->ld_mask, h->scores + r * h->ld);
     exponentials(a, h, m, inverse);
     float *sums = a->out_is_bf16 ? h->sums : (float *)a->out + i * a->ldo;
     const size_t ld_sums = a->out_is_bf16 ? h->ld_sums : a->ldo;

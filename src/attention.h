@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attention of one head: softmax(scale * q k^T) v, exact, without the matrix of scores ever being in memory.
+ * Attention of one head: softmax(scale * (q k^T + bias) + mask) v, exact, without the matrix of scores ever being in memory.
  *
  * Keys and values are packed into panels in the caller's scratch; then each tile of query rows gets its scores, their
  * exponentials and its output while they are in the first-level cache. A row's result depends on that row and the keys
@@ -19,6 +19,10 @@ struct vt_attention {
     const void *q, *k, *v; /* [queries, dim], [keys, dim], [keys, dim_v] */
     size_t ldq, ldk, ldv;
     float scale;
+    const float *bias; /* [queries, keys], rows ld_bias apart, or NULL */
+    size_t ld_bias;
+    const float *mask; /* [queries, keys], rows ld_mask apart, or NULL */
+    size_t ld_mask;
     void *out; /* [queries, dim_v] */
     size_t ldo;
     bool out_is_bf16; /* out is rounded to bf16, which only BF16 can; otherwise float */

@@ -36,11 +36,41 @@ static const char *activation_name(enum vt_activation activation)
     return names[activation];
 }
 
+static void put_windows(struct text *t, const char *what, const struct vt_row_order *order)
+{
+    const struct vt_window_grid *w = &order->windows;
+    put(t, " %s windows of %ux%u", what, (unsigned)w->size[0], (unsigned)w->size[1]);
+    if (w->shift[0] || w->shift[1])
+        put(t, " shifted by %ux%u", (unsigned)w->shift[0], (unsigned)w->shift[1]);
+}
+
+/* How the step changes the order of rows, or that it goes by windows. */
+static void put_order(struct text *t, const struct vt_plan *p, const struct vt_step *s)
+{
+    const vt_value own = (vt_value)(s->node - p->graph->nodes);
+    const struct vt_row_order *order = p->values[own].order, *out = p->values[s->out].order;
+    const struct vt_row_order *in = s->node->in_count ? p->values[vt_step_input(s).value].order : NULL;
+    if (vt_is_depthwise(s->node))
+        put(t, " depthwise");
+    if (s->gather && s->gather->type == VT_NODE_SPACE_TO_DEPTH)
+        put(t, " of blocks of %ux%u", (unsigned)s->gather->u.space_to_depth.block[0],
+            (unsigned)s->gather->u.space_to_depth.block[1]);
+    if (out && !in)
+        put_windows(t, "to", out);
+    else if (order && !out)
+        put_windows(t, "from", order);
+    else if (order && s->type == VT_NODE_ATTENTION)
+        put_windows(t, "in", order);
+    if (s->type == VT_NODE_ATTENTION && s->node->in_count == 4)
+        put(t, " + bias");
+}
+
 static void put_step(struct text *t, const struct vt_plan *p, const struct vt_step *s)
 {
     const struct vt_op *op = vt_op_of(s->type);
     const struct vt_plan_value *out = &p->values[s->out];
     put(t, "  %-12s %-28s [%zu, %u]", op->name, s->node->name, out->rows, (unsigned)out->shape.columns);
+    put_order(t, p, s);
     if (s->type == VT_NODE_ACTIVATION)
         put(t, " %s", activation_name(s->node->u.activation));
     if (s->activation)
@@ -51,8 +81,8 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
         put(t, " + residual");
     if (p->graph->nodes[s->out].element == VT_BF16 && s->type != VT_NODE_SLICE)
         put(t, " to bf16");
-    if (op->kernel_name)
-        put(t, "  %s", op->kernel_name(p));
+    if (*vt_kernel_name(p, s))
+        put(t, "  %s", vt_kernel_name(p, s));
     put(t, "\n");
 }
 

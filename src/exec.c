@@ -67,16 +67,23 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
     return g;
 }
 
-const char *vt_gemm_name(const struct vt_plan *p)
+const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s)
 {
+    (void)s;
     return p->kernels->gemm[p->product].name;
+}
+
+enum vt_layout vt_gemm_layout(const struct vt_plan *p, const struct vt_step *s)
+{
+    (void)s;
+    return vt_layout_of(p->product);
 }
 
 static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
 {
-    const struct vt_step_job *job = arg;
-    (void)worker;
-    vt_op_of(job->s->type)->rows(job, begin, end);
+    struct vt_step_job job = *(const struct vt_step_job *)arg;
+    job.scratch = vt_exec_scratch(job.x, worker);
+    vt_op_of(job.s->type)->rows(&job, begin, end);
 }
 
 static void run_images(void *arg, size_t begin, size_t end, size_t worker)
@@ -96,7 +103,7 @@ static size_t rows_grain(size_t rows, unsigned threads)
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
     const struct vt_op *op = vt_op_of(s->type);
-    struct vt_step_job job = { x, s, w };
+    struct vt_step_job job = { .x = x, .s = s, .w = w };
     if (op->run)
         op->run(x, s, w);
     else if (op->rows)
@@ -104,6 +111,12 @@ void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct
                     run_rows, &job);
     else if (op->images)
         vt_parallel(x->pool, x->images, 1, run_images, &job);
+}
+
+const char *vt_kernel_name(const struct vt_plan *p, const struct vt_step *s)
+{
+    const struct vt_op *op = vt_op_of(s->type);
+    return op->kernel_name ? op->kernel_name(p, s) : "";
 }
 
 const struct vt_op *vt_op_of(enum vt_node_type type)
@@ -123,6 +136,13 @@ const struct vt_op *vt_op_of(enum vt_node_type type)
     case VT_NODE_EMBED: return &vt_op_embed;
     case VT_NODE_HEAD_COMBINE: return &vt_op_head_combine;
     case VT_NODE_CONVERT: return &vt_op_convert;
+    case VT_NODE_L2_NORM: return &vt_op_l2_norm;
+    case VT_NODE_POOL2D: return &vt_op_pool2d;
+    case VT_NODE_TOKENS: return &vt_op_tokens;
+    case VT_NODE_WINDOWS: return &vt_op_windows;
+    case VT_NODE_UNWINDOWS: return &vt_op_unwindows;
+    case VT_NODE_SPACE_TO_DEPTH: return &vt_op_space_to_depth;
+    case VT_NODE_RELATIVE_BIAS: return &vt_op_relative_bias;
     case VT_NODE_POSITIONS: return &vt_op_positions;
     case VT_NODE_INPUT:
     case VT_NODE_ATTENTION_SCORES: /* comes with its attention */

@@ -20,7 +20,7 @@ static size_t divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-static size_t destination_bytes(enum vt_destination to)
+size_t vt_destination_bytes(enum vt_destination to)
 {
     static const size_t bytes[] = { [VT_TO_F32] = sizeof(float), [VT_TO_BF16] = sizeof(vt_bf16), [VT_TO_U8] = 1 };
     return bytes[to];
@@ -38,7 +38,7 @@ static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t ro
         e.scale += column;
     if (e.residual)
         e.residual += row * e.ldr + column;
-    e.c = (char *)e.c + (row * e.ldc + column) * destination_bytes(e.to);
+    e.c = (char *)e.c + (row * e.ldc + column) * vt_destination_bytes(e.to);
     return e;
 }
 
@@ -46,7 +46,7 @@ static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t ro
  * tile reads and writes at its end is fetched while it computes. */
 static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const struct vt_epilogue *e)
 {
-    const size_t bytes = destination_bytes(e->to);
+    const size_t bytes = vt_destination_bytes(e->to);
     if (g->m * e->ldc * bytes < g->l2_bytes / 2)
         return;
     g->kernels->prefetch(m, n * bytes, e->c, e->ldc * bytes);
@@ -58,7 +58,7 @@ static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const 
 static bool tile_is_all(const struct vt_gemm *g)
 {
     const struct vt_epilogue *e = &g->epilogue;
-    return g->activation == VT_ACT_NONE && !e->sum_scale && !e->scale && e->to == VT_TO_F32;
+    return g->activation == VT_ACT_NONE && !e->sum_scale && !e->scale && e->to == VT_TO_F32 && !g->order;
 }
 
 const void *vt_gemm_panel(const struct vt_gemm *g, size_t column)
@@ -68,6 +68,31 @@ const void *vt_gemm_panel(const struct vt_gemm *g, size_t column)
     return (const char *)g->panels + column * divide_up(g->k, kernel->kr) * kernel->kr * vt_product_bytes(g->product);
 }
 
+/* Sums of a tile on their way to the epilogue, in the first-level cache. */
+struct tile_sums {
+    _Alignas(64) union {
+        float floats[VT_MAX_TILE];
+        int32_t integers[VT_MAX_TILE];
+    } u;
+};
+
+/* The tile's rows, each run of them that stays together, to where they belong. */
+static void finish_in_order(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n,
+                            const struct tile_sums *sums)
+{
+    const size_t nr = g->kernels->gemm[g->product].nr;
+    for (size_t r = 0, run; r < m; r += run) {
+        const size_t to = vt_row_in_map(g->order, row + r);
+        run = 1;
+        if (to == VT_NO_ROW)
+            continue;
+        while (r + run < m && vt_row_in_map(g->order, row + r + run) == to + run)
+            run++;
+        const struct vt_epilogue e = epilogue_at(&g->epilogue, to, column);
+        g->kernels->finish[g->activation](run, n, &sums->u.floats[r * nr], nr, &e); /* int32_t has as many bytes */
+    }
+}
+
 static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
 {
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
@@ -75,20 +100,20 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
     const void *b = vt_gemm_panel(g, column);
     const void *bias = g->bias ? (const char *)g->bias + column * sizeof(float) : NULL; /* int32_t has as many bytes */
     const struct vt_epilogue e = epilogue_at(&g->epilogue, row, column);
-    prefetch_results(g, m, n, &e);
+    if (!g->order)
+        prefetch_results(g, m, n, &e);
     if (tile_is_all(g)) {
         assert(g->product != VT_PRODUCT_U8S8 || !e.residual);
         kernel->tile(m, n, g->k, a, g->lda, b, bias, e.residual, e.ldr, e.c, e.ldc);
         return;
     }
-    /* An epilogue of more takes the sums from the first-level cache. */
-    _Alignas(64) union {
-        float floats[VT_MAX_TILE];
-        int32_t integers[VT_MAX_TILE];
-    } sums;
+    struct tile_sums sums;
     assert((g->product == VT_PRODUCT_U8S8) == (e.sum_scale != NULL) && kernel->mr * kernel->nr <= VT_MAX_TILE);
-    kernel->tile(m, n, g->k, a, g->lda, b, bias, NULL, 0, &sums, kernel->nr);
-    g->kernels->finish[g->activation](m, n, &sums, kernel->nr, &e);
+    kernel->tile(m, n, g->k, a, g->lda, b, bias, NULL, 0, &sums.u, kernel->nr);
+    if (g->order)
+        finish_in_order(g, row, m, column, n, &sums);
+    else
+        g->kernels->finish[g->activation](m, n, &sums.u, kernel->nr, &e);
 }
 
 /* Rows [row, row_end) of A, which come from further away than the second-level cache while the first panel of a block is

@@ -3,7 +3,7 @@
 #ifndef VT_GEMM_H
 #define VT_GEMM_H
 
-#include "kernels.h"
+#include "row_order.h"
 
 /* What the epilogue makes of the sums a * B + bias. See kernels.h for the packed form of B and bias, and for epilogues,
  * whose arrays here are those of the whole c. U8S8 without sum_scale and sum_bias yields the int32_t sums as they are,
@@ -19,7 +19,12 @@ struct vt_gemm {
     const void *bias; /* float, or int32_t where the sums are */
     enum vt_activation activation;
     struct vt_epilogue epilogue;
+    /* Where rows of a belong in c and the residual; NULL: row i is row i. Rows that belong nowhere are dropped. */
+    const struct vt_row_order *order;
 };
+
+/* Bytes of an element of c. */
+size_t vt_destination_bytes(enum vt_destination to);
 
 /* The panel that begins at this column, a multiple of the tile's width. */
 const void *vt_gemm_panel(const struct vt_gemm *g, size_t column);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention: a piece of work is a range of query rows of one head of one image; see attention.h. */
+/* Attention: a piece of work is a range of query rows of one head of one group, which is an image or a window of it; see
+ * attention.h. */
 #include "attention.h"
 #include "ops.h"
 
@@ -17,34 +18,59 @@ static float *scores_column(const struct vt_exec *x, vt_value value, size_t imag
     return (float *)vt_exec_row(x, vt_view_of(value), vt_exec_offsets(x, value)[image]) + head;
 }
 
-static struct vt_attention head_of(const struct vt_exec *x, const struct vt_step *s, size_t image, size_t head)
+/* Rows that attend to each other: those of an image, or of each of its windows. */
+static size_t groups_of_image(const struct vt_exec *x, const struct vt_step *s)
+{
+    const struct vt_row_order *order = x->plan->values[s->node->in[0].value].order;
+    return order ? order->count : 1;
+}
+
+/* The biases of a head, rows vt_bias_ld apart. */
+static const float *bias_of_head(const struct vt_exec *x, const struct vt_step *s, size_t head, size_t area)
+{
+    if (s->node->in_count < 4)
+        return NULL;
+    return (const float *)vt_exec_view(x, s->node->in[3]) + head * area * vt_bias_ld(area);
+}
+
+/* Head h of group i, counted through all images of the pass. */
+static struct vt_attention head_of(const struct vt_exec *x, const struct vt_step *s, size_t i, size_t h)
 {
     const struct vt_node *node = s->node;
+    const struct vt_row_order *order = x->plan->values[node->in[0].value].order;
+    const size_t groups = order ? order->count : 1, image = i / groups, window = i % groups;
     const size_t *rows_q = vt_exec_offsets(x, node->in[0].value), *rows_k = vt_exec_offsets(x, node->in[1].value);
-    const uint32_t heads = node->u.attention.heads;
-    const uint32_t dim = node->in[0].columns / heads, dim_v = node->in[2].columns / heads, h = (uint32_t)head;
-    const struct vt_view q = { node->in[0].value, node->in[0].column + h * dim, dim },
-                         k = { node->in[1].value, node->in[1].column + h * dim, dim },
-                         v = { node->in[2].value, node->in[2].column + h * dim_v, dim_v },
-                         out = { s->out, h * dim_v, dim_v };
+    const size_t queries = (rows_q[image + 1] - rows_q[image]) / groups,
+                 keys = (rows_k[image + 1] - rows_k[image]) / groups;
+    const size_t first_q = rows_q[image] + window * queries, first_k = rows_k[image] + window * keys;
+    const uint32_t heads = node->u.attention.heads, head = (uint32_t)h;
+    const uint32_t dim = node->in[0].columns / heads, dim_v = node->in[2].columns / heads;
+    const struct vt_view q = { node->in[0].value, node->in[0].column + head * dim, dim },
+                         k = { node->in[1].value, node->in[1].column + head * dim, dim },
+                         v = { node->in[2].value, node->in[2].column + head * dim_v, dim_v },
+                         out = { s->out, head * dim_v, dim_v };
     return (struct vt_attention){ .kernels = x->plan->kernels,
                                   .product = x->plan->product,
-                                  .queries = rows_q[image + 1] - rows_q[image],
-                                  .keys = rows_k[image + 1] - rows_k[image],
+                                  .queries = queries,
+                                  .keys = keys,
                                   .dim = dim,
                                   .dim_v = dim_v,
-                                  .q = vt_exec_row(x, q, rows_q[image]),
-                                  .k = vt_exec_row(x, k, rows_k[image]),
-                                  .v = vt_exec_row(x, v, rows_k[image]),
+                                  .q = vt_exec_row(x, q, first_q),
+                                  .k = vt_exec_row(x, k, first_k),
+                                  .v = vt_exec_row(x, v, first_k),
                                   .ldq = vt_exec_ld(x, q.value),
                                   .ldk = vt_exec_ld(x, k.value),
                                   .ldv = vt_exec_ld(x, v.value),
                                   .scale = node->u.attention.scale,
-                                  .out = vt_exec_row(x, out, rows_q[image]),
+                                  .bias = bias_of_head(x, s, h, queries),
+                                  .ld_bias = vt_bias_ld(keys),
+                                  .mask = order ? vt_row_order_mask(order, window) : NULL,
+                                  .ld_mask = keys,
+                                  .out = vt_exec_row(x, out, first_q),
                                   .ldo = vt_exec_ld(x, s->out),
                                   .out_is_bf16 = vt_exec_element(x, s->out) == VT_BF16,
-                                  .first_row = scores_column(x, s->scores[VT_SCORES_FIRST_ROW], image, head),
-                                  .column_sums = scores_column(x, s->scores[VT_SCORES_COLUMN_SUMS], image, head),
+                                  .first_row = scores_column(x, s->scores[VT_SCORES_FIRST_ROW], image, h),
+                                  .column_sums = scores_column(x, s->scores[VT_SCORES_COLUMN_SUMS], image, h),
                                   .ld_scores = heads };
 }
 
@@ -68,11 +94,13 @@ static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
 static void run_attention(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
     (void)w;
-    const size_t heads = x->images * s->node->u.attention.heads, threads = vt_pool_size(x->pool);
+    const size_t heads = x->images * groups_of_image(x, s) * s->node->u.attention.heads;
+    const size_t threads = vt_pool_size(x->pool);
     /* Every piece packs its head's keys and values again, so heads are cut only where there are too few of them to
      * share out evenly. Sums over queries need whole heads. */
     const bool whole = s->scores[VT_SCORES_COLUMN_SUMS] != VT_NO_VALUE;
-    const size_t chunks = !whole && threads > 1 && heads % threads ? (2 * threads + heads - 1) / heads : 1;
+    const bool few = heads < 8 * threads && heads % threads;
+    const size_t chunks = !whole && threads > 1 && few ? (2 * threads + heads - 1) / heads : 1;
     struct attention_job job = { x, s, chunks };
     const size_t pieces = heads * chunks, shares = threads == 1 ? 1 : 4 * threads; /* for cores of different speed */
     vt_parallel(x->pool, pieces, pieces / shares ? pieces / shares : 1, run_pieces, &job);
@@ -82,15 +110,17 @@ static size_t attention_scratch(const struct vt_plan *p, const struct vt_step *s
 {
     const struct vt_node *node = s->node;
     const size_t heads = node->u.attention.heads;
-    return vt_attention_scratch_bytes(p->kernels, p->product, p->values[node->in[1].value].rows,
+    const struct vt_plan_value *keys = &p->values[node->in[1].value];
+    return vt_attention_scratch_bytes(p->kernels, p->product, keys->order ? keys->order->area : keys->rows,
                                       node->in[0].columns / heads, node->in[2].columns / heads);
 }
 
 static uint64_t attention_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
 {
+    const struct vt_shape *q = &shapes[node->in[0].value], *k = &shapes[node->in[1].value];
     (void)v;
-    return (uint64_t)vt_shape_rows(&shapes[node->in[0].value]) * vt_shape_rows(&shapes[node->in[1].value]) *
-           (node->in[0].columns + node->in[2].columns);
+    const uint64_t keys = k->order == VT_RASTER ? vt_shape_rows(k) : vt_window_area(&k->windows);
+    return (uint64_t)vt_shape_rows(q) * keys * (node->in[0].columns + node->in[2].columns);
 }
 
 const struct vt_op vt_op_attention = { .name = "attention",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on each row by itself: LayerNorm, activation, add, mul, concat, head_combine, convert. */
+/* Operations on each row by itself: activation, add, mul, concat, head_combine, convert. */
 #include "ops.h"
 
 #include <string.h>
@@ -26,23 +26,6 @@ static struct row_views views_of(const struct vt_step_job *job)
     v.out = vt_exec_view(job->x, vt_view_of(job->s->out));
     v.ldo = vt_exec_ld(job->x, job->s->out);
     return v;
-}
-
-static void layer_norm_rows(const struct vt_step_job *job, size_t begin, size_t end)
-{
-    const struct row_views v = views_of(job);
-    const size_t groups = job->s->node->u.norm.groups, n = v.columns / groups;
-    const float *gamma = job->w->weight, *beta = job->w->bias, eps = job->s->node->u.norm.eps;
-    const bool rounded = vt_exec_element(job->x, job->s->out) == VT_BF16;
-    for (size_t g = 0; g < groups; g++) {
-        const float *x = v.a + begin * v.lda + g * n;
-        const size_t at = begin * v.ldo + g * n;
-        if (rounded)
-            v.kernels->layer_norm_bf16(end - begin, n, x, v.lda, gamma, beta, eps, (vt_bf16 *)(void *)v.out + at,
-                                       v.ldo);
-        else
-            v.kernels->layer_norm_f32(end - begin, n, x, v.lda, gamma, beta, eps, v.out + at, v.ldo);
-    }
 }
 
 static void convert_rows(const struct vt_step_job *job, size_t begin, size_t end)
@@ -92,7 +75,6 @@ static void head_combine_rows(const struct vt_step_job *job, size_t begin, size_
             v.out[r * v.ldo + c] = (v.a[r * v.lda + c] + v.b[r * v.ldb + c]) / 2;
 }
 
-const struct vt_op vt_op_layer_norm = { .name = "layer_norm", .rows = layer_norm_rows };
 const struct vt_op vt_op_activation = { .name = "activation", .rows = activation_rows };
 const struct vt_op vt_op_add = { .name = "add", .rows = add_rows };
 const struct vt_op vt_op_mul = { .name = "mul", .rows = mul_rows };

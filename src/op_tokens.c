@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on the token dimension of each image: embed, slice, pool. */
+/* Operations on the token dimension of each image: embed, tokens, slice, pool, pool2d. */
 #include "ops.h"
 
 #include <string.h>
@@ -45,6 +45,16 @@ static void embed_images(const struct vt_step_job *j, size_t begin, size_t end)
     }
 }
 
+static void tokens_images(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    const struct vt_view out = vt_view_of(j->s->out);
+    const size_t *rows = vt_exec_offsets(j->x, out.value), columns = j->s->node->columns;
+    for (size_t image = begin; image < end; image++)
+        for (size_t i = 0; i < rows[image + 1] - rows[image]; i++)
+            memcpy(vt_exec_row(j->x, out, rows[image] + i), (const float *)j->w->weight + i * columns,
+                   columns * sizeof(float));
+}
+
 /* Copies of rows, whatever their elements are. */
 static void slice_images(const struct vt_step_job *j, size_t begin, size_t end)
 {
@@ -72,6 +82,49 @@ static void pool_images(const struct vt_step_job *j, size_t begin, size_t end)
     }
 }
 
+/* Adds one row of the map to what a window has found so far. */
+static void pool_row(bool largest, size_t n, const float *row, float *out)
+{
+    for (size_t c = 0; c < n; c++)
+        out[c] = largest ? (out[c] > row[c] ? out[c] : row[c]) : out[c] + row[c];
+}
+
+/* One window, of which at least one row lies inside of the map. */
+static void pool_window(const struct vt_node *node, const uint32_t map[2], const float *in, size_t ld, size_t oy,
+                        size_t ox, float *out)
+{
+    const struct vt_sliding *slide = &node->u.pool2d.slide;
+    size_t count = 0;
+    for (size_t ky = 0; ky < slide->kernel[0]; ky++)
+        for (size_t kx = 0; kx < slide->kernel[1]; kx++) {
+            const size_t y = oy * slide->stride[0] + ky, x = ox * slide->stride[1] + kx; /* in the padded map */
+            if (y < slide->padding[0] || y - slide->padding[0] >= map[0] || x < slide->padding[1] ||
+                x - slide->padding[1] >= map[1])
+                continue;
+            const float *row = in + ((y - slide->padding[0]) * map[1] + x - slide->padding[1]) * ld;
+            if (count++)
+                pool_row(node->u.pool2d.largest, node->columns, row, out);
+            else
+                memcpy(out, row, node->columns * sizeof *out);
+        }
+    for (size_t c = 0; c < node->columns && !node->u.pool2d.largest; c++)
+        out[c] /= (float)count;
+}
+
+static void pool2d_images(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    const struct vt_node *node = j->s->node;
+    const uint32_t *map = j->x->plan->values[node->in[0].value].shape.map;
+    const size_t width = j->x->plan->values[j->s->out].shape.map[1];
+    for (size_t image = begin; image < end; image++) {
+        const struct image_rows r = rows_of_image(j, image);
+        for (size_t i = 0; i < r.out_rows; i++)
+            pool_window(node, map, r.in, r.ld_in, i / width, i % width, r.out + i * r.ld_out);
+    }
+}
+
 const struct vt_op vt_op_embed = { .name = "embed", .images = embed_images };
+const struct vt_op vt_op_tokens = { .name = "tokens", .images = tokens_images };
 const struct vt_op vt_op_slice = { .name = "slice", .images = slice_images };
 const struct vt_op vt_op_pool = { .name = "pool", .images = pool_images };
+const struct vt_op vt_op_pool2d = { .name = "pool2d", .images = pool2d_images };

@@ -11,7 +11,7 @@
 /* The packed weights of one step, as the op wants them. */
 struct vt_step_weights {
     const void *weight; /* panels of the step's product, or plain floats */
-    const float *bias, *scale;
+    const float *bias, *scale, *weight2;
 };
 
 /* One session's state while it runs. */
@@ -46,11 +46,13 @@ struct vt_step_job {
     const struct vt_exec *x;
     const struct vt_step *s;
     const struct vt_step_weights *w;
+    void *scratch; /* of the worker */
 };
 
 /* The product of a linear or convolution step with its epilogue; a, lda and k are still to be filled in. */
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
-const char *vt_gemm_name(const struct vt_plan *p);
+const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s);
+enum vt_layout vt_gemm_layout(const struct vt_plan *p, const struct vt_step *s);
 
 /* One of run, rows and images is set, but for the input. */
 struct vt_op {
@@ -61,17 +63,22 @@ struct vt_op {
     size_t (*scratch_bytes)(const struct vt_plan *p, const struct vt_step *s); /* of one worker; NULL: none */
     /* Multiply-adds for one image of a node that yields value v; shapes are those of its graph. NULL: none. */
     uint64_t (*macs)(const struct vt_node *node, const struct vt_shape *shapes, vt_value v);
-    bool weight_panels; /* the weight is wanted in the panels of the plan's product, not as it is */
-    const char *(*kernel_name)(const struct vt_plan *p); /* of products, for vitrt_describe; else NULL */
+    /* How the weight is wanted; NULL: plain. */
+    enum vt_layout (*layout)(const struct vt_plan *p, const struct vt_step *s);
+    const char *(*kernel_name)(const struct vt_plan *p, const struct vt_step *s); /* of products; else NULL */
 };
 
 /* The op of a node type; inputs have one that does nothing. */
 const struct vt_op *vt_op_of(enum vt_node_type type);
 
+/* The kernel of a step's products, or "". */
+const char *vt_kernel_name(const struct vt_plan *p, const struct vt_step *s);
+
 /* Computes one step. */
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
 
 extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add,
-    vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_convert, vt_op_positions;
+    vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_convert, vt_op_positions,
+    vt_op_l2_norm, vt_op_pool2d, vt_op_tokens, vt_op_windows, vt_op_unwindows, vt_op_space_to_depth, vt_op_relative_bias;
 
 #endif

@@ -2,10 +2,11 @@
 /* Precision: what linear layers and attention read in a narrower type than f32 is converted where it comes from. */
 #include "plan.h"
 
-/* The type in which a product wants its operands. Convolutions convert the windows they gather themselves. */
-static enum vt_dtype operand_type(enum vt_product product, const struct vt_node *node)
+/* The type in which a product wants its input k; a bias is no operand. Convolutions convert the windows they gather
+ * themselves. */
+static enum vt_dtype operand_type(enum vt_product product, const struct vt_node *node, uint32_t k)
 {
-    const bool multiplies = node->type == VT_NODE_LINEAR || node->type == VT_NODE_ATTENTION;
+    const bool multiplies = node->type == VT_NODE_LINEAR || (node->type == VT_NODE_ATTENTION && k < 3);
     return multiplies && product == VT_PRODUCT_BF16 ? VT_BF16 : VT_F32;
 }
 
@@ -13,7 +14,7 @@ static bool read_as(const struct vt_graph *g, vt_value v, enum vt_product produc
 {
     for (size_t i = (size_t)v + 1; i < g->node_count; i++)
         for (uint32_t k = 0; k < g->nodes[i].in_count; k++)
-            if (g->nodes[i].in[k].value == v && operand_type(product, &g->nodes[i]) == element)
+            if (g->nodes[i].in[k].value == v && operand_type(product, &g->nodes[i], k) == element)
                 return true;
     return false;
 }
@@ -25,7 +26,7 @@ static vt_value append_conversion(struct vt_graph *out, vt_value from, enum vt_d
     node.in[0] = (struct vt_view){ from, 0, node.columns };
     node.in_count = 1;
     node.element = element;
-    node.weight = node.bias = VT_NO_WEIGHT;
+    node.weight = node.bias = node.weight2 = VT_NO_WEIGHT;
     return vt_graph_append(out, &node);
 }
 
@@ -41,9 +42,9 @@ vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product
     }
     for (size_t v = 0; v < g->node_count; v++) {
         struct vt_node node = g->nodes[v];
-        const bool narrow = operand_type(product, &node) == VT_BF16;
         for (uint32_t k = 0; k < node.in_count; k++)
-            node.in[k].value = narrow ? moved[node.in[k].value].converted : moved[node.in[k].value].value;
+            node.in[k].value = operand_type(product, &node, k) == VT_BF16 ? moved[node.in[k].value].converted
+                                                                          : moved[node.in[k].value].value;
         moved[v].value = vt_graph_append(out, &node);
         if (read_as(g, (vt_value)v, product, VT_BF16))
             moved[v].converted = append_conversion(out, moved[v].value, VT_BF16);

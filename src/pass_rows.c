@@ -47,6 +47,12 @@ static vitrt_status find_needs(const struct vt_graph *g, const struct vt_shape *
 
 /* ---- Forwards ---- */
 
+/* Row count of a slice of these rows of a value of the old graph: 0, which keeps the map, where it is whole. */
+static uint32_t slice_count(const struct vt_shape *of, struct vt_row_range want)
+{
+    return want.begin <= of->prefix && want.end == vt_shape_rows(of) ? 0 : want.end - want.begin;
+}
+
 static vt_value append_slice(struct vt_graph *out, struct vt_view from, uint32_t first_row, uint32_t row_count)
 {
     struct vt_node slice = { .type = VT_NODE_SLICE,
@@ -55,7 +61,8 @@ static vt_value append_slice(struct vt_graph *out, struct vt_view from, uint32_t
                              .columns = from.columns,
                              .element = out->nodes[from.value].element,
                              .weight = VT_NO_WEIGHT,
-                             .bias = VT_NO_WEIGHT };
+                             .bias = VT_NO_WEIGHT,
+                             .weight2 = VT_NO_WEIGHT };
     memcpy(slice.name, out->nodes[from.value].name, sizeof slice.name);
     slice.u.rows.first_row = first_row;
     slice.u.rows.row_count = row_count;
@@ -63,8 +70,8 @@ static vt_value append_slice(struct vt_graph *out, struct vt_view from, uint32_t
 }
 
 /* The view of rows `want` of an old value, in the new graph. */
-static struct vt_view new_view(struct vt_graph *out, const struct rewritten *in, struct vt_view view,
-                               struct vt_row_range want)
+static struct vt_view new_view(struct vt_graph *out, const struct rewritten *in, const struct vt_shape *shape,
+                               struct vt_view view, struct vt_row_range want)
 {
     const bool whole = view.columns == out->nodes[in->value].columns;
     if (vt_rows_same(want, in->need))
@@ -72,12 +79,12 @@ static struct vt_view new_view(struct vt_graph *out, const struct rewritten *in,
     if (whole && vt_rows_same(want, in->partial))
         return (struct vt_view){ in->slice, 0, view.columns };
     view.value = in->value;
-    const vt_value slice = append_slice(out, view, want.begin - in->need.begin, want.end - want.begin);
+    const vt_value slice = append_slice(out, view, want.begin - in->need.begin, slice_count(shape, want));
     return (struct vt_view){ slice, 0, view.columns };
 }
 
-static vt_value rewrite_slice(const struct vt_graph *g, const struct rewritten *values, const struct vt_node *node,
-                              struct vt_row_range need, struct vt_graph *out)
+static vt_value rewrite_slice(const struct vt_graph *g, const struct vt_shape *shapes, const struct rewritten *values,
+                              const struct vt_node *node, struct vt_row_range need, struct vt_graph *out)
 {
     const struct rewritten *in = &values[node->in[0].value];
     const struct vt_row_range want = vt_rows_wanted(node, 0, need, 0);
@@ -86,7 +93,7 @@ static vt_value rewrite_slice(const struct vt_graph *g, const struct rewritten *
     struct vt_node copy = *node;
     copy.in[0].value = in->value;
     copy.u.rows.first_row = want.begin - in->need.begin;
-    copy.u.rows.row_count = want.end - want.begin;
+    copy.u.rows.row_count = slice_count(&shapes[node->in[0].value], want);
     return vt_graph_append(out, &copy);
 }
 
@@ -96,19 +103,19 @@ static void rewrite_node(const struct vt_graph *g, const struct vt_shape *shapes
     const struct vt_node *node = &g->nodes[v];
     struct rewritten *r = &values[v];
     if (node->type == VT_NODE_SLICE) {
-        r->value = rewrite_slice(g, values, node, r->need, out);
+        r->value = rewrite_slice(g, shapes, values, node, r->need, out);
     } else {
         struct vt_node copy = *node;
         for (uint32_t k = 0; k < node->in_count; k++) {
             const vt_value in = node->in[k].value;
             const struct vt_row_range want = vt_rows_wanted(node, k, r->need, (uint32_t)vt_shape_rows(&shapes[in]));
-            copy.in[k] = new_view(out, &values[in], node->in[k], want);
+            copy.in[k] = new_view(out, &values[in], &shapes[in], node->in[k], want);
         }
         r->value = vt_graph_append(out, &copy);
     }
     if (!vt_rows_empty(r->partial)) /* made at once, so that it stands before all of its readers */
         r->slice = append_slice(out, (struct vt_view){ r->value, 0, node->columns }, r->partial.begin - r->need.begin,
-                                r->partial.end - r->partial.begin);
+                                slice_count(&shapes[v], r->partial));
 }
 
 vitrt_status vt_pass_rows(const struct vt_graph *g, const struct vt_shape *shapes, vt_value *outputs, size_t count,

@@ -45,7 +45,7 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
     for (size_t v = 0; v < p->graph->node_count; v++) {
         struct vt_plan_value *value = &p->values[v];
         value->shares = (vt_value)v;
-        const bool constant = p->graph->nodes[v].type == VT_NODE_POSITIONS;
+        const bool constant = vt_is_constant(&p->graph->nodes[v]);
         value->whole_batch = is_outside(p, (vt_value)v);
         const size_t images = constant ? 1 : value->whole_batch ? p->max_batch : p->pass_images;
         const size_t element = vt_dtype_bytes(p->graph->nodes[v].element), columns = value->shape.columns;
@@ -75,7 +75,9 @@ static vitrt_status allocate(struct vt_plan *p, vitrt_error *err)
     p->values = vt_calloc(&p->alloc, n, sizeof *p->values);
     p->steps = vt_calloc(&p->alloc, n, sizeof *p->steps);
     p->row_sets = vt_calloc(&p->alloc, n, sizeof *p->row_sets);
-    return p->values && p->steps && p->row_sets
+    p->orders = vt_calloc(&p->alloc, n, sizeof *p->orders);
+    p->order_capacity = n;
+    return p->values && p->steps && p->row_sets && p->orders
                ? VITRT_OK
                : vt_err_memory(err, n * (sizeof *p->values + sizeof *p->steps), "the plan");
 }
@@ -92,7 +94,8 @@ static struct vt_shape *shapes_of(const struct vt_plan *p, const struct vt_graph
 static struct vt_graph empty_graph(const struct vt_plan *p, const struct vt_graph *g)
 {
     return (struct vt_graph){
-        .alloc = p->alloc, .checkpoint = g->checkpoint, .weights = g->weights, .weight_count = g->weight_count
+        .alloc = p->alloc, .checkpoint = g->checkpoint, .weights = g->weights, .weight_count = g->weight_count,
+        .patterns = g->patterns, .pattern_count = g->pattern_count
     };
 }
 
@@ -143,6 +146,23 @@ static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, c
     return st;
 }
 
+/* The order that a shape's rows are in, made when the first value has it. */
+static vitrt_status find_order(struct vt_plan *p, const struct vt_shape *shape, const struct vt_row_order **out,
+                               vitrt_error *err)
+{
+    *out = NULL;
+    if (shape->order == VT_RASTER)
+        return VITRT_OK;
+    const struct vt_window_pattern *pattern = &p->graph->patterns[shape->order];
+    for (size_t i = 0; i < p->order_count && !*out; i++)
+        if (p->orders[i].pattern == pattern && !memcmp(p->orders[i].map, shape->map, sizeof shape->map))
+            *out = &p->orders[i];
+    if (*out)
+        return VITRT_OK;
+    *out = &p->orders[p->order_count++];
+    return vt_row_order_init(&p->orders[p->order_count - 1], pattern, shape->map, &p->alloc, err);
+}
+
 static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
 {
     const size_t n = p->graph->node_count;
@@ -153,6 +173,7 @@ static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
         p->values[v].shape = shapes[v];
         p->values[v].rows = vt_shape_rows(&shapes[v]);
         p->values[v].live = true;
+        st = find_order(p, &shapes[v], &p->values[v].order, err);
         if (op->macs)
             p->macs += op->macs(&p->graph->nodes[v], shapes, (vt_value)v);
     }
@@ -221,23 +242,30 @@ void vt_plan_free(struct vt_plan *p)
     vt_free(&p->alloc, p->values, n * sizeof *p->values);
     vt_free(&p->alloc, p->steps, n * sizeof *p->steps);
     vt_free(&p->alloc, p->row_sets, n * sizeof *p->row_sets);
+    for (size_t i = 0; i < p->order_count; i++)
+        vt_row_order_free(&p->orders[i], &p->alloc);
+    vt_free(&p->alloc, p->orders, p->order_capacity * sizeof *p->orders);
     free_nodes(&p->graph_storage);
     vt_free(&p->alloc, p->outputs, p->output_count * sizeof *p->outputs);
     vt_free(&p->alloc, p, sizeof *p);
 }
 
-enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s)
+struct vt_view vt_step_input(const struct vt_step *s)
 {
-    return vt_op_of(s->type)->weight_panels ? vt_layout_of(p->product) : VT_LAYOUT_PLAIN;
+    return s->gather ? s->gather->in[0] : s->node->in[0];
 }
 
 struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i)
 {
     const struct vt_step *s = &p->steps[i / VT_STEP_WEIGHTS];
+    const struct vt_op *op = vt_op_of(s->type);
     switch (i % VT_STEP_WEIGHTS) {
-    case VT_STEP_WEIGHT: return (struct vt_weight_request){ .weight = s->weight, .layout = vt_plan_layout(p, s) };
+    case VT_STEP_WEIGHT:
+        return (struct vt_weight_request){ .weight = s->weight,
+                                           .layout = op->layout ? op->layout(p, s) : VT_LAYOUT_PLAIN };
     case VT_STEP_BIAS: return (struct vt_weight_request){ .weight = s->bias, .layout = VT_LAYOUT_PLAIN };
-    default: return (struct vt_weight_request){ .weight = s->scale, .layout = VT_LAYOUT_PLAIN };
+    case VT_STEP_SCALE: return (struct vt_weight_request){ .weight = s->scale, .layout = VT_LAYOUT_PLAIN };
+    default: return (struct vt_weight_request){ .weight = s->weight2, .layout = VT_LAYOUT_TRANSPOSED };
     }
 }
 

@@ -2,8 +2,9 @@
 /*
  * The plan: a graph made executable for one CPU, one input size and one batch.
  *
- * Dead nodes are dropped, chains of linear -> activation -> LayerScale -> residual add become one step, values get
- * places in one arena by their lifetimes. Making a plan reads no weights and takes no arena: what a session costs is
+ * Dead nodes are dropped, chains of linear -> activation -> LayerScale -> residual add become one step, as do norms and
+ * linear layers with a change in the order of rows before or behind them; values get places in one arena by their
+ * lifetimes. Making a plan reads no weights and takes no arena: what a session costs is
  * known before it is created.
  *
  * A batch goes through the steps in passes of as many images as keep the threads busy, so that what one step leaves in
@@ -16,13 +17,15 @@
 #define VT_PLAN_H
 
 #include "graph.h"
+#include "row_order.h"
 #include "weights.h"
 
 struct vt_step {
     enum vt_node_type type;
     const struct vt_node *node; /* the first of the fused chain */
     vt_value out;               /* what the last one yields */
-    vt_weight weight, bias;
+    const struct vt_node *gather;     /* windows or space_to_depth that make the rows of in[0] as they are read, or NULL */
+    vt_weight weight, bias, weight2;
     enum vt_activation activation;    /* fused: applied to weight * x + bias, */
     vt_weight scale;                  /* then multiplied by this vector, */
     struct vt_view residual;          /* then added to this; value VT_NO_VALUE: none */
@@ -31,6 +34,7 @@ struct vt_step {
 
 struct vt_plan_value {
     struct vt_shape shape;
+    const struct vt_row_order *order; /* of its rows; NULL: that of a map */
     bool live;
     size_t ld;          /* elements from row to row; more than the columns where vt_row_stride says so */
     bool whole_batch;   /* the input and outputs: all images have a place, not only those of one pass */
@@ -69,6 +73,8 @@ struct vt_plan {
     struct vt_step *steps;        /* constants first */
     size_t step_count, step_capacity;
     size_t constant_count; /* of the steps: evaluated once */
+    struct vt_row_order *orders; /* of windows over maps */
+    size_t order_count, order_capacity;
     size_t *row_sets;      /* rows of one image, for each set */
     size_t row_set_count;
     size_t value_bytes;            /* arena: values, then the scratch of either steps or images */
@@ -85,11 +91,11 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
                             const struct vt_plan_options *o, struct vt_plan **out, vitrt_error *err);
 void vt_plan_free(struct vt_plan *p); /* NULL is allowed */
 
-/* How a step wants its weight. */
-enum vt_layout vt_plan_layout(const struct vt_plan *p, const struct vt_step *s);
+/* What a step reads first: in[0], or what its rows are gathered from. */
+struct vt_view vt_step_input(const struct vt_step *s);
 
 /* What the steps want of the store: request i < step_count * VT_STEP_WEIGHTS, those of one step one behind the other. */
-enum { VT_STEP_WEIGHT, VT_STEP_BIAS, VT_STEP_SCALE, VT_STEP_WEIGHTS };
+enum { VT_STEP_WEIGHT, VT_STEP_BIAS, VT_STEP_SCALE, VT_STEP_WEIGHT2, VT_STEP_WEIGHTS };
 struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i);
 
 /* Bytes of packed weights that the plan's steps read. */

@@ -18,6 +18,7 @@ bool vt_row_by_row(const struct vt_node *node, uint32_t k)
     switch (node->type) {
     case VT_NODE_LINEAR:
     case VT_NODE_LAYER_NORM:
+    case VT_NODE_L2_NORM:
     case VT_NODE_ACTIVATION:
     case VT_NODE_ADD:
     case VT_NODE_MUL:

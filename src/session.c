@@ -163,7 +163,8 @@ static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
     for (size_t i = 0; i < count && !st; i += VT_STEP_WEIGHTS)
         s->weights[i / VT_STEP_WEIGHTS] = (struct vt_step_weights){ requests[i + VT_STEP_WEIGHT].data,
                                                                     requests[i + VT_STEP_BIAS].data,
-                                                                    requests[i + VT_STEP_SCALE].data };
+                                                                    requests[i + VT_STEP_SCALE].data,
+                                                                    requests[i + VT_STEP_WEIGHT2].data };
     vt_free(&s->alloc, requests, count * sizeof *requests);
     return st;
 }

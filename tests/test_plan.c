@@ -359,7 +359,7 @@ static size_t panel_bytes(const struct vt_plan *p)
     const size_t element = p->product == VT_PRODUCT_BF16 ? 2 : 4;
     size_t sum = 0;
     for (size_t i = 0; i < p->step_count; i++) {
-        const enum vt_layout layout = vt_plan_layout(p, &p->steps[i]);
+        const enum vt_layout layout = vt_plan_request(p, i * VT_STEP_WEIGHTS + VT_STEP_WEIGHT).layout;
         bool counted = layout == VT_LAYOUT_PLAIN;
         for (size_t k = 0; k < i; k++) /* halves of a layer share their weight */
             counted |= p->steps[k].weight == p->steps[i].weight;

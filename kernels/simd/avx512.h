@@ -30,6 +30,14 @@ static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 
+/* Loaded into a register: where a load has several uses gcc 12 else makes it an operand of each, once more. */
+static inline vf vf_load_shared(const float *p)
+{
+    vf x = vf_load(p);
+    __asm__("" : "+v"(x));
+    return x;
+}
+
 /* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object,
  * hence the integer. */
 static inline void vf_prefetch(const void *p, size_t bytes)

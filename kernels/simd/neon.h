@@ -33,6 +33,14 @@ static inline vf vf_zero(void) { return vdupq_n_f32(0.0f); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, vf x) { vst1q_f32(p, x); }
 
+/* Loaded into a register: where a load has several uses gcc 12 else makes it an operand of each, once more. */
+static inline vf vf_load_shared(const float *p)
+{
+    vf x = vf_load(p);
+    __asm__("" : "+w"(x));
+    return x;
+}
+
 /* Fetches the line that lies so many bytes behind p into the second-level cache; it may lie outside of any object,
  * hence the integer. */
 static inline void vf_prefetch(const void *p, size_t bytes)

@@ -24,6 +24,7 @@ static inline vf vf_set1(float x) { return x; }
 static inline vf vf_zero(void) { return 0.0f; }
 static inline vf vf_load(const float *p) { return *p; }
 static inline void vf_store(float *p, vf x) { *p = x; }
+static inline vf vf_load_shared(const float *p) { return *p; } /* for several uses */
 
 /* Fetches the line that lies so many bytes behind p into the second-level cache; here nothing. */
 static inline void vf_prefetch(const void *p, size_t bytes)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See gather.h. */
+#include "gather.h"
+
+#include <string.h>
+
+void vt_put(const struct vt_kernels *kernels, bool bf16, const float *src, size_t n, void *row, size_t at)
+{
+    if (bf16) {
+        vt_bf16 *dst = (vt_bf16 *)row + at;
+        if (src)
+            kernels->to_bf16(n, src, dst);
+        else
+            memset(dst, 0, n * sizeof *dst);
+        return;
+    }
+    float *dst = (float *)row + at;
+    if (src)
+        memcpy(dst, src, n * sizeof *dst);
+    else
+        memset(dst, 0, n * sizeof *dst);
+}
+
+static void gather_windows(const struct vt_exec *x, const struct vt_step *s, size_t row, bool bf16, void *out)
+{
+    const struct vt_view in = s->gather->in[0];
+    const size_t from = vt_row_in_map(x->plan->values[s->gather - x->plan->graph->nodes].order, row);
+    const float *src = vt_exec_view(x, in);
+    vt_put(x->plan->kernels, bf16, from == VT_NO_ROW ? NULL : src + from * vt_exec_ld(x, in.value), in.columns, out, 0);
+}
+
+static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_t row, bool bf16, void *out)
+{
+    const struct vt_view in = s->gather->in[0];
+    const uint32_t *block = s->gather->u.space_to_depth.block, *map = x->plan->values[in.value].shape.map;
+    const struct vt_plan_value *value = &x->plan->values[s->gather - x->plan->graph->nodes];
+    const size_t image = row / value->rows, at = row % value->rows, width = value->shape.map[1];
+    const size_t top = at / width * block[0], left = at % width * block[1], ld = vt_exec_ld(x, in.value);
+    const float *src = (const float *)vt_exec_view(x, in) + image * x->plan->values[in.value].rows * ld;
+    size_t column = 0;
+    for (size_t i = left; i < left + block[1]; i++)
+        for (size_t j = top; j < top + block[0]; j++, column += in.columns)
+            vt_put(x->plan->kernels, bf16, j < map[0] && i < map[1] ? src + (j * map[1] + i) * ld : NULL, in.columns,
+                   out, column);
+}
+
+void vt_gather_rows(const struct vt_exec *x, const struct vt_step *s, size_t first, size_t count, bool bf16, void *rows,
+                    size_t ld)
+{
+    const size_t bytes = ld * (bf16 ? sizeof(vt_bf16) : sizeof(float));
+    for (size_t i = 0; i < count; i++) {
+        if (s->gather->type == VT_NODE_WINDOWS)
+            gather_windows(x, s, first + i, bf16, (char *)rows + i * bytes);
+        else
+            gather_block(x, s, first + i, bf16, (char *)rows + i * bytes);
+    }
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LayerNorm and L2 norm. LayerNorm writes a buffer of its own anyway, so it is also what puts rows into the order of
+ * windows, what puts the blocks of a map side by side before it, and what adds a residual behind it.
+ */
+#include "gather.h"
+
+#include <string.h>
+
+/* Rows that go through scratch at a time: groups of the kernel's four. */
+#define CHUNK_ROWS 8
+
+/* One step's output, and what its rows are made of. */
+struct norm_job {
+    const struct vt_step_job *job;
+    size_t groups, n; /* n columns in each */
+    void *out;
+    size_t ldo;
+    bool bf16;
+};
+
+static struct norm_job norm_of(const struct vt_step_job *job)
+{
+    const struct vt_node *node = job->s->node;
+    const size_t groups = node->u.norm.groups;
+    return (struct norm_job){ .job = job,
+                              .groups = groups,
+                              .n = node->columns / groups,
+                              .out = vt_exec_view(job->x, vt_view_of(job->s->out)),
+                              .ldo = vt_exec_ld(job->x, job->s->out),
+                              .bf16 = vt_exec_element(job->x, job->s->out) == VT_BF16 };
+}
+
+static void *out_row(const struct norm_job *n, size_t row)
+{
+    return (char *)n->out + row * n->ldo * (n->bf16 ? sizeof(vt_bf16) : sizeof(float));
+}
+
+/* LayerNorm of m rows of floats, in the type of the step's value. */
+static void normalise(const struct norm_job *n, size_t m, const float *x, size_t ldx, void *y, size_t ldy)
+{
+    const struct vt_kernels *kernels = n->job->x->plan->kernels;
+    const float *gamma = n->job->w->weight, *beta = n->job->w->bias, eps = n->job->s->node->u.norm.eps;
+    for (size_t g = 0, at = 0; g < n->groups; g++, at += n->n) {
+        if (n->bf16)
+            kernels->layer_norm_bf16(m, n->n, x + at, ldx, gamma, beta, eps, (vt_bf16 *)y + at, ldy);
+        else
+            kernels->layer_norm_f32(m, n->n, x + at, ldx, gamma, beta, eps, (float *)y + at, ldy);
+    }
+}
+
+/* Output rows [begin, end) in the order of windows: rows that stand together in both orders go together. */
+static void norm_to_windows(const struct norm_job *n, const struct vt_row_order *order, const float *x, size_t ldx,
+                            size_t begin, size_t end)
+{
+    const size_t row_bytes = n->groups * n->n * (n->bf16 ? sizeof(vt_bf16) : sizeof(float));
+    for (size_t row = begin, run; row < end; row += run) {
+        const size_t from = vt_row_in_map(order, row);
+        run = 1;
+        if (from == VT_NO_ROW) {
+            memset(out_row(n, row), 0, row_bytes);
+            continue;
+        }
+        while (row + run < end && vt_row_in_map(order, row + run) == from + run)
+            run++;
+        normalise(n, run, x + from * ldx, ldx, out_row(n, row), n->ldo);
+    }
+}
+
+/* Through scratch: rows are gathered before, or a residual, whose memory may be the output's, is added after. */
+static void norm_chunks(const struct norm_job *n, size_t begin, size_t end)
+{
+    const struct vt_step_job *job = n->job;
+    const struct vt_step *s = job->s;
+    const size_t columns = s->node->columns;
+    float *gathered = job->scratch, *sums = gathered + CHUNK_ROWS * columns;
+    const bool adds = s->residual.value != VT_NO_VALUE;
+    for (size_t row = begin; row < end; row += CHUNK_ROWS) {
+        const size_t m = end - row < CHUNK_ROWS ? end - row : CHUNK_ROWS;
+        const float *x = gathered;
+        size_t ldx = columns;
+        if (s->gather) {
+            vt_gather_rows(job->x, s, row, m, false, gathered, columns);
+        } else {
+            ldx = vt_exec_ld(job->x, s->node->in[0].value);
+            x = (const float *)vt_exec_view(job->x, s->node->in[0]) + row * ldx;
+        }
+        normalise(n, m, x, ldx, adds ? sums : out_row(n, row), adds ? columns : n->ldo);
+        const size_t ldr = adds ? vt_exec_ld(job->x, s->residual.value) : 0;
+        for (size_t i = 0; i < m && adds; i++)
+            job->x->plan->kernels->add_f32(columns, sums + i * columns,
+                                           (const float *)vt_exec_view(job->x, s->residual) + (row + i) * ldr,
+                                           out_row(n, row + i));
+    }
+}
+
+static void layer_norm_rows(const struct vt_step_job *job, size_t begin, size_t end)
+{
+    const struct norm_job n = norm_of(job);
+    const struct vt_step *s = job->s;
+    if (s->gather || s->residual.value != VT_NO_VALUE) {
+        norm_chunks(&n, begin, end);
+        return;
+    }
+    const struct vt_view in = s->node->in[0];
+    const struct vt_row_order *from = job->x->plan->values[in.value].order, *to = job->x->plan->values[s->out].order;
+    const float *x = vt_exec_view(job->x, in);
+    const size_t ldx = vt_exec_ld(job->x, in.value);
+    if (to && !from)
+        norm_to_windows(&n, to, x, ldx, begin, end);
+    else
+        normalise(&n, end - begin, x + begin * ldx, ldx, out_row(&n, begin), n.ldo);
+}
+
+static size_t layer_norm_scratch(const struct vt_plan *p, const struct vt_step *s)
+{
+    (void)p;
+    return vt_size_mul(s->node->columns, 2 * CHUNK_ROWS * sizeof(float));
+}
+
+static void l2_norm_rows(const struct vt_step_job *job, size_t begin, size_t end)
+{
+    const struct norm_job n = norm_of(job);
+    const struct vt_kernels *kernels = job->x->plan->kernels;
+    const struct vt_view in = job->s->node->in[0];
+    const float *scales = job->w->weight, *x = vt_exec_view(job->x, in);
+    const size_t ldx = vt_exec_ld(job->x, in.value);
+    for (size_t g = 0, at = 0; g < n.groups; g++, at += n.n) {
+        const float scale = scales ? scales[g] : 1, *from = x + begin * ldx + at;
+        if (n.bf16)
+            kernels->l2_norm_bf16(end - begin, n.n, from, ldx, scale, (vt_bf16 *)out_row(&n, begin) + at, n.ldo);
+        else
+            kernels->l2_norm_f32(end - begin, n.n, from, ldx, scale, (float *)out_row(&n, begin) + at, n.ldo);
+    }
+}
+
+const struct vt_op vt_op_layer_norm = {
+    .name = "layer_norm", .rows = layer_norm_rows, .scratch_bytes = layer_norm_scratch
+};
+const struct vt_op vt_op_l2_norm = { .name = "l2_norm", .rows = l2_norm_rows };

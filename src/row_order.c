@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See row_order.h. */
+#include "row_order.h"
+
+static size_t mask_bytes(const struct vt_row_order *o)
+{
+    return vt_size_mul(vt_size_mul(o->area, o->area), VT_WINDOW_MASKS * sizeof(float));
+}
+
+vitrt_status vt_row_order_init(struct vt_row_order *o, const struct vt_window_pattern *pattern, const uint32_t map[2],
+                               const vitrt_allocator *a, vitrt_error *err)
+{
+    *o = (struct vt_row_order){ .pattern = pattern, .map = { map[0], map[1] } };
+    o->windows = vt_windows_over(pattern, map);
+    o->map_count = (size_t)map[0] * map[1];
+    o->area = vt_window_area(&o->windows);
+    o->count = vt_window_count(&o->windows);
+    const bool masked = pattern->mask != 0 && (o->windows.shift[0] || o->windows.shift[1]);
+    o->rows = vt_alloc(a, o->area * o->count * sizeof *o->rows);
+    o->masks = masked ? vt_alloc(a, mask_bytes(o)) : NULL;
+    if (!o->rows || (masked && !o->masks))
+        return vt_err_memory(err, o->area * o->count * sizeof *o->rows + mask_bytes(o), "the order of windows");
+    vt_window_rows(pattern, map, o->rows);
+    for (unsigned i = 0; i < VT_WINDOW_MASKS && masked; i++)
+        vt_window_mask(pattern, &o->windows, i, o->masks + i * o->area * o->area);
+    return VITRT_OK;
+}
+
+void vt_row_order_free(struct vt_row_order *o, const vitrt_allocator *a)
+{
+    vt_free(a, o->rows, o->area * o->count * sizeof *o->rows);
+    vt_free(a, o->masks, mask_bytes(o));
+}
+
+const float *vt_row_order_mask(const struct vt_row_order *o, size_t window)
+{
+    const unsigned number = o->masks ? vt_window_mask_of(o->pattern, &o->windows, window) : VT_WINDOW_MASKS;
+    return number == VT_WINDOW_MASKS ? NULL : o->masks + number * o->area * o->area;
+}

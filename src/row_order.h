@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A pattern of windows made ready for one map: which row comes where, and the masks of shifted windows. */
+#ifndef VT_ROW_ORDER_H
+#define VT_ROW_ORDER_H
+
+#include "graph.h"
+
+struct vt_row_order {
+    const struct vt_window_pattern *pattern;
+    uint32_t map[2];
+    struct vt_window_grid windows;
+    size_t map_count, area, count; /* rows of the map; tokens of a window; windows */
+    uint32_t *rows;                /* [area * count]: rows of the map, VT_NO_ROW outside of it */
+    float *masks;                  /* [VT_WINDOW_MASKS][area][area], or NULL where windows are not shifted */
+};
+
+vitrt_status vt_row_order_init(struct vt_row_order *o, const struct vt_window_pattern *pattern, const uint32_t map[2],
+                               const vitrt_allocator *a, vitrt_error *err);
+void vt_row_order_free(struct vt_row_order *o, const vitrt_allocator *a); /* also of one whose init failed */
+
+/* The mask of a window, [area][area], or NULL. */
+const float *vt_row_order_mask(const struct vt_row_order *o, size_t window);
+
+/* Where row `row` of several images in this order belongs among their rows in the map's order, or VT_NO_ROW. */
+static inline size_t vt_row_in_map(const struct vt_row_order *o, size_t row)
+{
+    const size_t of_image = o->area * o->count, image = row / of_image;
+    const uint32_t to = o->rows[row - image * of_image];
+    return to == VT_NO_ROW ? VT_NO_ROW : image * o->map_count + to;
+}
+
+#endif
