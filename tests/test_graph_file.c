@@ -237,6 +237,21 @@ static struct answers run_tiny(const vitrt_model *m)
     return run(m, &image, 8, 8);
 }
 
+/* wanted need not be aligned. The bound is relative to the largest value. */
+static void expect_close(const char *name, const float *found, const void *wanted, size_t n, double bound)
+{
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        float w;
+        memcpy(&w, (const char *)wanted + i * sizeof w, sizeof w);
+        largest = fmax(largest, fabs((double)w));
+        const double difference = fabs((double)found[i] - (double)w);
+        worst = difference > worst || isnan(difference) ? difference : worst;
+    }
+    if (!(worst <= bound * largest))
+        fail_msg("output %s is off by %g, the largest value being %g", name, worst, largest);
+}
+
 /* ---- Files of each version ---- */
 
 static const char *const stored[] = { "1_vit", "1_windows", "1_conv" };
@@ -281,22 +296,62 @@ static void test_stored_files(void **state)
         size_t at = 0;
         for (size_t k = 0; k < a.count; at += a.bytes[k++]) {
             assert_true(at + a.bytes[k] <= b.size);
-            double largest = 0, worst = 0;
-            for (size_t j = 0; j < a.bytes[k]; j += sizeof(float)) {
-                float found, wanted;
-                memcpy(&found, (char *)a.data[k] + j, sizeof found);
-                memcpy(&wanted, b.data + at + j, sizeof wanted);
-                largest = fmax(largest, fabs((double)wanted));
-                worst = fmax(worst, fabs((double)found - (double)wanted));
-            }
-            if (!(worst <= 1e-5 * largest))
-                fail_msg("%s: output %s is off by %g", stored[i], m->graph.outputs[k].name, worst);
+            expect_close(m->graph.outputs[k].name, a.data[k], b.data + at, a.bytes[k] / sizeof(float), 1e-5);
         }
         assert_int_equal(at, b.size);
         free(b.data);
         free_answers(&a);
         vitrt_model_free(m);
     }
+}
+
+/* ---- A graph that was written by hand, against PyTorch (examples/cct) ---- */
+
+static void read_golden(const struct vt_source *source, const struct vt_tensor *t, float **values)
+{
+    vitrt_error err;
+    *values = malloc((size_t)t->bytes);
+    assert_non_null(*values);
+    assert_ok(vt_source_read(source, t->offset, *values, (size_t)t->bytes, &err), &err);
+}
+
+static void test_written_by_hand(void **state)
+{
+    const struct vt_origin origin = { .path = "data/cct" };
+    struct vt_source source;
+    struct vt_tensor_list tensors = { 0 };
+    vitrt_model *m;
+    vitrt_error err;
+    float *pixels = NULL;
+    size_t compared = 0;
+    (void)state;
+    assert_ok(vitrt_model_open("data/cct/model.safetensors", NULL, &m, &err), &err);
+    assert_string_equal(vitrt_model_label(m, 3), "class 3");
+    assert_ok(vt_source_open(&vt_default_allocator, &origin, "golden.safetensors", 0, &source, &err), &err);
+    assert_ok(vt_safetensors_read(&vt_default_allocator, &source, 0, &tensors, &err), &err);
+    for (size_t i = 0; i < tensors.count; i++)
+        if (!strcmp(tensors.items[i].name, "pixels"))
+            read_golden(&source, &tensors.items[i], &pixels);
+    const vitrt_image image = { .data = pixels, .width = 32, .height = 32, .format = VITRT_FORMAT_F32 };
+    struct answers a = run(m, &image, 32, 32);
+    for (size_t i = 0; i < tensors.count; i++)
+        for (size_t k = 0; k < a.count; k++) {
+            float *wanted;
+            const struct vt_tensor *t = &tensors.items[i];
+            if (strcmp(m->graph.outputs[k].name, t->name))
+                continue;
+            read_golden(&source, t, &wanted);
+            assert_int_equal(a.bytes[k], t->bytes);
+            expect_close(t->name, a.data[k], wanted, (size_t)t->count, 1e-4);
+            free(wanted);
+            compared++;
+        }
+    assert_int_equal(compared, 6);
+    free_answers(&a);
+    free(pixels);
+    vt_tensor_list_free(&vt_default_allocator, &tensors);
+    vt_source_close(&vt_default_allocator, &source);
+    vitrt_model_free(m);
 }
 
 /* ---- Where files are and what can be in the way ---- */
@@ -499,6 +554,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_golden_cases),
         TEST(test_stored_files),
+        TEST(test_written_by_hand),
         TEST(test_places),
         TEST(test_saves_over_its_own_file),
         TEST(test_threads_save_to_one_path),
