@@ -49,6 +49,7 @@ size_t bench_element_bytes(enum vt_product product); /* of both operands */
 void *bench_operand(const struct bench *b, enum vt_product product, bool first, size_t n);
 
 void bench_rows(const struct bench *b); /* element-wise kernels and those over rows */
+void bench_depthwise(const struct bench *b);
 void bench_linear(const struct bench *b, enum vt_product product);
 void bench_attention(const struct bench *b, enum vt_product product);
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, NORM_ROWS = 4, SIZES = 3 };
+enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, NORM_ROWS = 4, HEAD = 32, SIZES = 3 };
 
 struct vectors {
     const struct vt_kernels *kernels;
@@ -107,6 +107,17 @@ static void run_softmax_bf16(const struct vectors *v)
     v->kernels->softmax_bf16(1, v->n, 0.125f, v->a, v->n, (vt_bf16 *)(void *)v->y, v->n, v->c);
 }
 
+/* n elements in rows as short as heads are. */
+static void run_l2_norm(const struct vectors *v)
+{
+    v->kernels->l2_norm_f32(v->n / HEAD, HEAD, v->a, HEAD, 10.0f, v->y, HEAD);
+}
+
+static void run_l2_norm_bf16(const struct vectors *v)
+{
+    v->kernels->l2_norm_bf16(v->n / HEAD, HEAD, v->a, HEAD, 10.0f, (vt_bf16 *)(void *)v->y, HEAD);
+}
+
 /* n elements as nr rows (or nr columns) of a matrix. */
 static void run_pack_rows(const struct vectors *v)
 {
@@ -138,6 +149,8 @@ static const struct {
     { "softmax_bf16", run_softmax_bf16, { 49, 197, 577 }, 6 },
     { "layer_norm_f32", run_norm, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 8 },
     { "layer_norm_bf16", run_norm_bf16, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 6 },
+    { "l2_norm_f32", run_l2_norm, { 49 * HEAD, 768 * HEAD }, 8 },
+    { "l2_norm_bf16", run_l2_norm_bf16, { 49 * HEAD, 768 * HEAD }, 6 },
     { "to_bf16", run_to_bf16, { 768, ROW }, 6 },
     { "quantize_u8", run_quantize, { 768, ROW }, 5 },
     { "dequantize", run_dequantize, { TILE, ROW }, 16 },

@@ -180,10 +180,10 @@ typedef void vt_softmax_f32_fn(size_t m, size_t n, float scale, const float *x, 
 typedef void vt_softmax_bf16_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, vt_bf16 *y, size_t ldy,
                                 float *sums);
 
-/* For each of m rows of n, which are ldx and ldy apart: y = x * (scale / max(sqrt(sum of x^2), 1e-12)), the length scale
- * as by torch.nn.functional.normalize. x == y allowed where ldx == ldy. A square and the sum are rounded once together,
- * then the root and the quotient, and the product with x. A row with a NaN gives NaN; squares that overflow give 0, or
- * NaN for an infinity. */
+/* For each of m rows of n, which are ldx and ldy apart: y = x * (scale / max(sqrt(sum of x^2), 1e-12)), which is what
+ * torch.nn.functional.normalize gives, times scale. x == y allowed where ldx == ldy. A square and the sum that it is
+ * added to are rounded once together, then root, quotient and product are. A NaN in a row gives NaN in all of it; where
+ * the sum overflows y is 0, or NaN for an infinity. */
 typedef void vt_l2_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx, float scale, float *y, size_t ldy);
 
 /* The same rounded to bf16 as by vt_to_bf16_fn. */

@@ -2,8 +2,9 @@
 /* The graph of a plain vision transformer; see vit.h. Comments beside the calls give the same line in PyTorch. */
 #include "vit.h"
 
+#include "layers.h"
+
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,99 +22,63 @@ struct vit {
 
 /* ---- Names and optional tensors ---- */
 
-struct name {
-    char text[256];
-};
-
-static struct name format_name(const char *format, ...) VT_PRINTF(1, 2);
-
-/* Cut at the end of its room: such a name is found in no checkpoint. */
-static struct name format_name(const char *format, ...)
+static struct vt_name name_of(const struct vit *v, const char *leaf)
 {
-    struct name n;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(n.text, sizeof n.text, format, args);
-    va_end(args);
-    return n;
+    return vt_name("%s%s", v->c->root, leaf);
 }
 
-static struct name name_of(const struct vit *v, const char *leaf, const char *suffix)
+static struct vt_name block_name(const struct vit *v, unsigned block, const char *leaf)
 {
-    return format_name("%s%s%s", v->c->root, leaf, suffix);
-}
-
-static struct name block_name(const struct vit *v, unsigned block, const char *leaf, const char *suffix)
-{
-    return format_name("%s%s.%u.%s%s", v->c->root, v->names->block, block, leaf, suffix);
-}
-
-static const struct vt_tensor *find(const struct vit *v, struct name name)
-{
-    return vt_checkpoint_find(v->g->checkpoint, name.text);
+    return vt_name("%s%s.%u.%s", v->c->root, v->names->block, block, leaf);
 }
 
 /* May this part be left out, and is it? Where a name of the first block is given for one of a block, all blocks answer
  * alike. */
-static bool lacks(const struct vit *v, unsigned optional, struct name name)
+static bool lacks(const struct vit *v, unsigned optional, struct vt_name module, const char *leaf)
 {
-    return (v->c->optional & optional) && !find(v, name);
-}
-
-static vt_weight bias_of(struct vit *v, unsigned optional, const char *leaf, uint32_t n)
-{
-    const struct name name = name_of(v, leaf, ".bias");
-    return lacks(v, optional, name) ? VT_NO_WEIGHT : vt_graph_vector(v->g, name.text, n);
+    return (v->c->optional & optional) && !vt_find(v->g, module, leaf);
 }
 
 static vt_weight block_bias(struct vit *v, unsigned optional, unsigned block, const char *leaf, uint32_t n)
 {
-    if (lacks(v, optional, block_name(v, 0, leaf, ".bias")))
+    if (lacks(v, optional, block_name(v, 0, leaf), ".bias"))
         return VT_NO_WEIGHT;
-    return vt_graph_vector(v->g, block_name(v, block, leaf, ".bias").text, n);
+    return vt_graph_vector(v->g, vt_name("%s.bias", block_name(v, block, leaf).text).text, n);
 }
 
 static vt_weight block_matrix(struct vit *v, unsigned block, const char *leaf, uint32_t rows, uint32_t columns)
 {
-    return vt_graph_matrix(v->g, block_name(v, block, leaf, ".weight").text, rows, columns);
+    return vt_graph_matrix(v->g, vt_name("%s.weight", block_name(v, block, leaf).text).text, rows, columns);
 }
 
-/* A number that the config gives must be what the tensors have. */
-static void agree(struct vit *v, const char *what, uint32_t config, uint32_t found)
+/* A linear layer of a block that may have no bias. */
+static vt_value block_linear(struct vit *v, const char *label, unsigned optional, unsigned block, const char *leaf,
+                             vt_value x, uint32_t rows, uint32_t columns)
 {
-    if (config && config != found)
-        vt_graph_fail(v->g, VITRT_EFORMAT, "the config says %u %s, the tensors have %u", (unsigned)config, what,
-                      (unsigned)found);
+    const bool bias = !lacks(v, optional, block_name(v, 0, leaf), ".bias");
+    return vt_linear(v->g, label, block_name(v, block, leaf), vt_view_of(x), rows, columns, bias);
 }
 
-/* shape[i] of a tensor, or 0 if it is missing or has fewer extents. */
-static uint32_t extent(const struct vt_tensor *t, uint32_t i)
+static vt_value norm(struct vit *v, const char *label, struct vt_name module, struct vt_view x, uint32_t columns,
+                     uint32_t groups)
 {
-    return t && i < t->rank && t->shape[i] <= UINT32_MAX ? (uint32_t)t->shape[i] : 0;
-}
-
-static vt_value norm(struct vit *v, const char *label, struct name weight, struct name bias, struct vt_view x,
-                     uint32_t columns, uint32_t groups)
-{
-    const vt_weight gamma = vt_graph_vector(v->g, weight.text, columns / groups),
-                    beta = vt_graph_vector(v->g, bias.text, columns / groups);
-    return vt_graph_layer_norm(v->g, label, x, gamma, beta, groups, v->c->eps);
+    return vt_norm(v->g, label, module, x, columns, groups, v->c->eps);
 }
 
 /* ---- Embedding ---- */
 
 static void read_dimensions(struct vit *v)
 {
-    const struct name name = name_of(v, v->names->patch, ".weight");
-    const struct vt_tensor *t = find(v, name);
+    const struct vt_name name = vt_name("%s.weight", name_of(v, v->names->patch).text);
+    const struct vt_tensor *t = vt_find(v->g, name, "");
     if (!t || t->rank != 4) {
         vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is %s, expected [width, 3, patch height, patch width]", name.text,
                       t ? "not of rank 4" : "missing");
         return;
     }
-    v->dim = extent(t, 0);
-    v->patch[0] = extent(t, 2);
-    v->patch[1] = extent(t, 3);
+    v->dim = vt_extent(t, 0);
+    v->patch[0] = vt_extent(t, 2);
+    v->patch[1] = vt_extent(t, 3);
     if (!v->dim || v->dim > 65536 || !v->patch[0] || v->patch[0] > MAX_PATCH || !v->patch[1] || v->patch[1] > MAX_PATCH)
         vt_graph_fail(
             v->g, VITRT_EFORMAT,
@@ -123,12 +88,12 @@ static void read_dimensions(struct vit *v)
         vt_graph_fail(v->g, VITRT_EFORMAT,
                       "the width %u of tensor %s is no multiple of the %u heads that the config asks for",
                       (unsigned)v->dim, name.text, (unsigned)v->c->heads);
-    agree(v, "channels", v->c->dim, v->dim);
-    while (v->depth < MAX_BLOCKS && find(v, block_name(v, v->depth, v->names->norm1, ".weight")))
+    vt_agree(v->g, "channels", v->c->dim, v->dim);
+    while (v->depth < MAX_BLOCKS && vt_find(v->g, block_name(v, v->depth, v->names->norm1), ".weight"))
         v->depth++;
     if (!v->depth)
-        vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is missing", block_name(v, 0, v->names->norm1, ".weight").text);
-    agree(v, "blocks", v->c->depth, v->depth);
+        vt_require(v->g, block_name(v, 0, v->names->norm1), ".weight");
+    vt_agree(v->g, "blocks", v->c->depth, v->depth);
 }
 
 /* Class, distillation and register tokens, one below the other. */
@@ -139,13 +104,13 @@ static vt_weight prefix_tokens(struct vit *v)
     for (size_t i = 0; i < 3; i++) {
         if (!v->names->tokens[i])
             continue;
-        const struct name name = name_of(v, v->names->tokens[i], "");
-        const struct vt_tensor *t = find(v, name);
+        const struct vt_name name = name_of(v, v->names->tokens[i]);
+        const struct vt_tensor *t = vt_find(v->g, name, "");
         if (!t && i == 0 && v->c->pool != VT_POOL_AVG && v->c->pool != VT_POOL_NONE)
             vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is missing, which the model pools", name.text);
         if (!t)
             continue;
-        const uint32_t rows = t->rank >= 2 ? extent(t, t->rank - 2) : 1;
+        const uint32_t rows = t->rank >= 2 ? vt_extent(t, t->rank - 2) : 1;
         found[count++] = vt_graph_rows(v->g, name.text, rows, v->dim);
         v->prefix += rows;
     }
@@ -153,7 +118,7 @@ static vt_weight prefix_tokens(struct vit *v)
 }
 
 /* The grid that the stored positions are for, and how many of them belong to prefix tokens. */
-static bool position_grid(struct vit *v, const struct name *name, uint32_t count, uint32_t grid[2], uint32_t *prefix)
+static bool position_grid(struct vit *v, const struct vt_name *name, uint32_t count, uint32_t grid[2], uint32_t *prefix)
 {
     for (int i = 0; i < 2; i++)
         grid[i] = v->c->image[i] / v->patch[i];
@@ -180,20 +145,18 @@ static vt_value embed(struct vit *v, vt_value pixels)
 {
     const struct vt_sliding patches = { .kernel = { v->patch[0], v->patch[1] },
                                         .stride = { v->patch[0], v->patch[1] } };
-    const vt_weight kernel =
-        vt_graph_conv(v->g, name_of(v, v->names->patch, ".weight").text, v->dim, 3, v->patch, 1);
-    const vt_weight bias = bias_of(v, VIT_MAY_LACK_BIAS, v->names->patch, v->dim);
+    const struct vt_name patch = name_of(v, v->names->patch);
     /* x = patch_embed(pixels).flatten(2).transpose(1, 2) */
-    vt_value x = vt_graph_conv2d(v->g, "patch_embed", vt_view_of(pixels), kernel, bias, &patches);
+    vt_value x =
+        vt_conv(v->g, "patch_embed", patch, pixels, v->dim, 3, !lacks(v, VIT_MAY_LACK_BIAS, patch, ".bias"), &patches);
     const vt_weight tokens = prefix_tokens(v);
-    const struct name name = name_of(v, v->names->positions, "");
-    const struct vt_tensor *table = find(v, name);
+    const struct vt_name name = name_of(v, v->names->positions);
+    const struct vt_tensor *table = vt_find(v->g, name, "");
     vt_value positions = VT_NO_VALUE;
     uint32_t grid[2], with_position = 0;
-    if (!lacks(v, VIT_MAY_LACK_POSITIONS, name)) {
-        if (!table)
-            vt_graph_fail(v->g, VITRT_EFORMAT, "tensor %s is missing", name.text);
-        const uint32_t count = table && table->rank >= 2 ? extent(table, table->rank - 2) : 0;
+    if (!lacks(v, VIT_MAY_LACK_POSITIONS, name, "")) {
+        vt_require(v->g, name, "");
+        const uint32_t count = table && table->rank >= 2 ? vt_extent(table, table->rank - 2) : 0;
         if (!position_grid(v, &name, count, grid, &with_position))
             return VT_NO_VALUE;
         const vt_weight weight = vt_graph_rows(v->g, name.text, count, v->dim);
@@ -213,8 +176,7 @@ static vt_value qkv(struct vit *v, const char *label, vt_value x, unsigned block
     const struct vit_names *n = v->names;
     const uint32_t dim = v->dim;
     if (n->qkv)
-        return vt_graph_linear(v->g, label, vt_view_of(x), block_matrix(v, block, n->qkv, 3 * dim, dim),
-                               block_bias(v, VIT_MAY_LACK_QKV_BIAS, block, n->qkv, 3 * dim));
+        return block_linear(v, label, VIT_MAY_LACK_QKV_BIAS, block, n->qkv, x, 3 * dim, dim);
     const char *leaves[3] = { n->query, n->key, n->value };
     vt_weight weights[3], biases[3];
     for (int i = 0; i < 3; i++) {
@@ -228,10 +190,9 @@ static vt_value qkv(struct vit *v, const char *label, vt_value x, unsigned block
 /* Normalises each head's part of q or k, where the checkpoint has weights for it. */
 static struct vt_view head_norm(struct vit *v, const char *label, const char *leaf, struct vt_view x, unsigned block)
 {
-    if (!leaf || v->g->status || !find(v, block_name(v, 0, leaf, ".weight")))
+    if (!leaf || v->g->status || !vt_find(v->g, block_name(v, 0, leaf), ".weight"))
         return x;
-    return vt_view_of(norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), x,
-                           v->dim, v->c->heads));
+    return vt_view_of(norm(v, label, block_name(v, block, leaf), x, v->dim, v->c->heads));
 }
 
 static vt_value attention(struct vit *v, vt_value x, unsigned block)
@@ -248,21 +209,19 @@ static vt_value attention(struct vit *v, vt_value x, unsigned block)
     const vt_value a =
         vt_graph_attention(v->g, label, q, k, vt_view_columns(y, 2 * v->dim, v->dim), VT_NO_VALUE, v->c->heads, scale);
     snprintf(label, sizeof label, "block.%u.proj", block);
-    return vt_graph_linear(v->g, label, vt_view_of(a), block_matrix(v, block, v->names->proj, v->dim, v->dim),
-                           block_bias(v, VIT_MAY_LACK_BIAS, block, v->names->proj, v->dim));
+    return block_linear(v, label, VIT_MAY_LACK_BIAS, block, v->names->proj, a, v->dim, v->dim);
 }
 
 /* The first layer of an MLP: a matrix of its own, or the two of a gated one stacked; *rows says how many it has. */
 static vt_value mlp_first(struct vit *v, const char *label, vt_value x, unsigned block, uint32_t *rows)
 {
     const struct vit_names *n = v->names;
-    if (!n->gate[0] || !find(v, block_name(v, 0, n->gate[0], ".weight"))) {
-        *rows = extent(find(v, block_name(v, block, n->fc1, ".weight")), 0);
-        return vt_graph_linear(v->g, label, vt_view_of(x), block_matrix(v, block, n->fc1, *rows, v->dim),
-                               block_bias(v, VIT_MAY_LACK_BIAS, block, n->fc1, *rows));
+    if (!n->gate[0] || !vt_find(v->g, block_name(v, 0, n->gate[0]), ".weight")) {
+        *rows = vt_extent(vt_find(v->g, block_name(v, block, n->fc1), ".weight"), 0);
+        return block_linear(v, label, VIT_MAY_LACK_BIAS, block, n->fc1, x, *rows, v->dim);
     }
     vt_weight weights[2], biases[2];
-    const uint32_t half = extent(find(v, block_name(v, block, n->gate[0], ".weight")), 0);
+    const uint32_t half = vt_extent(vt_find(v->g, block_name(v, block, n->gate[0]), ".weight"), 0);
     for (int i = 0; i < 2; i++) {
         weights[i] = block_matrix(v, block, n->gate[i], half, v->dim);
         biases[i] = block_bias(v, VIT_MAY_LACK_BIAS, block, n->gate[i], half);
@@ -275,15 +234,15 @@ static vt_value mlp_first(struct vit *v, const char *label, vt_value x, unsigned
 static vt_value mlp(struct vit *v, vt_value x, unsigned block)
 {
     char label[VT_NAME_SIZE];
-    const uint32_t hidden = extent(find(v, block_name(v, block, v->names->fc2, ".weight")), 1);
+    const uint32_t hidden = vt_extent(vt_find(v->g, block_name(v, block, v->names->fc2), ".weight"), 1);
     uint32_t rows = 0;
     snprintf(label, sizeof label, "block.%u.fc1", block);
     vt_value h = mlp_first(v, label, x, block, &rows);
     if (v->g->status)
         return VT_NO_VALUE;
     snprintf(label, sizeof label, "block.%u.act", block);
-    const vt_weight fc2 = block_matrix(v, block, v->names->fc2, v->dim, hidden);
-    agree(v, "hidden channels", v->c->hidden, hidden);
+    vt_require(v->g, block_name(v, block, v->names->fc2), ".weight");
+    vt_agree(v->g, "hidden channels", v->c->hidden, hidden);
     if (v->c->may_be_gated && hidden &&
         rows == 2 * hidden) { /* SwiGLU: h = silu(h[:, :F]) * h[:, F:] (arXiv:2002.05202) */
         const vt_value gate = vt_graph_activation(v->g, label, vt_view_columns(h, 0, hidden), v->c->gated_activation);
@@ -293,18 +252,16 @@ static vt_value mlp(struct vit *v, vt_value x, unsigned block)
         h = vt_graph_activation(v->g, label, vt_view_of(h), v->c->activation);
     }
     snprintf(label, sizeof label, "block.%u.fc2", block);
-    return vt_graph_linear(v->g, label, vt_view_of(h), fc2,
-                           block_bias(v, VIT_MAY_LACK_BIAS, block, v->names->fc2, v->dim));
+    return block_linear(v, label, VIT_MAY_LACK_BIAS, block, v->names->fc2, h, v->dim, hidden);
 }
 
 /* x + scale * y, scale being LayerScale's vector where the checkpoint has one (arXiv:2103.17239). */
 static vt_value residual(struct vit *v, vt_value x, vt_value y, const char *leaf, unsigned block, const char *what)
 {
     char label[VT_NAME_SIZE];
-    if (leaf && !v->g->status && !lacks(v, VIT_MAY_LACK_SCALE, block_name(v, 0, leaf, ""))) {
+    if (leaf && !v->g->status && !lacks(v, VIT_MAY_LACK_SCALE, block_name(v, 0, leaf), "")) {
         snprintf(label, sizeof label, "block.%u.%s_scale", block, what);
-        y = vt_graph_scale(v->g, label, vt_view_of(y),
-                           vt_graph_vector(v->g, block_name(v, block, leaf, "").text, v->dim));
+        y = vt_graph_scale(v->g, label, vt_view_of(y), vt_graph_vector(v->g, block_name(v, block, leaf).text, v->dim));
     }
     snprintf(label, sizeof label, "block.%u.%s_add", block, what);
     return vt_graph_add(v->g, label, vt_view_of(x), vt_view_of(y));
@@ -314,8 +271,7 @@ static vt_value block_norm(struct vit *v, vt_value x, const char *leaf, unsigned
 {
     char label[VT_NAME_SIZE];
     snprintf(label, sizeof label, "block.%u.%s", block, what);
-    return norm(v, label, block_name(v, block, leaf, ".weight"), block_name(v, block, leaf, ".bias"), vt_view_of(x),
-                v->dim, 1);
+    return norm(v, label, block_name(v, block, leaf), vt_view_of(x), v->dim, 1);
 }
 
 static vt_value transformer_block(struct vit *v, vt_value x, unsigned block)
@@ -345,26 +301,16 @@ static vt_value pool(struct vit *v, vt_value x)
 /* transformers' pooler_output: tanh(dense(class token)). */
 static void pooler(struct vit *v, vt_value token)
 {
-    if (!v->names->pooler || v->g->status || !find(v, name_of(v, v->names->pooler, ".weight")))
+    if (!v->names->pooler || v->g->status || !vt_find(v->g, name_of(v, v->names->pooler), ".weight"))
         return;
-    const vt_weight weight = vt_graph_matrix(v->g, name_of(v, v->names->pooler, ".weight").text, v->dim, v->dim);
     const vt_value dense =
-        vt_graph_linear(v->g, "pooler.dense", vt_view_of(token), weight, bias_of(v, 0, v->names->pooler, v->dim));
+        vt_linear(v->g, "pooler.dense", name_of(v, v->names->pooler), vt_view_of(token), v->dim, v->dim, true);
     vt_graph_output(v->g, "pooler", vt_graph_activation(v->g, "pooler", vt_view_of(dense), VT_ACT_TANH));
-}
-
-static vt_value classifier(struct vit *v, const char *label, const char *leaf, vt_value x, uint32_t columns,
-                           uint32_t *classes)
-{
-    const struct name weight = format_name("%s.weight", leaf), bias = format_name("%s.bias", leaf);
-    *classes = extent(find(v, weight), 0);
-    return vt_graph_linear(v->g, label, vt_view_of(x), vt_graph_matrix(v->g, weight.text, *classes, columns),
-                           vt_graph_vector(v->g, bias.text, *classes));
 }
 
 static bool has_head(const struct vit *v, size_t i)
 {
-    return v->names->heads[i] && find(v, format_name("%s.weight", v->names->heads[i]));
+    return v->names->heads[i] && vt_find(v->g, vt_name("%s", v->names->heads[i]), ".weight");
 }
 
 static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)
@@ -373,9 +319,8 @@ static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)
         return; /* all tokens are the answer */
     vt_value x = pool(v, features);
     const uint32_t columns = v->c->pool == VT_POOL_TOKEN_AND_AVG ? 2 * v->dim : v->dim;
-    if (v->names->pool_norm && find(v, name_of(v, v->names->pool_norm, ".weight")))
-        x = norm(v, "fc_norm", name_of(v, v->names->pool_norm, ".weight"), name_of(v, v->names->pool_norm, ".bias"),
-                 vt_view_of(x), columns, 1);
+    if (v->names->pool_norm && vt_find(v->g, name_of(v, v->names->pool_norm), ".weight"))
+        x = norm(v, "fc_norm", name_of(v, v->names->pool_norm), vt_view_of(x), columns, 1);
     pooler(v, x);
     const bool distilled = has_head(v, 1); /* DeiT: a second head on the distillation token, averaged at inference */
     const vt_value second =
@@ -383,14 +328,14 @@ static void head(struct vit *v, vt_value features, struct vt_model_facts *facts)
     vt_graph_output(v->g, "embedding", distilled ? vt_graph_head_combine(v->g, "token_mean", x, second) : x);
     if (!has_head(v, 0) || v->g->status)
         return;
-    vt_value logits = classifier(v, "head", v->names->heads[0], x, columns, &facts->classes);
+    vt_value logits = vt_classifier(v->g, "head", vt_name("%s", v->names->heads[0]), x, columns, &facts->classes);
     if (distilled) {
         uint32_t classes;
-        logits =
-            vt_graph_head_combine(v->g, "head_mean", logits,
-                                  classifier(v, "head_distillation", v->names->heads[1], second, columns, &classes));
+        const vt_value other =
+            vt_classifier(v->g, "head_distillation", vt_name("%s", v->names->heads[1]), second, columns, &classes);
+        logits = vt_graph_head_combine(v->g, "head_mean", logits, other);
     }
-    agree(v, "classes", v->c->classes, facts->classes);
+    vt_agree(v->g, "classes", v->c->classes, facts->classes);
     vt_graph_output(v->g, "logits", logits);
 }
 
@@ -403,18 +348,16 @@ void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_mode
     const vt_value pixels = vt_graph_input(g, 3);
     vt_graph_output(g, "pixels", pixels);
     vt_value x = embed(&v, pixels);
-    if (c->names->pre_norm && find(&v, name_of(&v, c->names->pre_norm, ".weight")))
-        x = norm(&v, "norm_pre", name_of(&v, c->names->pre_norm, ".weight"), name_of(&v, c->names->pre_norm, ".bias"),
-                 vt_view_of(x), v.dim, 1);
+    if (c->names->pre_norm && vt_find(g, name_of(&v, c->names->pre_norm), ".weight"))
+        x = norm(&v, "norm_pre", name_of(&v, c->names->pre_norm), vt_view_of(x), v.dim, 1);
     for (unsigned i = 0; i < v.depth; i++) {
         char name[VT_NAME_SIZE];
         x = transformer_block(&v, x, i);
         snprintf(name, sizeof name, "block.%u", i);
         vt_graph_output(g, name, x);
     }
-    if (!lacks(&v, VIT_MAY_LACK_NORM, name_of(&v, c->names->norm, ".weight")))
-        x = norm(&v, "norm", name_of(&v, c->names->norm, ".weight"), name_of(&v, c->names->norm, ".bias"),
-                 vt_view_of(x), v.dim, 1);
+    if (!lacks(&v, VIT_MAY_LACK_NORM, name_of(&v, c->names->norm), ".weight"))
+        x = norm(&v, "norm", name_of(&v, c->names->norm), vt_view_of(x), v.dim, 1);
     vt_graph_output(g, "features", x);
     head(&v, x, facts);
     facts->blocks = v.depth;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain vision transformers as Hugging Face transformers publishes them: config.json's model_type vit, deit, dinov2,
  * dinov2_with_registers. */
+#include "hf_config.h"
 #include "vit.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* What all of them share; the blocks of ViT and DeiT are named otherwise than those of DINOv2. */
@@ -56,7 +56,7 @@ static const struct variant variants[] = {
 static const struct variant *variant_of(vt_json config)
 {
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
-        if (vt_json_is(vt_json_get(config, "model_type"), variants[i].model_type))
+        if (vt_hf_is(config, variants[i].model_type))
             return &variants[i];
     return NULL;
 }
@@ -66,111 +66,11 @@ static bool matches(vt_json config)
     return variant_of(config) != NULL;
 }
 
-/* ---- Configuration ---- */
-
-/* An integer member in [1, max], `missing` if it is not there. */
-static uint32_t read_count(struct vt_graph *g, vt_json config, const char *key, uint32_t missing, uint32_t max)
-{
-    const vt_json v = vt_json_get(config, key);
-    uint64_t n = missing;
-    size_t size = 0;
-    const char *text = vt_json_text(v, &size);
-    if (vt_json_type(v) != VT_JSON_NONE && (!vt_json_to_u64(v, &n) || n < 1 || n > max))
-        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is %.*s, expected an integer from 1 to %u", key,
-                      (int)(size < 40 ? size : 40), text ? text : "", (unsigned)max);
-    return (uint32_t)n;
-}
-
-/* One number or [height, width]. */
-static void read_size(struct vt_graph *g, vt_json config, const char *key, uint32_t missing, uint32_t size[2])
-{
-    const vt_json v = vt_json_get(config, key);
-    if (vt_json_type(v) != VT_JSON_ARRAY) {
-        size[0] = size[1] = read_count(g, config, key, missing, 65536);
-        return;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        uint64_t n = 0;
-        if (vt_json_count(v) != 2 || !vt_json_to_u64(vt_json_at(v, i), &n) || n < 1 || n > 65536)
-            vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"%s\" is a list of other than two integers from 1 to 65536",
-                          key);
-        size[i] = (uint32_t)n;
-    }
-}
-
-static enum vt_activation read_activation(struct vt_graph *g, vt_json config)
-{
-    static const struct {
-        const char *name;
-        enum vt_activation activation;
-    } known[] = {
-        { "gelu", VT_ACT_GELU },
-        { "gelu_python", VT_ACT_GELU },
-        { "gelu_new", VT_ACT_GELU_TANH },
-        { "gelu_pytorch_tanh", VT_ACT_GELU_TANH },
-        { "gelu_python_tanh", VT_ACT_GELU_TANH },
-        { "gelu_fast", VT_ACT_GELU_TANH },
-        { "gelu_accurate", VT_ACT_GELU_TANH },
-        { "quick_gelu", VT_ACT_QUICK_GELU },
-        { "silu", VT_ACT_SILU },
-        { "swish", VT_ACT_SILU },
-        { "relu", VT_ACT_RELU },
-    };
-    const vt_json v = vt_json_get(config, "hidden_act");
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (vt_json_is(v, known[i].name))
-            return known[i].activation;
-    size_t n = 0;
-    const char *text = vt_json_text(v, &n);
-    if (vt_json_type(v) != VT_JSON_NONE)
-        vt_graph_fail(
-            g, VITRT_EUNSUPPORTED,
-            "config.json: \"hidden_act\" is %.*s, expected one of gelu, gelu_new, quick_gelu, silu, relu and their aliases",
-            (int)(n < 40 ? n : 40), text ? text : "no string");
-    return VT_ACT_GELU;
-}
-
-static float read_eps(struct vt_graph *g, vt_json config, double missing)
-{
-    const vt_json v = vt_json_get(config, "layer_norm_eps");
-    double eps = missing;
-    if (vt_json_type(v) != VT_JSON_NONE && (!vt_json_to_double(v, &eps) || !(eps >= 0) || eps > 1))
-        vt_graph_fail(g, VITRT_EFORMAT, "config.json: \"layer_norm_eps\" is no number from 0 to 1");
-    return (float)eps;
-}
-
-/* Classes: as many as have a label. */
-static uint32_t read_classes(struct vt_graph *g, vt_json config)
-{
-    const size_t labels = vt_json_count(vt_json_get(config, "id2label"));
-    return labels ? (uint32_t)(labels < UINT32_MAX ? labels : UINT32_MAX)
-                  : read_count(g, config, "num_labels", 0, 1u << 24);
-}
-
-static unsigned read_optional(vt_json config)
-{
-    bool qkv_bias = true;
-    (void)vt_json_to_bool(vt_json_get(config, "qkv_bias"), &qkv_bias);
-    return qkv_bias ? 0 : VIT_MAY_LACK_QKV_BIAS;
-}
-
 /* ---- Building ---- */
 
-/* Models with a head keep the backbone under a prefix; bare ones do not. */
-static const char *find_root(const struct vt_graph *g, const struct variant *v, char *buf, size_t size)
+static uint32_t read_count(struct vt_graph *g, vt_json config, const char *key, uint32_t missing, uint32_t most)
 {
-    char name[128];
-    snprintf(buf, size, "%s.", v->model_type);
-    snprintf(name, sizeof name, "%s%s.weight", buf, v->names->patch);
-    return vt_checkpoint_find(g->checkpoint, name) ? buf : "";
-}
-
-static void require_tensor(struct vt_graph *g, const char *root, const char *leaf)
-{
-    char name[128];
-    snprintf(name, sizeof name, "%s%s", root, leaf);
-    if (!vt_checkpoint_find(g->checkpoint, name))
-        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s is missing", name);
+    return vt_member_count(vt_member_of(g, config, key), missing, 1, most);
 }
 
 static void build(struct vt_graph *g, struct vt_model_facts *facts)
@@ -178,47 +78,44 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     const vt_json config = vt_checkpoint_config(g->checkpoint);
     const struct variant *v = variant_of(config);
     struct vit_names names = *v->names;
-    char root[64];
-    size_t n = 0;
-    const char *architecture = vt_json_text(vt_json_at(vt_json_get(config, "architectures"), 0), &n);
-    snprintf(facts->architecture, sizeof facts->architecture, "%.*s", (int)(n < 100 ? n : 100),
-             architecture ? architecture : v->model_type);
+    const struct vt_name root = vt_hf_root(g, v->model_type, vt_name("%s.weight", names.patch).text);
+    vt_hf_architecture(config, v->model_type, facts);
     facts->family = v->model_type;
     if (vt_checkpoint_find(g->checkpoint,
                            "distillation_classifier.weight")) { /* DeiTForImageClassificationWithTeacher */
         names.heads[0] = "cls_classifier";
         names.heads[1] = "distillation_classifier";
     }
-    bool swiglu = false;
-    (void)vt_json_to_bool(vt_json_get(config, "use_swiglu_ffn"), &swiglu);
+    const bool swiglu = vt_member_bool(vt_member_of(g, config, "use_swiglu_ffn"), false);
+    const bool qkv_bias = vt_member_bool(vt_member_of(g, config, "qkv_bias"), true);
     if (swiglu) {
         names.fc1 = "mlp.weights_in";
         names.fc2 = "mlp.weights_out";
     }
     struct vit_config c = { .names = &names,
-                            .root = find_root(g, v, root, sizeof root),
-                            .optional = read_optional(config),
+                            .root = root.text,
+                            .optional = qkv_bias ? 0 : VIT_MAY_LACK_QKV_BIAS,
                             .heads = read_count(g, config, "num_attention_heads", 12, 4096),
                             .depth = read_count(g, config, "num_hidden_layers", 12, 4096),
                             .dim = read_count(g, config, "hidden_size", 768, 1u << 20),
-                            .hidden = read_count(g, config, "intermediate_size", 0, 1u << 24),
-                            .classes = read_classes(g, config),
+                            .hidden = read_count(g, config, "intermediate_size", 0, VT_MAX_COUNT),
+                            .classes = vt_hf_classes(g, config),
                             .may_be_gated = swiglu,
-                            .activation = read_activation(g, config),
+                            .activation = vt_hf_activation(g, config),
                             .gated_activation = VT_ACT_SILU,
-                            .eps = read_eps(g, config, v->default_eps),
+                            .eps = vt_hf_eps(g, config, v->default_eps),
                             .pool = v->pool,
                             .filter = v->filter,
                             .image_is_certain = true };
     uint32_t patch[2];
-    read_size(g, config, "image_size", 224, c.image);
-    read_size(g, config, "patch_size", v->default_patch, patch);
+    vt_member_size(vt_member_of(g, config, "image_size"), 224, VT_MAX_IMAGE, c.image);
+    vt_member_size(vt_member_of(g, config, "patch_size"), v->default_patch, VT_MAX_IMAGE, patch);
     if (!vt_checkpoint_find(g->checkpoint, "classifier.weight") && c.pool == VT_POOL_TOKEN_AND_AVG)
         c.pool = VT_POOL_TOKEN; /* a bare backbone's pooled output is the class token */
     if (v->more_tokens)
-        require_tensor(g, c.root, names.tokens[1]);
-    if (strstr(facts->architecture, "ForImageClassification"))
-        require_tensor(g, names.heads[0], ".weight");
+        vt_require(g, root, names.tokens[1]);
+    if (vt_hf_classifies(facts))
+        vt_require(g, vt_name("%s", names.heads[0]), ".weight");
     if (g->status)
         return;
     vt_vit_build(g, &c, facts);
@@ -228,14 +125,11 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
                       (unsigned)facts->size_multiple[1]);
 }
 
-/* The mask token serves training. It stands under the root as the class token does. */
+/* The mask token serves training. */
 static bool ignores(const char *tensor)
 {
-    static const char *const names[] = { "embeddings.mask_token", "vit.embeddings.mask_token",
-                                         "deit.embeddings.mask_token", "dinov2.embeddings.mask_token",
-                                         "dinov2_with_registers.embeddings.mask_token" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(tensor, names[i]))
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        if (vt_hf_is_tensor(tensor, variants[i].model_type, "embeddings.mask_token"))
             return true;
     return false;
 }

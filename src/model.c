@@ -79,18 +79,27 @@ static vitrt_status read_labels(vitrt_model *m, vitrt_error *err)
 
 /* ---- Weights ---- */
 
-/* Marks the tensors that the graph reads; used has an element for each of the checkpoint. */
+/* used has an element for each tensor of the checkpoint. NULL is allowed. */
+static void mark(const vitrt_model *m, const struct vt_tensor *t, bool *used)
+{
+    if (t)
+        used[t - vt_checkpoint_tensor(m->checkpoint, 0)] = true;
+}
+
+/* Marks the tensors that the graph reads. */
 static void mark_used(const vitrt_model *m, bool *used)
 {
-    const struct vt_tensor *first = vt_checkpoint_tensor(m->checkpoint, 0);
-    for (size_t w = 0; w < m->graph.weight_count; w++)
-        for (uint32_t p = 0; p < m->graph.weights[w].part_count; p++) {
-            const struct vt_tensor *t = m->graph.weights[w].parts[p].tensor;
-            if (t)
-                used[t - first] = true;
-            if (t && t->scale)
-                used[t->scale - first] = true;
+    for (size_t i = 0; i < m->graph.weight_count; i++) {
+        const struct vt_graph_weight *w = &m->graph.weights[i];
+        for (uint32_t p = 0; p < w->part_count; p++) {
+            mark(m, w->parts[p].tensor, used);
+            mark(m, w->parts[p].tensor ? w->parts[p].tensor->scale : NULL, used);
         }
+        mark(m, w->norm.gamma, used);
+        mark(m, w->norm.beta, used);
+        mark(m, w->norm.mean, used);
+        mark(m, w->norm.variance, used);
+    }
 }
 
 /* A tensor that the graph does not read would be a part of the model that is silently left out. */

@@ -312,6 +312,7 @@ static void entries_of_bundle(const struct vt_kernels *k)
     assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_f32 && k->scale_bf16 && k->axpy_f32);
     assert_true(k->prefetch && k->to_bf16 && k->dequantize && k->quantize_u8);
     assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->softmax_f32 && k->softmax_bf16);
+    assert_true(k->l2_norm_f32 && k->l2_norm_bf16 && k->depthwise_f32 && k->depthwise_bf16);
 }
 
 static void test_table(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layer norm of every bundle: against double precision with a derived bound, against "ref" bit by bit, in place,
- * tails. */
+/* Layer norm and L2 norm of every bundle: against double precision with a derived bound, against "ref" bit by bit, in
+ * place, tails. */
 #include "check.h"
 
 static const size_t lengths[] = { 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 96, 127, 192, 197, 384, 768, 1024, 3072 };
@@ -149,6 +149,114 @@ static void test_nan_and_empty_row(void **state)
     for_each_bundle(nan_of_bundle);
 }
 
+/* ---- L2 norm ---- */
+
+static const double shortest = 1e-12;
+
+/*
+ * A sum of squares in 16 lanes rounds ceil(n / 16) + 4 times, and its root halves that; root, quotient and product
+ * round once each. Where the shortest length takes the place of the root, it is what was rounded. Squares below FLT_MIN
+ * are off by up to FLT_TRUE_MIN each.
+ */
+static bool l2_close(size_t n, const float *x, float scale, const float *y)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    const double length = fmax(sqrt(sum), shortest);
+    const double lost = (double)n * FLT_TRUE_MIN / (length * length);
+    const double error = gamma_of((n + 15) / 32 + 2 + 4) + lost;
+    for (size_t i = 0; i < n; i++) {
+        const double exact = (double)x[i] * (double)scale / length;
+        if (!(fabs((double)y[i] - exact) <= error * fabs(exact) + FLT_TRUE_MIN))
+            return false;
+    }
+    return true;
+}
+
+/* m rows into y, or into x itself: each with the bits that "ref" gives for it alone, and as floats within its bound. */
+static void check_l2_rows(const struct vt_kernels *kernels, size_t m, size_t n, enum fill fill, enum place place,
+                          bool in_place)
+{
+    const struct vt_kernels ref = reference_bundle();
+    const float scale = 10.0f;
+    const size_t ld = n + GAP, count = m ? (m - 1) * ld + n : 0;
+    struct guarded memory[3];
+    static float copy[MOST_ROWS * (LONGEST + GAP)], want[LONGEST];
+    vt_bf16 want_rounded[LONGEST];
+    float *x = guarded_floats(&memory[0], count, place), *y = guarded_floats(&memory[1], count, place);
+    vt_bf16 *rounded = guarded_new(&memory[2], count * sizeof *rounded, place);
+    for (size_t r = 0; r < m; r++)
+        fill_floats(fill, n, x + r * ld, n * 10 + r);
+    memcpy(copy, x, count * sizeof *x);
+    kernels->l2_norm_bf16(m, n, x, ld, scale, rounded, ld);
+    y = in_place ? x : y;
+    kernels->l2_norm_f32(m, n, x, ld, scale, y, ld);
+    for (size_t r = 0; r < m; r++) {
+        ref.l2_norm_f32(1, n, copy + r * ld, ld, scale, want, ld);
+        ref.to_bf16(n, want, want_rounded);
+        require(l2_close(n, copy + r * ld, scale, y + r * ld), "outside the error bound", "l2_norm_f32",
+                kernels->bundle, m, n, 0, fill);
+        require(same_bits(n, y + r * ld, want), "other bits than ref", "l2_norm_f32", kernels->bundle, m, n, 0, fill);
+        require(memcmp(rounded + r * ld, want_rounded, n * sizeof *rounded) == 0, "other bits than rounded floats",
+                "l2_norm_bf16", kernels->bundle, m, n, 0, fill);
+        for (size_t i = n; i < ld && r + 1 < m; i++)
+            require(untouched(y + r * ld + i), "wrote between rows", "l2_norm_f32", kernels->bundle, m, n, 0, fill);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        require(guarded_intact(&memory[i]), "wrote outside", "l2_norm", kernels->bundle, m, n, 0, fill);
+        guarded_free(&memory[i]);
+    }
+}
+
+static void l2_of_bundle(const struct vt_kernels *kernels)
+{
+    for (size_t m = 0; m <= MOST_ROWS; m++) {
+        for (size_t n = 1; n <= 33; n++)
+            for (enum fill fill = 0; fill < FILL_COUNT; fill++)
+                check_l2_rows(kernels, m, n, fill, n % 2 ? AT_END : AT_START, (n / 2 + fill) % 2);
+        for (size_t l = 0; l < LENGTHS; l++)
+            check_l2_rows(kernels, m, lengths[l], FILL_UNIFORM, AT_END, l % 2);
+    }
+}
+
+static void test_l2_rows(void **state)
+{
+    (void)state;
+    for_each_bundle(l2_of_bundle);
+}
+
+/* A row of zeros stays one, so do rows that are too short; what PyTorch does with NaN, infinity and overflow. */
+static void special_l2_of_bundle(const struct vt_kernels *kernels)
+{
+    enum { N = 20 };
+    float x[N] = { 0 }, y[N];
+    kernels->l2_norm_f32(1, N, x, N, 1, y, N);
+    for (size_t i = 0; i < N; i++)
+        assert_true(y[i] == 0);
+    x[17] = 1e-14f;
+    kernels->l2_norm_f32(1, N, x, N, 1, y, N);
+    assert_true(fabs((double)y[17] - 0.01) < 1e-8);
+    x[17] = 1e30f;
+    kernels->l2_norm_f32(1, N, x, N, 1, y, N);
+    assert_true(y[17] == 0);
+    x[17] = INFINITY;
+    kernels->l2_norm_f32(1, N, x, N, 1, y, N);
+    assert_true(isnan(y[17]) && y[16] == 0);
+    x[17] = NAN;
+    kernels->l2_norm_f32(1, N, x, N, 1, y, N);
+    for (size_t i = 0; i < N; i++)
+        assert_true(isnan(y[i]));
+    kernels->l2_norm_f32(1, 0, x, 0, 1, y, 0);
+    kernels->l2_norm_f32(0, N, NULL, N, 1, NULL, N);
+}
+
+static void test_special_l2(void **state)
+{
+    (void)state;
+    for_each_bundle(special_l2_of_bundle);
+}
+
 int main(int argc, char **argv)
 {
     check_options(argc, argv);
@@ -156,6 +264,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_nan_and_empty_row),
+        cmocka_unit_test(test_l2_rows),
+        cmocka_unit_test(test_special_l2),
     };
     return cmocka_run_group_tests_name("check_norm", tests, NULL, NULL);
 }

@@ -22,8 +22,9 @@ static const struct shape shapes[] = { { 1, 1, 1, 1 },     { 1, 1, 64, 64 },   {
                                        { 31, 31, 17, 5 },  { 13, 2, 80, 1 },   { 3, 65, 2, 33 } };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-/* LARGE: products of some thousands, so that nearly every row has one probability that is 1. */
-enum content { RANDOM, TINY, SIGNED_ZEROS, EQUAL_ROWS, LARGE, CONTENTS };
+/* BIASED: with a bias and the mask of a shifted window. LARGE: products of some thousands, so that nearly every row has
+ * one probability that is 1. */
+enum content { RANDOM, BIASED, TINY, SIGNED_ZEROS, EQUAL_ROWS, LARGE, CONTENTS };
 
 /* ---- One call with everything around it ---- */
 
@@ -32,7 +33,7 @@ enum { GAP = 3, HEADS = 3, HEAD = 1 }; /* between rows; scores are a column of s
 struct call {
     struct shape shape;
     uint64_t seed;
-    struct guarded queries, tokens, out, first_row, column_sums, scratch;
+    struct guarded queries, tokens, bias, mask, out, first_row, column_sums, scratch;
     struct vt_attention a;
 };
 
@@ -43,8 +44,9 @@ static size_t element_bytes(bool bf16)
 
 static void fill_row(enum content content, size_t n, float *x, uint64_t seed)
 {
-    static const enum fill fills[CONTENTS] = { FILL_UNIFORM, FILL_TINY, FILL_ZEROS, FILL_UNIFORM, FILL_UNIFORM };
-    static const float factors[CONTENTS] = { 3, 1, 1, 1, 100 };
+    static const enum fill fills[CONTENTS] = { FILL_UNIFORM, FILL_UNIFORM, FILL_TINY,
+                                               FILL_ZEROS,   FILL_UNIFORM, FILL_UNIFORM };
+    static const float factors[CONTENTS] = { 3, 3, 1, 1, 1, 100 };
     fill_floats(fills[content], n, x, seed);
     for (size_t i = 0; i < n; i++)
         x[i] *= factors[content];
@@ -70,6 +72,19 @@ static void *new_rows(struct guarded *g, enum vt_product product, enum content c
         memcpy(data, x, count * sizeof *x);
     free(x);
     return data;
+}
+
+static void add_bias_and_mask(struct call *c, enum place place)
+{
+    const struct shape s = c->shape;
+    float *bias = new_rows(&c->bias, VT_PRODUCT_F32, RANDOM, s.queries, s.keys, place, c->seed + 700);
+    float *mask = new_rows(&c->mask, VT_PRODUCT_F32, RANDOM, s.queries, s.keys, place, c->seed + 900);
+    c->a.bias = bias;
+    c->a.mask = mask;
+    c->a.ld_bias = c->a.ld_mask = s.keys + GAP;
+    for (size_t i = 0; i < s.queries; i++)
+        for (size_t k = 0; k < s.keys; k++)
+            mask[i * c->a.ld_mask + k] = mask[i * c->a.ld_mask + k] > 0.5f ? -100.0f : 0.0f;
 }
 
 /* q, k and v are ranges of columns of one matrix where there are as many queries as keys. */
@@ -103,6 +118,8 @@ static struct call new_call(const struct vt_kernels *kernels, enum vt_product pr
                                  .column_sums = (float *)guarded_new(&c.column_sums, score_bytes, place) + HEAD,
                                  .ld_scores = HEADS };
     guarded_new(&c.scratch, vt_attention_scratch_bytes(kernels, product, s.keys, s.dim, s.dim_v), place);
+    if (content == BIASED)
+        add_bias_and_mask(&c, place);
     return c;
 }
 
@@ -110,6 +127,10 @@ static void free_call(struct call *c)
 {
     guarded_free(&c->queries);
     guarded_free(&c->tokens);
+    if (c->a.bias) {
+        guarded_free(&c->bias);
+        guarded_free(&c->mask);
+    }
     guarded_free(&c->out);
     guarded_free(&c->first_row);
     guarded_free(&c->column_sums);
@@ -138,9 +159,9 @@ static double operand(const struct vt_attention *a, const void *x, size_t i)
 
 static const double bf16_roundoff = 0x1p-8; /* as unit_roundoff, of 8 bits */
 
-/* Scaled scores of query i over their largest, in t[keys], and by how much the argument of each exponential may be off
+/* Scores of query i over their largest, in t[keys], and by how much the argument of each exponential may be off
  * together with its own error, in error[keys]. A score is a chain of dim products that are rounded or, in bf16, flushed
- * to zero (kernels.h). The exponential is within 2 ulp, which are at most 4 roundings, of an argument that is rounded
+ * to zero (kernels.h), then a bias is added and a mask over the scale, which is rounded, too. The exponential is within 2 ulp, which are at most 4 roundings, of an argument that is rounded
  * twice; that of bf16 says its own bound. That all scores are taken over a maximum that is off, too, cancels. */
 static void exponents(const struct vt_attention *a, size_t i, double *t, double *error)
 {
@@ -154,7 +175,11 @@ static void exponents(const struct vt_attention *a, size_t i, double *t, double 
             t[k] += scale * product;
             magnitude += scale * fabs(product);
         }
-        error[k] = gamma_of(a->dim + 1) * magnitude + (double)(a->dim + 1) * scale * (double)FLT_MIN;
+        const double bias = a->bias ? scale * (double)a->bias[i * a->ld_bias + k] : 0;
+        const double mask = a->mask ? (double)a->mask[i * a->ld_mask + k] : 0;
+        t[k] += bias + mask;
+        magnitude += fabs(bias) + fabs(mask);
+        error[k] = gamma_of(a->dim + 1 + (a->bias ? 3 : 0)) * magnitude + (double)(a->dim + 1) * scale * (double)FLT_MIN;
         worst = fmax(worst, error[k]);
         largest = fmax(largest, t[k]);
     }
@@ -285,7 +310,7 @@ static void check_call(const struct vt_kernels *kernels, enum vt_product product
     check_surroundings(&c);
     if (!has_own_arithmetic(&kernels->gemm[product]))
         check_same_as_ref(&c, content, place);
-    if (content == RANDOM) {
+    if (content == RANDOM || content == BIASED) {
         check_pieces(&c, 1 + s.queries / 2);
         check_pieces(&c, mr + 1);
         if (s.queries < 64) /* or it takes long: each piece packs all keys */

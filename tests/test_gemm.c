@@ -7,6 +7,7 @@
 #include "check_product.h" /* before all others: it asks for more of the system's headers */
 
 #include "gemm.h"
+#include "support.h"
 
 /* A product of random shape with a random epilogue. Distances between rows are odd. */
 struct problem {
@@ -213,6 +214,49 @@ static void test_block(void **state)
     for_each_bundle(block_of_bundle);
 }
 
+/* Rows that go back from the order of windows: the same as in their own order, moved. */
+static void order_of_bundle(const struct vt_kernels *kernels)
+{
+    enum { MAP = 9, WINDOW = 4 }; /* windows stick out of the map */
+    const struct vt_window_pattern pattern = { .size = { WINDOW, WINDOW }, .shift = { 2, 1 } };
+    const uint32_t map[2] = { MAP, MAP };
+    struct vt_row_order order;
+    vitrt_error err;
+    assert_ok(vt_row_order_init(&order, &pattern, map, &vt_default_allocator, &err), &err);
+    for (enum vt_product product = 0; product <= VT_PRODUCT_BF16; product++)
+        for (uint64_t seed = 200; seed < 204; seed++) {
+            uint64_t random = seed;
+            struct problem p = problem_new(kernels, product, &random);
+            const size_t row = p.gemm.epilogue.ldc * p.bytes, rows = order.area * order.count;
+            if (p.m < rows) { /* of one image */
+                problem_free(&p);
+                continue;
+            }
+            p.gemm.m = rows;
+            p.gemm.epilogue.residual = NULL;
+            memcpy(p.want, p.initial, c_bytes(&p));
+            for (size_t i = 0; i < rows; i++)
+                compute_row(&p, i);
+            memcpy(p.gemm.epilogue.c, p.initial, c_bytes(&p));
+            p.gemm.order = &order;
+            vt_gemm_block(&p.gemm, 0, rows, 0, panels_of(&p));
+            for (size_t i = 0; i < rows; i++)
+                if (order.rows[i] != VT_NO_ROW)
+                    assert_memory_equal((char *)p.gemm.epilogue.c + order.rows[i] * row, (char *)p.want + i * row,
+                                        p.gemm.n * p.bytes);
+            assert_memory_equal((char *)p.gemm.epilogue.c + order.map_count * row,
+                                (char *)p.initial + order.map_count * row, c_bytes(&p) - order.map_count * row);
+            problem_free(&p);
+        }
+    vt_row_order_free(&order, &vt_default_allocator);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    for_each_bundle(order_of_bundle);
+}
+
 static void test_nothing_to_do(void **state)
 {
     const struct vt_kernels kernels = reference_bundle();
@@ -241,6 +285,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_block),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_row_stride),
     };

@@ -3,13 +3,15 @@
  * Depthwise convolution of a row of pixels, channels last, written once. Include a simd/<isa>.h before; contract in
  * kernels.h.
  *
- * Each output is a chain of fused multiply-adds that waits for itself, so up to MOST_PIXELS outputs go side by side;
- * over all channels, so that memory is walked through in its own order, and a weight that is loaded serves all of them.
- * A window of 3 x 3 also shares its pixels: one that is loaded serves each output that it is part of. Without that there
- * would be a load for every multiply-add, and most CPUs have no more units for loads than for arithmetic.
+ * Each output is a chain of fused multiply-adds that waits for itself, so up to MOST_PIXELS outputs go side by side,
+ * and a weight that is loaded serves all of them. A window of 3 x 3 also shares its pixels: one that is loaded serves
+ * each output that it is part of. Without that there would be a load for every multiply-add, and few CPUs have more
+ * units for loads than for arithmetic.
  */
 
-enum { MOST_PIXELS = 8 };
+/* Channels in one go: what neighbouring outputs share of three rows of pixels, (8 + 2) * 3 * 512 bytes in all, is then
+ * still in a first-level cache. */
+enum { MOST_PIXELS = 8, MOST_CHANNELS = 128 };
 
 struct depthwise {
     size_t n, taps;
@@ -41,8 +43,8 @@ static inline vf start_of(const struct depthwise *d, size_t c)
     return d->bias ? vf_load(d->bias + c) : vf_zero();
 }
 
-/* What follows adds to the sums of a vector of channels, from c on, of count outputs, from i on. The number of taps is
- * no constant on purpose: where all of them are unrolled, gcc 12 loads a pixel once for each use after all. */
+/* What follows adds to the sums of a vector of channels of count outputs. Pointers move on by addition: offsets are the
+ * same for every tap, so a compiler keeps all of them, and has not got the registers. */
 #define ANY_TAPS(count)                                                                                                \
     for (size_t t = 0; t < d->taps; t++, w += d->n) {                                                                  \
         const float *pixel = d->x[t] + at;                                                                             \
@@ -80,12 +82,12 @@ static inline vf start_of(const struct depthwise *d, size_t c)
         }                                                                                                              \
     }
 
-/* All whole vectors of count outputs from i on. */
+/* Channels c to end, which are whole vectors, of count outputs from i on. */
 #define DEFINE_PIXELS(name, count, TAPS, type, store)                                                                  \
-    static void name##_##count(const struct depthwise *d, size_t i, type *y, size_t ldy)                               \
+    static void name##_##count(const struct depthwise *d, size_t i, size_t c, size_t end, type *y, size_t ldy)         \
     {                                                                                                                  \
         const size_t step = d->step;                                                                                   \
-        for (size_t c = 0; c + VL <= d->n; c += VL) {                                                                  \
+        for (; c < end; c += VL) {                                                                                     \
             const size_t at = i * step + c;                                                                            \
             const float *w = d->w + c;                                                                                 \
             const vf start = start_of(d, c);                                                                           \
@@ -112,12 +114,11 @@ static inline vf start_of(const struct depthwise *d, size_t c)
 
 /* An output that is alone, as those at the edges of a map are: vectors of channels side by side instead. */
 #define DEFINE_ALONE(name, type, store)                                                                                \
-    static void name(const struct depthwise *d, size_t i, type *y, size_t ldy)                                         \
+    static void name(const struct depthwise *d, size_t i, size_t c, size_t end, type *y, size_t ldy)                   \
     {                                                                                                                  \
         enum { count = 4 };                                                                                            \
-        size_t c = 0;                                                                                                  \
         (void)ldy;                                                                                                     \
-        for (; c + count * VL <= d->n; c += count * VL) {                                                              \
+        for (; c + count * VL <= end; c += count * VL) {                                                               \
             vf sum[count];                                                                                             \
             for (size_t v = 0; v < count; v++)                                                                         \
                 sum[v] = start_of(d, c + v * VL);                                                                      \
@@ -129,7 +130,7 @@ static inline vf start_of(const struct depthwise *d, size_t c)
             for (size_t v = 0; v < count; v++)                                                                         \
                 store(y + c + v * VL, sum[v]);                                                                         \
         }                                                                                                              \
-        for (; c + VL <= d->n; c += VL) {                                                                              \
+        for (; c < end; c += VL) {                                                                                     \
             vf sum = start_of(d, c);                                                                                   \
             for (size_t t = 0; t < d->taps; t++)                                                                       \
                 sum = vf_fma(vf_load(d->x[t] + i * d->step + c), vf_load(d->w + t * d->n + c), sum);                   \
@@ -157,7 +158,8 @@ static inline vf last_channels(const struct depthwise *d, size_t i, size_t c)
     void VT_FN(kernel)(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,            \
                        const float *bias, type *y, size_t ldy)                                                         \
     {                                                                                                                  \
-        static void (*const pixels[][MOST_PIXELS])(const struct depthwise *, size_t, type *, size_t) = {               \
+        typedef void pixels_fn(const struct depthwise *, size_t i, size_t c, size_t end, type *y, size_t ldy);         \
+        static pixels_fn *const pixels[][MOST_PIXELS] = {                                                              \
             [WINDOW_ANY] = PIXELS_OF(kernel##_any, kernel##_alone),                                                    \
             [WINDOW_STRIDE_1] = PIXELS_OF(kernel##_stride_1, kernel##_alone),                                          \
             [WINDOW_STRIDE_2] = PIXELS_OF(kernel##_stride_2, kernel##_alone),                                          \
@@ -165,13 +167,17 @@ static inline vf last_channels(const struct depthwise *d, size_t i, size_t c)
         const struct depthwise d = { n, taps, x, step, w, bias };                                                      \
         const enum window window = m > 1 ? window_of(&d) : WINDOW_ANY;                                                 \
         const size_t parts = (m + MOST_PIXELS - 1) / MOST_PIXELS, whole = n / VL * VL;                                 \
-        for (size_t part = 0, i = 0; part < parts; part++) {                                                           \
-            const size_t end = m * (part + 1) / parts;                                                                 \
-            pixels[window][end - i - 1](&d, i, y + i * ldy, ldy);                                                      \
-            for (; i < end; i++)                                                                                       \
-                if (whole < n)                                                                                         \
-                    store##_n(y + i * ldy + whole, last_channels(&d, i, whole), n - whole);                            \
+        for (size_t c = 0; c < whole; c += MOST_CHANNELS) {                                                            \
+            const size_t end = c + MOST_CHANNELS < whole ? c + MOST_CHANNELS : whole;                                  \
+            for (size_t part = 0, i = 0; part < parts; part++) {                                                       \
+                const size_t next = m * (part + 1) / parts;                                                            \
+                pixels[window][next - i - 1](&d, i, c, end, y + i * ldy, ldy);                                         \
+                i = next;                                                                                              \
+            }                                                                                                          \
         }                                                                                                              \
+        if (whole < n)                                                                                                 \
+            for (size_t i = 0; i < m; i++)                                                                             \
+                store##_n(y + i * ldy + whole, last_channels(&d, i, whole), n - whole);                                \
     }
 
 VT_DEFINE_DEPTHWISE(vt_depthwise_f32, float, vf_store)

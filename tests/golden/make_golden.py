@@ -3,6 +3,7 @@
 
     pip install torch==2.13.0 numpy pillow safetensors transformers && pip install --no-deps timm torchvision==0.28.0
     python make_golden.py [--out cases] [--only NAME...]        # the cases listed in cases.py
+    python make_golden.py --large --out OUT [--only NAME...]    # published sizes, too large to keep
     python make_golden.py --list
 
 README.md says what a case's folder holds. Weights are random but scaled so that attention is peaked, biases
@@ -12,6 +13,7 @@ matter and no two channels look alike: a dropped bias, a transposed table or a w
 import argparse
 import json
 import pathlib
+import sys
 import zlib
 
 import torchvision_ops  # noqa: F401  (must come before timm)
@@ -23,15 +25,14 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.numpy import save_file
-from timm.models.vision_transformer import checkpoint_filter_fn
 
 import cases
 
 IMAGES = [("rgb", 131, 97), ("grey", 60, 80), ("rgba", 64, 64)]
 
 
-def rerandomize(model, seed):
-    """Overwrites every parameter with values that make each of them matter."""
+def rerandomize(model, seed, logit_scale=(1.5, 0.2)):
+    """Overwrites every parameter, and the statistics of batch norms, with values that make each of them matter."""
     g = torch.Generator().manual_seed(seed)
 
     def normal(t, mean, std):
@@ -49,22 +50,35 @@ def rerandomize(model, seed):
             leaf = name.rsplit(".", 1)[-1]
             if id(p) in norms:
                 normal(p, 1.0, 0.2)
-            elif "pos_emb" in name or "position_emb" in name or "token" in name:
+            elif any(part in name for part in ("relative_position", "pos_emb", "position_emb", "token")):
                 normal(p, 0.0, 0.6)
             elif "lambda" in leaf or leaf == "gamma":
                 normal(p, 0.7, 0.2)
+            elif "logit_scale" in leaf:
+                normal(p, *logit_scale)
             elif p.ndim >= 2:
                 normal(p, 0.0, 1.2 / np.sqrt(p[0].numel()))
             else:
                 normal(p, 0.0, 0.2)
+        for name, b in model.named_buffers():
+            if name.endswith("running_mean"):
+                normal(b, 0.0, 0.3)
+            elif name.endswith("running_var"):
+                b.copy_(torch.rand(b.shape, generator=g) * 0.8 + 0.6)
 
 
 def scale_embedding(model, factor):
-    """Shrinks what enters the first norm, so that its epsilon is no longer negligible."""
+    """Shrinks what enters the first norm, and all batch norms, so that their epsilon is no longer negligible."""
+    parts = ("patch_embeddings.projection", "convolution_embeddings", "convolution_projection.convolution")
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if name.startswith(("patch_embed", "pos_embed", "cls_token")):
+            if name.startswith(("patch_embed", "pos_embed", "cls_token")) or any(part in name for part in parts):
                 p.mul_(factor)
+        for name, b in model.named_buffers():
+            if name.endswith("running_mean"):
+                b.mul_(factor)
+            elif name.endswith("running_var"):
+                b.mul_(factor * factor)
 
 
 def make_image(kind, w, h, seed):
@@ -101,15 +115,19 @@ def build(case, seed):
     else:
         config = getattr(transformers, case["config"])(**case["args"])
         model = getattr(transformers, case["name"])(config).eval()
-    rerandomize(model, seed)
+    rerandomize(model, seed, case.get("logit_scale", (1.5, 0.2)))
     scale_embedding(model, case.get("embed_scale", 1))
     return model.to(getattr(torch, case.get("dtype", "float32")))
 
 
 def save_checkpoint(case, model, folder):
     if case["source"] == "timm":
-        timm.models.save_for_hf(model, str(folder), model_args=case["args"], safe_serialization=True)
+        timm.models.save_for_hf(model, str(folder), model_args=case["args"] or None, safe_serialization=True)
         (folder / "pytorch_model.bin").unlink(missing_ok=True)
+        if case.get("no_model_args"):
+            config = json.loads((folder / "config.json").read_text())
+            del config["model_args"]
+            (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         return
     model.save_pretrained(folder, **({"max_shard_size": case["shard_size"]} if "shard_size" in case else {}))
     if "processor_file" in case:
@@ -122,7 +140,8 @@ def timm_at_size(case, model):
     """The same weights in a model built for the run size, through timm's own checkpoint filter."""
     other = timm.create_model(case["name"], pretrained=False, **dict(case["args"], img_size=case["run_size"])).eval()
     other.pretrained_cfg.update(case["pretrained_cfg"])
-    other.load_state_dict(checkpoint_filter_fn(model.state_dict(), other))
+    filter_fn = sys.modules[type(model).__module__].checkpoint_filter_fn
+    other.load_state_dict(filter_fn(model.state_dict(), other))
     return other
 
 
@@ -142,6 +161,20 @@ def scaled_processor_args(processor, height, width):
     )
 
 
+def convnext_at_size(processor, height, width):
+    """ConvNextImageProcessor for a rectangle, which its class does not know: resize and crop as timm's mode center."""
+
+    def apply(image, **_):
+        pct = processor.crop_pct
+        r = min(image.height / int(height / pct), image.width / int(width / pct))
+        resize = {"height": round(image.height / r), "width": round(image.width / r)}
+        crop = dict(do_center_crop=True, crop_size={"height": height, "width": width})
+        same = {k: getattr(processor, k) for k in ("resample", "rescale_factor", "image_mean", "image_std")}
+        return transformers.ViTImageProcessorPil(size=resize, **crop, **same)(image, return_tensors="pt")
+
+    return apply
+
+
 def preprocess(case, model, folder, image):
     """The framework's own preprocessing; for Hugging Face from the file just saved."""
     image = image.convert("RGB")
@@ -152,21 +185,43 @@ def preprocess(case, model, folder, image):
             cfg["input_size"] = (3, *size)
         return timm.data.create_transform(**cfg, is_training=False)(image)[None]
     processor = getattr(transformers, case["processor"]).from_pretrained(folder)
-    return processor(image, return_tensors="pt", **(scaled_processor_args(processor, *size) if size else {}))[
-        "pixel_values"
-    ].float()
+    if not size:
+        args = {}
+    elif not case["processor"].startswith("ConvNext"):
+        args = scaled_processor_args(processor, *size)
+    elif size[0] == size[1]:
+        args = dict(size={"shortest_edge": size[0]})
+    else:
+        args = {}
+        processor = convnext_at_size(processor, *size)
+    return processor(image, return_tensors="pt", **args)["pixel_values"].float()
 
 
 def hook_blocks(blocks):
-    """Records the output of every block for the one image of a run."""
+    """Records the output of every block for the one image of a run: rows of channels, maps row by row."""
     store = []
 
     def hook(_module, _inputs, out):
-        store.append((out[0] if isinstance(out, (tuple, list)) else out)[0].float().numpy().copy())
+        out = (out[0] if isinstance(out, (tuple, list)) else out)[0].float().numpy()
+        store.append(out.reshape(-1, out.shape[-1]).copy())
 
     for b in blocks:
         b.register_forward_hook(hook)
     return store
+
+
+def stage_outputs(case, model, store):
+    """What the stages of a hierarchical model hand on, before a downsampling and without their class token."""
+    golden = {}
+    last = -1
+    for k, (depth, tokens) in enumerate(eval(case.get("stages", "[]"), {"m": model})):
+        last += depth
+        golden[f"stage.{k}"] = store[last][tokens:]
+    return golden
+
+
+def rows(t):
+    return t.reshape(-1, t.shape[-1])
 
 
 def answers(case, model, x):
@@ -175,18 +230,26 @@ def answers(case, model, x):
         y = model(x)[0]
         if model.num_classes > 0:
             return {"logits": y}
-        if y.ndim == 2:
-            return {"features": y}
+        if y.ndim >= 2:
+            return {"features": rows(y)}
         return {"embedding": y} | (
-            {"features": model.forward_features(x)[0]} if case["args"].get("global_pool") != "avg" else {}
+            {"features": rows(model.forward_features(x)[0])} if case["args"].get("global_pool") != "avg" else {}
         )
-    call = (
-        {"interpolate_pos_encoding": True}
-        if "run_size" in case and case["config"] in ("ViTConfig", "DeiTConfig")
-        else {}
-    )
+    interpolates = case["config"] in ("ViTConfig", "DeiTConfig") or case["args"].get("use_absolute_embeddings")
+    call = {"interpolate_pos_encoding": True} if "run_size" in case and interpolates else {}
+    if case["config"] == "CvtConfig":  # it cannot unpack its own answer when that has nothing beside the logits
+        call["output_hidden_states"] = True
     y = model(x, **call)
-    return {"logits": y.logits[0]} if getattr(y, "logits", None) is not None else {"features": y.last_hidden_state[0]}
+    if getattr(y, "logits", None) is not None:
+        return {"logits": y.logits[0]}
+    features = y.last_hidden_state[0]
+    if features.ndim == 3:  # CvT: a map [C, H, W], and beside it the class token
+        features = rows(features.permute(1, 2, 0))
+        if y.cls_token_value is not None:
+            features = torch.cat((y.cls_token_value[0], features))
+    if "stages" in case and getattr(y, "pooler_output", None) is not None:
+        return {"features": features, "pooler": y.pooler_output[0]}
+    return {"features": features}
 
 
 def run(case, out):
@@ -213,6 +276,7 @@ def run(case, out):
             last = answers(case, model, x)
         golden[f"{i}/pixels"] = x[0].permute(1, 2, 0).numpy()
         golden |= {f"{i}/block.{k}": store[k] for k in range(len(blocks))}
+        golden |= {f"{i}/{name}": value for name, value in stage_outputs(case, model, store).items()}
         golden |= {f"{i}/{name}": value.numpy() for name, value in last.items()}
     save_file({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in golden.items()}, folder / "golden.safetensors")
     last_name = list(golden)[-1]
@@ -226,16 +290,19 @@ def run(case, out):
 
 def main():
     ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=pathlib.Path(__file__).with_name("cases"))
+    ap.add_argument("--out")
     ap.add_argument("--only", nargs="*")
+    ap.add_argument("--large", action="store_true", help="the cases of published size, into a folder given by --out")
     ap.add_argument("--list", action="store_true")
     a = ap.parse_args()
+    if a.large and not a.list and not a.out:
+        ap.error("--large needs --out: these cases are too large to keep beside the others")
     transformers.utils.logging.disable_progress_bar()
-    for case in cases.CASES:
+    for case in cases.LARGE if a.large else cases.CASES:
         if a.list:
             print(case["case"])
         elif not a.only or case["case"] in a.only:
-            run(case, a.out)
+            run(case, a.out or pathlib.Path(__file__).with_name("cases"))
 
 
 if __name__ == "__main__":
