@@ -2,7 +2,7 @@
 /*
  * libvitrt: inference of vision transformers on CPUs.
  *
- *   vitrt_model_open     a checkpoint as published (folder with config.json and safetensors)
+ *   vitrt_model_open     a checkpoint as published (folder with config.json and safetensors), or a saved model
  *   vitrt_session_create an executable plan for one image size, batch and thread count
  *   vitrt_image_decode   a JPEG, PNG or BMP file to pixels (or bring your own pixels)
  *   vitrt_run            pixels to logits, features, ...
@@ -108,6 +108,8 @@ typedef struct vitrt_model vitrt_model;
 
 /* vitrt_model_options.flags */
 #define VITRT_MODEL_COPY_BUFFERS 1u /* open_memory: copy the buffers instead of referring to them */
+#define VITRT_MODEL_MAP_FILES    2u /* open: map weight files instead of reading them. A file that becomes shorter while \
+                                       the model is open then kills the process that reads it. */
 
 typedef struct vitrt_model_options {
     const vitrt_allocator *allocator; /* NULL: malloc; copied */
@@ -128,14 +130,24 @@ typedef struct vitrt_buffer {
  * model.safetensors.index.json with its shards, and preprocessor_config.json if there is one. Reads the configuration
  * and checks every tensor's type and shape; weights are read, checked to be finite and packed when the first session
  * needs them, so the folder must stay as it is until then.
+ *
+ * Or opens a saved model: a safetensors file with a graph in its metadata, from vitrt_model_save or made by hand
+ * (docs/graph.md); also a folder with such a file as model.safetensors and without config.json.
  * options may be NULL. *out is NULL on failure. Free with vitrt_model_free. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open(const char *path, const vitrt_model_options *options,
                                                         vitrt_model **out, vitrt_error *err);
 
-/* The same from memory. The buffers must outlive the model unless VITRT_MODEL_COPY_BUFFERS is set. */
+/* The same from memory; a single buffer of any name is a saved model. The buffers must outlive the model unless
+ * VITRT_MODEL_COPY_BUFFERS is set. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count,
                                                                const vitrt_model_options *options, vitrt_model **out,
                                                                vitrt_error *err);
+
+/* Writes the model to one safetensors file (UTF-8 path), which opens without the code for its family: the graph as JSON
+ * in the metadata, the texts of config.json and preprocessor_config.json for labels and preprocessing, and the weights,
+ * in the type they were read in. The file is written beside path and then takes its place, so that a failure leaves
+ * what was there, and path may be what the model was opened from. Thread-safe. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_save(const vitrt_model *model, const char *path, vitrt_error *err);
 
 /* Sessions keep what they need of a model alive: it may be freed before them. NULL is allowed. */
 VITRT_API void vitrt_model_free(vitrt_model *model);

@@ -8,6 +8,7 @@
 #include "safetensors.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,20 +26,32 @@
 struct vt_checkpoint {
     vitrt_allocator allocator;
     char *path;
-    struct vt_json_document *config, *preprocessor;
+    struct vt_json_document *config, *preprocessor, *graph;
     struct vt_source *shards;
     size_t shard_count, shard_capacity;
-    bool copy_buffers;
+    unsigned source_flags; /* of weight files */
     struct vt_tensor_list tensors; /* sorted by name */
 };
 
-/* Parses a file whose root must be an object. */
+/* Parses a text whose root must be an object. */
+static vitrt_status parse_object(const vitrt_allocator *a, const char *label, const char *text, size_t size,
+                                 struct vt_json_document **out, vitrt_error *err)
+{
+    const vitrt_status st = vt_json_parse(a, label, text, size, out, err);
+    if (st || vt_json_type(vt_json_root(*out)) == VT_JSON_OBJECT)
+        return st;
+    vt_json_free(*out);
+    *out = NULL;
+    return vt_err(err, VITRT_EFORMAT, "%s: the document is not an object", label);
+}
+
+/* The same for a file. */
 static vitrt_status read_document(const vitrt_allocator *a, const struct vt_origin *o, const char *name,
                                   struct vt_json_document **out, vitrt_error *err)
 {
     struct vt_source s;
     char *text = NULL;
-    vitrt_status st = vt_source_open(a, o, name, false, &s, err);
+    vitrt_status st = vt_source_open(a, o, name, 0, &s, err);
     if (st)
         return st;
     const size_t size = s.size > MAX_DOCUMENT ? 0 : (size_t)s.size;
@@ -54,32 +67,29 @@ static vitrt_status read_document(const vitrt_allocator *a, const struct vt_orig
     }
     st = vt_source_read(&s, 0, text, size, err);
     if (!st)
-        st = vt_json_parse(a, s.label, text, size, out, err);
-    if (!st && vt_json_type(vt_json_root(*out)) != VT_JSON_OBJECT) {
-        st = vt_err(err, VITRT_EFORMAT, "%s: the document is not an object", s.label);
-        vt_json_free(*out);
-        *out = NULL;
-    }
+        st = parse_object(a, s.label, text, size, out, err);
 done:
     vt_free(a, text, size);
     vt_source_close(a, &s);
     return st;
 }
 
-/* Opens a safetensors file as the next shard and reads its tensors. */
+/* Opens a safetensors file as the next shard and reads its tensors and its header, if that is wanted. */
 static vitrt_status open_shard(struct vt_checkpoint *c, const struct vt_origin *o, const char *name,
-                               struct vt_tensor_list *tensors, vitrt_error *err)
+                               struct vt_tensor_list *tensors, struct vt_json_document **header, vitrt_error *err)
 {
     const vitrt_allocator *a = &c->allocator;
     if (c->shard_count == MAX_SHARDS)
         return vt_err(err, VITRT_ELIMIT, "%s: more than %d weight files", o->path, MAX_SHARDS);
     if (!vt_grow(a, (void **)&c->shards, &c->shard_capacity, c->shard_count + 1, sizeof *c->shards))
         return vt_err_memory(err, (c->shard_count + 1) * sizeof *c->shards, "the list of weight files");
-    vitrt_status st = vt_source_open(a, o, name, c->copy_buffers, &c->shards[c->shard_count], err);
+    struct vt_source *s = &c->shards[c->shard_count];
+    const vitrt_status st = vt_source_open(a, o, name, c->source_flags, s, err);
     if (st)
         return st;
-    c->shard_count++;
-    return vt_safetensors_read(a, &c->shards[c->shard_count - 1], (uint32_t)(c->shard_count - 1), tensors, err);
+    const uint32_t shard = (uint32_t)c->shard_count++;
+    return header ? vt_safetensors_open(a, s, shard, tensors, header, err)
+                  : vt_safetensors_read(a, s, shard, tensors, err);
 }
 
 /* ---- Sharded checkpoints ---- */
@@ -182,7 +192,7 @@ static vitrt_status open_sharded(struct vt_checkpoint *c, const struct vt_origin
         for (n = 1; i + n < entries.count && strcmp(e[n].file, e->file) == 0;)
             n++;
         struct vt_tensor_list tensors = { 0 };
-        st = open_shard(c, o, e->file, &tensors, err);
+        st = open_shard(c, o, e->file, &tensors, NULL, err);
         if (!st)
             st = take_tensors(c, e, n, &tensors, err);
         vt_tensor_list_free(a, &tensors);
@@ -239,7 +249,7 @@ static vitrt_status open_weights(struct vt_checkpoint *c, const struct vt_origin
     if (st)
         return st;
     if (single)
-        return open_shard(c, o, WEIGHTS, &c->tensors, err);
+        return open_shard(c, o, WEIGHTS, &c->tensors, NULL, err);
     if (sharded)
         return open_sharded(c, o, err);
     if (pickle)
@@ -253,13 +263,8 @@ static vitrt_status open_weights(struct vt_checkpoint *c, const struct vt_origin
 static vitrt_status open_documents(struct vt_checkpoint *c, const struct vt_origin *o, vitrt_error *err)
 {
     const vitrt_allocator *a = &c->allocator;
-    bool has_config = false, has_preprocessor = false;
-    vitrt_status st = vt_origin_has(a, o, CONFIG, &has_config, err);
-    if (!st)
-        st = vt_origin_has(a, o, PREPROCESSOR, &has_preprocessor, err);
-    if (!st && !has_config)
-        st = vt_err(err, VITRT_EIO, "%s: no " CONFIG " there, expected a checkpoint with " CONFIG " and " WEIGHTS,
-                    c->path);
+    bool has_preprocessor = false;
+    vitrt_status st = vt_origin_has(a, o, PREPROCESSOR, &has_preprocessor, err);
     if (!st)
         st = read_document(a, o, CONFIG, &c->config, err);
     if (!st && has_preprocessor)
@@ -267,22 +272,93 @@ static vitrt_status open_documents(struct vt_checkpoint *c, const struct vt_orig
     return st;
 }
 
-static vitrt_status open_checkpoint(const vitrt_allocator *a, const struct vt_origin *o, bool copy,
-                                    struct vt_checkpoint **out, vitrt_error *err)
+static vitrt_status open_published(struct vt_checkpoint *c, const struct vt_origin *o, vitrt_error *err)
+{
+    const vitrt_status st = open_documents(c, o, err);
+    return st ? st : open_weights(c, o, err);
+}
+
+/* ---- Saved models ---- */
+
+/* Parses a text that the metadata may have under that key. */
+static vitrt_status read_embedded(const struct vt_checkpoint *c, vt_json metadata, const char *key,
+                                  struct vt_json_document **out, vitrt_error *err)
+{
+    const vitrt_allocator *a = &c->allocator;
+    const char *file = c->shards[0].label;
+    const vt_json v = vt_json_get(metadata, key);
+    if (!vt_json_type(v))
+        return VITRT_OK;
+    vitrt_status st = VITRT_OK;
+    const size_t label_bytes = strlen(file) + strlen(key) + sizeof ": ";
+    char *text = vt_json_dup_string(a, v), *label = vt_alloc(a, label_bytes);
+    if (text && label) {
+        snprintf(label, label_bytes, "%s: %s", file, key);
+        st = parse_object(a, label, text, strlen(text), out, err);
+    } else {
+        st = vt_err_memory(err, label_bytes, file);
+    }
+    vt_free(a, text, vt_strsize(text));
+    vt_free(a, label, label_bytes);
+    return st;
+}
+
+/* name: the file with the graph. */
+static vitrt_status open_saved(struct vt_checkpoint *c, const struct vt_origin *o, const char *name, vitrt_error *err)
+{
+    struct vt_json_document *header = NULL;
+    vitrt_status st = open_shard(c, o, name, &c->tensors, &header, err);
+    const vt_json metadata = vt_json_get(vt_json_root(header), "__metadata__");
+    if (!st)
+        st = read_embedded(c, metadata, VT_GRAPH_KEY, &c->graph, err);
+    if (!st)
+        st = read_embedded(c, metadata, VT_CONFIG_KEY, &c->config, err);
+    if (!st)
+        st = read_embedded(c, metadata, VT_PREPROCESSOR_KEY, &c->preprocessor, err);
+    if (!st && !c->graph)
+        st = vt_err(err, VITRT_EUNSUPPORTED,
+                    "%s: there is no " CONFIG " with it and no " VT_GRAPH_KEY " in its metadata, expected one of both",
+                    c->shards[0].label);
+    vt_json_free(header);
+    return st;
+}
+
+/* Finds out what there is to open. */
+static vitrt_status open_files(struct vt_checkpoint *c, const struct vt_origin *o, bool is_file, vitrt_error *err)
+{
+    const vitrt_allocator *a = &c->allocator;
+    bool has_config = false, has_weights = false;
+    if (is_file)
+        return open_saved(c, o, "", err);
+    vitrt_status st = vt_origin_has(a, o, CONFIG, &has_config, err);
+    if (!st && !has_config)
+        st = vt_origin_has(a, o, WEIGHTS, &has_weights, err);
+    if (st)
+        return st;
+    if (has_config)
+        return open_published(c, o, err);
+    if (has_weights)
+        return open_saved(c, o, WEIGHTS, err);
+    if (o->count == 1)
+        return open_saved(c, o, o->buffers[0].name, err);
+    return vt_err(err, VITRT_EIO, "%s: no " CONFIG " there, expected a checkpoint with " CONFIG " and " WEIGHTS,
+                  c->path);
+}
+
+static vitrt_status open_checkpoint(const vitrt_allocator *a, const struct vt_origin *o, bool is_file,
+                                    unsigned source_flags, struct vt_checkpoint **out, vitrt_error *err)
 {
     struct vt_checkpoint *c = vt_calloc(a, 1, sizeof *c);
     if (!c)
         return vt_err_memory(err, sizeof *c, o->path);
     vitrt_status st = VITRT_OK;
     c->allocator = *a;
-    c->copy_buffers = copy;
+    c->source_flags = source_flags;
     c->path = vt_strndup(a, o->path, strlen(o->path));
     if (!c->path)
         st = vt_err_memory(err, strlen(o->path) + 1, "a path");
     if (!st)
-        st = open_documents(c, o, err);
-    if (!st)
-        st = open_weights(c, o, err);
+        st = open_files(c, o, is_file, err);
     if (!st)
         st = link_scales(c, err);
     if (st)
@@ -292,28 +368,16 @@ static vitrt_status open_checkpoint(const vitrt_allocator *a, const struct vt_or
     return st;
 }
 
-/* Why a path that is no folder cannot be opened. */
-static vitrt_status explain_path(const char *path, vitrt_error *err)
-{
-    static const char extension[] = ".safetensors";
-    const size_t n = strlen(path), m = sizeof extension - 1;
-    if (!vt_file_exists(path))
-        return vt_err(err, VITRT_EIO, "%s: no such folder", path);
-    if (n > m && strcmp(path + n - m, extension) == 0)
-        return vt_err(err, VITRT_EUNSUPPORTED,
-                      "%s is a weight file, expected the folder that has it together with " CONFIG, path);
-    return vt_err(err, VITRT_EIO, "%s is not a folder, expected one with " CONFIG " and " WEIGHTS, path);
-}
-
-vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, struct vt_checkpoint **out,
+vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, bool map, struct vt_checkpoint **out,
                                 vitrt_error *err)
 {
     *out = NULL;
     if (!path || !*path)
-        return vt_err(err, VITRT_EINVAL, "no path of a checkpoint folder was given");
-    if (!vt_is_directory(path))
-        return explain_path(path, err);
-    return open_checkpoint(a, &(struct vt_origin){ .path = path }, false, out, err);
+        return vt_err(err, VITRT_EINVAL, "no path of a checkpoint folder or of a saved model was given");
+    if (!vt_file_exists(path))
+        return vt_err(err, VITRT_EIO, "%s: no such folder or file", path);
+    return open_checkpoint(a, &(struct vt_origin){ .path = path }, !vt_is_directory(path), map ? VT_SOURCE_MAP : 0, out,
+                           err);
 }
 
 vitrt_status vt_checkpoint_open_memory(const vitrt_allocator *a, const vitrt_buffer *buffers, size_t count, bool copy,
@@ -321,11 +385,13 @@ vitrt_status vt_checkpoint_open_memory(const vitrt_allocator *a, const vitrt_buf
 {
     *out = NULL;
     if (!buffers || !count)
-        return vt_err(err, VITRT_EINVAL, "no buffers were given, expected " CONFIG " and " WEIGHTS);
+        return vt_err(err, VITRT_EINVAL, "no buffers were given, expected " CONFIG " and " WEIGHTS
+                                         ", or a saved model");
     for (size_t i = 0; i < count; i++)
         if (!buffers[i].name || (!buffers[i].data && buffers[i].size))
             return vt_err(err, VITRT_EINVAL, "buffer %zu has no %s", i, buffers[i].name ? "data" : "name");
-    return open_checkpoint(a, &(struct vt_origin){ "memory", buffers, count }, copy, out, err);
+    return open_checkpoint(a, &(struct vt_origin){ "memory", buffers, count }, false, copy ? VT_SOURCE_COPY : 0, out,
+                           err);
 }
 
 void vt_checkpoint_free(struct vt_checkpoint *c)
@@ -337,6 +403,7 @@ void vt_checkpoint_free(struct vt_checkpoint *c)
         vt_source_close(&a, &c->shards[i]);
     vt_free(&a, c->shards, c->shard_capacity * sizeof *c->shards);
     vt_tensor_list_free(&a, &c->tensors);
+    vt_json_free(c->graph);
     vt_json_free(c->preprocessor);
     vt_json_free(c->config);
     vt_free(&a, c->path, vt_strsize(c->path));
@@ -358,6 +425,11 @@ vt_json vt_checkpoint_config(const struct vt_checkpoint *c)
 vt_json vt_checkpoint_preprocessor(const struct vt_checkpoint *c)
 {
     return vt_json_root(c->preprocessor);
+}
+
+vt_json vt_checkpoint_graph(const struct vt_checkpoint *c)
+{
+    return vt_json_root(c->graph);
 }
 
 size_t vt_checkpoint_tensor_count(const struct vt_checkpoint *c)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A checkpoint as published: the files of a folder (or named buffers), their tensors by name, and their rows as f32.
+ * A checkpoint as published: the files of a folder (or named buffers), their tensors by name, and their rows as f32. Or
+ * a saved model: one safetensors file whose metadata has the graph and, if they are there, the two other documents.
  *
  * Opening reads and checks every safetensors header (offsets inside the file, no overlap, sizes that match dtype and
- * shape), never the data. Data is read piecewise into its packed form when a session needs it; nothing is mapped.
+ * shape), never the data. Data is read piecewise into its packed form when a session needs it.
  */
 #ifndef VT_CHECKPOINT_H
 #define VT_CHECKPOINT_H
@@ -35,19 +36,28 @@ struct vt_tensor {
 
 struct vt_checkpoint;
 
-/* path: a folder with config.json and model.safetensors or model.safetensors.index.json. Free
- * with vt_checkpoint_free. */
-vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, struct vt_checkpoint **out,
+/* Keys of the metadata of a saved model, and what begins the names of tensors that only fill gaps. */
+#define VT_GRAPH_KEY        "vitrt.graph"
+#define VT_CONFIG_KEY       "vitrt.config"
+#define VT_PREPROCESSOR_KEY "vitrt.preprocessor"
+#define VT_PADDING_PREFIX   "vitrt.padding."
+
+/* path: a folder with config.json and model.safetensors or model.safetensors.index.json; or a saved model, or a folder
+ * with one as model.safetensors and without config.json. map: weight files are mapped. Free with vt_checkpoint_free. */
+vitrt_status vt_checkpoint_open(const vitrt_allocator *a, const char *path, bool map, struct vt_checkpoint **out,
                                 vitrt_error *err);
+/* The same files as buffers; a single one, of whatever name but config.json, is a saved model. */
 vitrt_status vt_checkpoint_open_memory(const vitrt_allocator *a, const vitrt_buffer *buffers, size_t count, bool copy,
                                        struct vt_checkpoint **out, vitrt_error *err);
 void vt_checkpoint_free(struct vt_checkpoint *c); /* NULL is allowed */
 
-/* The folder, or "memory": for messages. */
+/* The folder or the saved model, or "memory": for messages. */
 const char *vt_checkpoint_path(const struct vt_checkpoint *c);
-/* Roots of config.json, an object, and of preprocessor_config.json, an object or VT_JSON_NONE. */
+/* Roots of config.json, of preprocessor_config.json and of a saved model's graph: objects, or VT_JSON_NONE where they
+ * are not there. There is a config or a graph. */
 vt_json vt_checkpoint_config(const struct vt_checkpoint *c);
 vt_json vt_checkpoint_preprocessor(const struct vt_checkpoint *c);
+vt_json vt_checkpoint_graph(const struct vt_checkpoint *c);
 
 size_t vt_checkpoint_tensor_count(const struct vt_checkpoint *c);
 const struct vt_tensor *vt_checkpoint_tensor(const struct vt_checkpoint *c, size_t i);       /* sorted by name */

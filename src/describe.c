@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vitrt_describe: what runs, as text that people paste into reports. Integers only: no locale can change it. */
+#include "graph_schema.h"
 #include "session.h"
 
 #include <stdarg.h>
@@ -28,12 +29,6 @@ static void put_tenths(struct text *t, uint64_t value, uint64_t unit, const char
 {
     const uint64_t tenths = value / unit * 10 + (value % unit * 10 + unit / 2) / unit;
     put(t, "%llu.%llu%s", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10), suffix);
-}
-
-static const char *activation_name(enum vt_activation activation)
-{
-    static const char *const names[VT_ACT_COUNT] = { "", "gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh" };
-    return names[activation];
 }
 
 static void put_windows(struct text *t, const char *what, const struct vt_row_order *order)
@@ -72,9 +67,9 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
     put(t, "  %-12s %-28s [%zu, %u]", op->name, s->node->name, out->rows, (unsigned)out->shape.columns);
     put_order(t, p, s);
     if (s->type == VT_NODE_ACTIVATION)
-        put(t, " %s", activation_name(s->node->u.activation));
+        put(t, " %s", vt_activation_names[s->node->u.activation]);
     if (s->activation)
-        put(t, " + %s", activation_name(s->activation));
+        put(t, " + %s", vt_activation_names[s->activation]);
     if (s->scale != VT_NO_WEIGHT)
         put(t, " + scale");
     if (s->residual.value != VT_NO_VALUE)

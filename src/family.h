@@ -8,7 +8,8 @@
 
 /* What a family says about a model beside its graph. */
 struct vt_model_facts {
-    const char *family;       /* constant */
+    const char *family;       /* constant, or this: */
+    char stored_family[64];
     char architecture[128];   /* as the checkpoint calls itself */
     uint32_t trained_size[2]; /* height, width that the stored positions are for: the input size when the preprocessing
                                  says none */

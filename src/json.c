@@ -105,6 +105,12 @@ void vt_json_free(struct vt_json_document *document)
     vt_free(&a, document, sizeof *document);
 }
 
+const char *vt_json_document_text(const struct vt_json_document *document, size_t *n)
+{
+    *n = document->text_bytes - 2;
+    return document->text;
+}
+
 /* ---- Cursors ---- */
 
 static const vt_json none = { NULL, 0 };
@@ -269,7 +275,7 @@ bool vt_json_to_bool(vt_json v, bool *out)
 
 /* ---- Strings ---- */
 
-#define REPLACEMENT 0xfffd /* for what is no character, and for NUL, which would end a C string */
+#define REPLACEMENT VT_NO_CHARACTER /* also for NUL, which would end a C string */
 
 /* The code unit of the escape \uXXXX at s. */
 static uint32_t code_unit(const char *s)
@@ -304,8 +310,7 @@ static uint32_t read_escape(const char *s, size_t n, size_t *used)
     return 0x10000 + ((high & 0x3ff) << 10) + (code_unit(s + 6) & 0x3ff);
 }
 
-/* The UTF-8 character at s; *used its length. A byte that starts none becomes REPLACEMENT. */
-static uint32_t read_utf8(const char *s, size_t n, size_t *used)
+uint32_t vt_read_utf8(const char *s, size_t n, size_t *used)
 {
     static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 }; /* a longer form than needed is not valid */
     const unsigned char lead = (unsigned char)s[0];
@@ -342,7 +347,7 @@ static size_t decode(const char **s, const char *end, char out[4])
 {
     size_t used;
     const size_t n = (size_t)(end - *s);
-    const uint32_t c = **s == '\\' ? read_escape(*s, n, &used) : read_utf8(*s, n, &used);
+    const uint32_t c = **s == '\\' ? read_escape(*s, n, &used) : vt_read_utf8(*s, n, &used);
     *s += used;
     return write_utf8(c, out);
 }

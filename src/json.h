@@ -34,6 +34,8 @@ typedef struct vt_json {
 vitrt_status vt_json_parse(const vitrt_allocator *a, const char *file, const char *text, size_t size,
                            struct vt_json_document **out, vitrt_error *err);
 void vt_json_free(struct vt_json_document *document); /* NULL is allowed */
+/* The text it was made from. */
+const char *vt_json_document_text(const struct vt_json_document *document, size_t *n);
 
 /* The first step of parsing: is text[0..size), which a terminator must follow, a JSON document, and of how many
  * tokens (values and keys)? */
@@ -68,5 +70,9 @@ bool vt_json_is(vt_json v, const char *string); /* a string with exactly this co
 /* A string with escapes resolved to UTF-8, to be freed with vt_free(a, s, vt_strsize(s)). Lone surrogates become
  * U+FFFD and an escaped NUL too. */
 char *vt_json_dup_string(const vitrt_allocator *a, vt_json v);
+
+/* The UTF-8 character at s, of n > 0 bytes; *used its length. A byte that starts none is VT_NO_CHARACTER, U+FFFD. */
+#define VT_NO_CHARACTER 0xfffdu
+uint32_t vt_read_utf8(const char *s, size_t n, size_t *used);
 
 #endif

@@ -3,6 +3,7 @@
 #include "model.h"
 
 #include "float_env.h"
+#include "graph_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -102,11 +103,14 @@ static void mark_used(const vitrt_model *m, bool *used)
     }
 }
 
-/* A tensor that the graph does not read would be a part of the model that is silently left out. */
+/* A tensor that the graph does not read would be a part of the model that is silently left out. A stored graph (family:
+ * NULL) says itself what belongs to it. */
 static vitrt_status check_tensor(const vitrt_model *m, const struct vt_family *family, const struct vt_tensor *t,
                                  vitrt_error *err)
 {
-    if (!family->ignores(t->name))
+    if (!strncmp(t->name, VT_PADDING_PREFIX, strlen(VT_PADDING_PREFIX)) && !family)
+        return VITRT_OK;
+    if (family && !family->ignores(t->name))
         return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s belongs to nothing that this version knows of %s (%s)",
                       vt_checkpoint_path(m->checkpoint), t->name, m->facts.family, m->facts.architecture);
     log_note(m, "not needed for inference:", t->name);
@@ -179,12 +183,17 @@ static vitrt_status choose_default_size(vitrt_model *m, vitrt_error *err)
 
 static vitrt_status build(vitrt_model *m, vitrt_error *err)
 {
-    const struct vt_family *family = NULL;
-    vitrt_status st = find_family(m->checkpoint, &family, err);
+    const struct vt_family *family = NULL; /* none of a stored graph */
+    vitrt_status st = VITRT_OK;
+    if (!vt_json_type(vt_checkpoint_graph(m->checkpoint)))
+        st = find_family(m->checkpoint, &family, err);
     if (st)
         return st;
     vt_graph_init(&m->graph, &m->alloc, m->checkpoint, err);
-    family->build(&m->graph, &m->facts);
+    if (family)
+        family->build(&m->graph, &m->facts);
+    else
+        vt_graph_read(&m->graph, &m->facts);
     m->graph.err = NULL;
     if (m->graph.status)
         return m->graph.status;
@@ -239,7 +248,7 @@ static vitrt_status check_options(const vitrt_model_options *o, vitrt_model **ou
     *out = NULL;
     if (o && !vt_allocator_valid(o->allocator))
         return vt_err(err, VITRT_EINVAL, "the allocator has only one of its two functions");
-    if (o && (o->flags & ~VITRT_MODEL_COPY_BUFFERS || o->reserved32 || o->reserved[0] || o->reserved[1] ||
+    if (o && (o->flags & ~(VITRT_MODEL_COPY_BUFFERS | VITRT_MODEL_MAP_FILES) || o->reserved32 || o->reserved[0] || o->reserved[1] ||
               o->reserved[2] || o->reserved[3]))
         return vt_err(err, VITRT_EINVAL, "the model options have unknown flags or reserved members that are not zero");
     return VITRT_OK;
@@ -252,8 +261,9 @@ vitrt_status vitrt_model_open(const char *path, const vitrt_model_options *optio
         return st;
     if (!path)
         return vt_err(err, VITRT_EINVAL, "the path is NULL");
+    const bool map = options && options->flags & VITRT_MODEL_MAP_FILES;
     vitrt_model *m = new_model(options, err);
-    return m ? finish(m, vt_checkpoint_open(&m->alloc, path, &m->checkpoint, err), out, err) : VITRT_ENOMEM;
+    return m ? finish(m, vt_checkpoint_open(&m->alloc, path, map, &m->checkpoint, err), out, err) : VITRT_ENOMEM;
 }
 
 vitrt_status vitrt_model_open_memory(const vitrt_buffer *buffers, size_t count, const vitrt_model_options *options,

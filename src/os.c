@@ -49,8 +49,13 @@ static const char *error_text(int code)
     case ENAMETOOLONG: return "File name too long";
     case ELOOP: return "Too many symbolic links";
     case EIO: return "Input/output error";
+    case EISDIR: return "It is a directory";
+    case ENOSPC: return "No space left on the device";
+    case EDQUOT: return "Disk quota exceeded";
+    case EFBIG: return "File too large";
+    case EROFS: return "The file system is read-only";
     case ENOMEM: return "Out of memory";
-    default: return "The system cannot open it";
+    default: return "The system refuses it";
     }
 }
 
@@ -98,6 +103,69 @@ bool vt_file_read(vt_file file, uint64_t offset, void *dst, size_t n)
         n -= (size_t)got;
     }
     return true;
+}
+
+bool vt_file_create(const char *path, vt_file *file, bool *exists, const char **reason)
+{
+    int fd;
+    do {
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (fd < 0 && errno == EINTR);
+    *file = (vt_file){ fd };
+    *exists = fd < 0 && errno == EEXIST;
+    if (fd < 0)
+        *reason = error_text(errno);
+    return fd >= 0;
+}
+
+bool vt_file_append(vt_file file, const void *src, size_t n, const char **reason)
+{
+    const size_t most = (size_t)1 << 30;
+    const char *p = src;
+    while (n) {
+        const ssize_t put = write((int)file.handle, p, n < most ? n : most);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            *reason = error_text(put < 0 ? errno : EIO);
+            return false;
+        }
+        p += put;
+        n -= (size_t)put;
+    }
+    return true;
+}
+
+bool vt_file_sync(vt_file file, const char **reason)
+{
+    if (fsync((int)file.handle) == 0 || errno == EINVAL || errno == ENOTSUP) /* some file systems have no such thing */
+        return true;
+    *reason = error_text(errno);
+    return false;
+}
+
+bool vt_file_rename(const char *from, const char *to, const char **reason)
+{
+    if (rename(from, to) == 0)
+        return true;
+    *reason = error_text(errno);
+    return false;
+}
+
+void vt_file_remove(const char *path)
+{
+    (void)unlink(path);
+}
+
+const void *vt_file_map(vt_file file, size_t n)
+{
+    const void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, (int)file.handle, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void vt_file_unmap(const void *p, size_t n)
+{
+    munmap((void *)p, n);
 }
 
 void vt_file_close(vt_file file)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- Files: opened read-only, closed on exec; paths are UTF-8 ---- */
+/* ---- Files: closed on exec; paths are UTF-8. Where a call has a reason, a failure sets it as vt_file_open does. ---- */
 typedef struct vt_file {
     intptr_t handle;
 } vt_file; /* valid handle: >= 0 */
@@ -17,6 +17,17 @@ typedef struct vt_file {
 /* False: cannot be opened (or is a directory); *reason then is a constant or per-thread text such as "No such file
  * or directory". */
 bool vt_file_open(const char *path, vt_file *file, uint64_t *size, const char **reason);
+/* A new file to write to; *exists: there is one of this name. */
+bool vt_file_create(const char *path, vt_file *file, bool *exists, const char **reason);
+bool vt_file_append(vt_file file, const void *src, size_t n, const char **reason);
+/* Waits until the content has reached the disk: after that a rename cannot lead to a file without it. */
+bool vt_file_sync(vt_file file, const char **reason);
+/* Takes the place of a file that is there. */
+bool vt_file_rename(const char *from, const char *to, const char **reason);
+void vt_file_remove(const char *path);
+/* The first n > 0 bytes of a file in memory, read-only, also after it is closed; NULL: not possible. */
+const void *vt_file_map(vt_file file, size_t n);
+void vt_file_unmap(const void *p, size_t n);
 /* Reads exactly n bytes at offset; false on error or early end. Thread-safe: no file position is shared. */
 bool vt_file_read(vt_file file, uint64_t offset, void *dst, size_t n);
 void vt_file_close(vt_file file); /* VT_FILE_NONE is allowed */

@@ -30,7 +30,8 @@ static const char *error_text(DWORD code)
     case ERROR_ACCESS_DENIED: return "Permission denied";
     case ERROR_TOO_MANY_OPEN_FILES: return "Too many open files";
     case ERROR_SHARING_VIOLATION: return "Another program is using it";
-    default: return "The system cannot open it";
+    case ERROR_DISK_FULL: return "No space left on the device";
+    default: return "The system refuses it";
     }
 }
 
@@ -47,7 +48,8 @@ bool vt_file_open(const char *path, vt_file *file, uint64_t *size, const char **
         *reason = "It is a directory";
         return false;
     }
-    const HANDLE h = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    const HANDLE h = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                                 FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
         *reason = error_text(GetLastError());
         return false;
@@ -76,6 +78,81 @@ bool vt_file_read(vt_file file, uint64_t offset, void *dst, size_t n)
         n -= got;
     }
     return true;
+}
+
+static bool succeeded(bool done, const char **reason)
+{
+    if (!done)
+        *reason = error_text(GetLastError());
+    return done;
+}
+
+bool vt_file_create(const char *path, vt_file *file, bool *exists, const char **reason)
+{
+    wchar_t wide[MAX_PATH];
+    *file = VT_FILE_NONE;
+    *exists = false;
+    if (!to_wide(path, wide)) {
+        *reason = "The path is too long or not UTF-8";
+        return false;
+    }
+    const HANDLE h = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_DELETE, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    *exists = h == INVALID_HANDLE_VALUE && GetLastError() == ERROR_FILE_EXISTS;
+    if (h != INVALID_HANDLE_VALUE)
+        file->handle = (intptr_t)h;
+    return succeeded(h != INVALID_HANDLE_VALUE, reason);
+}
+
+bool vt_file_append(vt_file file, const void *src, size_t n, const char **reason)
+{
+    const size_t most = (size_t)1 << 30;
+    const char *p = src;
+    while (n) {
+        DWORD put = 0;
+        if (!succeeded(WriteFile((HANDLE)file.handle, p, (DWORD)(n < most ? n : most), &put, NULL) && put, reason))
+            return false;
+        p += put;
+        n -= put;
+    }
+    return true;
+}
+
+bool vt_file_sync(vt_file file, const char **reason)
+{
+    return succeeded(FlushFileBuffers((HANDLE)file.handle), reason);
+}
+
+bool vt_file_rename(const char *from, const char *to, const char **reason)
+{
+    wchar_t wide_from[MAX_PATH], wide_to[MAX_PATH];
+    if (!to_wide(from, wide_from) || !to_wide(to, wide_to)) {
+        *reason = "The path is too long or not UTF-8";
+        return false;
+    }
+    return succeeded(MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING), reason);
+}
+
+void vt_file_remove(const char *path)
+{
+    wchar_t wide[MAX_PATH];
+    if (to_wide(path, wide))
+        DeleteFileW(wide);
+}
+
+const void *vt_file_map(vt_file file, size_t n)
+{
+    const HANDLE mapping = CreateFileMappingW((HANDLE)file.handle, NULL, PAGE_READONLY, 0, 0, NULL);
+    if (!mapping)
+        return NULL;
+    const void *p = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, n);
+    CloseHandle(mapping); /* the view keeps it */
+    return p;
+}
+
+void vt_file_unmap(const void *p, size_t n)
+{
+    (void)n;
+    UnmapViewOfFile(p);
 }
 
 void vt_file_close(vt_file file)

@@ -262,22 +262,33 @@ static vitrt_status parse_header(const vitrt_allocator *a, const struct reader *
     return st;
 }
 
-vitrt_status vt_safetensors_read(const vitrt_allocator *a, const struct vt_source *s, uint32_t shard,
-                                 struct vt_tensor_list *list, vitrt_error *err)
+vitrt_status vt_safetensors_open(const vitrt_allocator *a, const struct vt_source *s, uint32_t shard,
+                                 struct vt_tensor_list *list, struct vt_json_document **header, vitrt_error *err)
 {
     struct reader r = { .source = s, .err = err };
-    struct vt_json_document *header = NULL;
     size_t length = 0;
+    *header = NULL;
     vitrt_status st = read_length(&r, &length);
     if (!st)
-        st = parse_header(a, &r, length, &header);
-    if (st)
-        return st;
-    st = read_members(a, &r, vt_json_root(header), shard, list);
+        st = parse_header(a, &r, length, header);
+    if (!st)
+        st = read_members(a, &r, vt_json_root(*header), shard, list);
     if (!st)
         st = check_coverage(&r, list);
     if (!st)
         st = vt_tensor_list_sort(list, s->label, err);
+    if (st) {
+        vt_json_free(*header);
+        *header = NULL;
+    }
+    return st;
+}
+
+vitrt_status vt_safetensors_read(const vitrt_allocator *a, const struct vt_source *s, uint32_t shard,
+                                 struct vt_tensor_list *list, vitrt_error *err)
+{
+    struct vt_json_document *header;
+    const vitrt_status st = vt_safetensors_open(a, s, shard, list, &header, err);
     vt_json_free(header);
     return st;
 }

@@ -24,6 +24,11 @@ struct vt_tensor_list {
 vitrt_status vt_safetensors_read(const vitrt_allocator *a, const struct vt_source *s, uint32_t shard,
                                  struct vt_tensor_list *list, vitrt_error *err);
 
+/* The same; *header is the whole header, whose "__metadata__", if there is one, is an object of strings. Free it with
+ * vt_json_free. */
+vitrt_status vt_safetensors_open(const vitrt_allocator *a, const struct vt_source *s, uint32_t shard,
+                                 struct vt_tensor_list *list, struct vt_json_document **header, vitrt_error *err);
+
 void vt_tensor_list_free(const vitrt_allocator *a, struct vt_tensor_list *list);
 
 /* Sorts by name; VITRT_EFORMAT if two tensors share one. */

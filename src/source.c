@@ -19,11 +19,11 @@ static char *make_label(const vitrt_allocator *a, const struct vt_origin *o, con
     if (o->buffers)
         return vt_strndup(a, name, strlen(name));
     const size_t folder = strlen(o->path), file = strlen(name);
-    const size_t slash = folder && o->path[folder - 1] == '/' ? 0 : 1;
+    const size_t slash = !file || (folder && o->path[folder - 1] == '/') ? 0 : 1;
     char *label = vt_alloc(a, folder + slash + file + 1);
     if (label) {
         memcpy(label, o->path, folder);
-        label[folder] = '/';
+        label[folder] = '/'; /* or the terminator, where the path is the file */
         memcpy(label + folder + slash, name, file + 1);
     }
     return label;
@@ -48,6 +48,8 @@ void vt_source_close(const vitrt_allocator *a, struct vt_source *s)
 {
     if (s->owns_data)
         vt_free(a, (void *)s->data, (size_t)s->size);
+    if (s->mapped)
+        vt_file_unmap(s->data, (size_t)s->size);
     vt_file_close(s->file);
     vt_free(a, s->label, vt_strsize(s->label));
 }
@@ -69,7 +71,17 @@ static vitrt_status open_buffer(const vitrt_allocator *a, const vitrt_buffer *b,
     return VITRT_OK;
 }
 
-vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool copy,
+static vitrt_status map_file(struct vt_source *s, vitrt_error *err)
+{
+    if (!s->size) /* which cannot be mapped, and there is nothing to read */
+        return VITRT_OK;
+    s->data = s->size > SIZE_MAX ? NULL : vt_file_map(s->file, (size_t)s->size);
+    s->mapped = s->data != NULL;
+    return s->mapped ? VITRT_OK
+                     : vt_err(err, VITRT_EIO, "%s: the system cannot map the %" PRIu64 " bytes", s->label, s->size);
+}
+
+vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, unsigned flags,
                             struct vt_source *s, vitrt_error *err)
 {
     vitrt_status st = VITRT_OK;
@@ -80,9 +92,11 @@ vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o,
     const char *reason = "there is no buffer of this name";
     if (o->buffers) {
         const vitrt_buffer *b = find_buffer(o, name);
-        st = b ? open_buffer(a, b, copy, s, err) : vt_err(err, VITRT_EIO, "%s: %s", name, reason);
+        st = b ? open_buffer(a, b, flags & VT_SOURCE_COPY, s, err) : vt_err(err, VITRT_EIO, "%s: %s", name, reason);
     } else if (!vt_file_open(s->label, &s->file, &s->size, &reason)) {
         st = vt_err(err, VITRT_EIO, "%s: %s", s->label, reason);
+    } else if (flags & VT_SOURCE_MAP) {
+        st = map_file(s, err);
     }
     if (st)
         vt_source_close(a, s);

@@ -7,7 +7,8 @@
 #include "error.h"
 #include "os.h"
 
-/* Where files are looked for: named buffers, or the folder path when buffers is NULL. */
+/* Where files are looked for: named buffers, or the folder path when buffers is NULL. The name "" is the path itself,
+ * which is a file then. */
 struct vt_origin {
     const char *path; /* "memory" with buffers: for messages */
     const vitrt_buffer *buffers;
@@ -20,6 +21,7 @@ struct vt_source {
     uint64_t size;
     const unsigned char *data; /* NULL: on disk */
     bool owns_data;            /* a copy of size bytes */
+    bool mapped;               /* data is the file in memory */
     vt_file file;
 };
 
@@ -27,8 +29,10 @@ struct vt_source {
 vitrt_status vt_origin_has(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool *has,
                            vitrt_error *err);
 
-/* copy: a buffer is copied instead of referred to. On failure nothing is left open. */
-vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, bool copy,
+/* copy: a buffer is copied instead of referred to. map: a file is mapped instead of read. On failure nothing is left
+ * open. */
+enum vt_source_flags { VT_SOURCE_COPY = 1, VT_SOURCE_MAP = 2 };
+vitrt_status vt_source_open(const vitrt_allocator *a, const struct vt_origin *o, const char *name, unsigned flags,
                             struct vt_source *s, vitrt_error *err);
 void vt_source_close(const vitrt_allocator *a, struct vt_source *s);
 

@@ -115,7 +115,7 @@ static struct vt_checkpoint *open_folder(void)
 {
     struct vt_checkpoint *c;
     vitrt_error err = { 0 };
-    if (vt_checkpoint_open(&allocator, folder, &c, &err))
+    if (vt_checkpoint_open(&allocator, folder, false, &c, &err))
         fail_msg("%s", err.message);
     return c;
 }
@@ -137,7 +137,7 @@ static void expect_failure(const char *path, vitrt_status status, const char *ex
 {
     struct vt_checkpoint *c = (void *)&heap;
     vitrt_error err = { 0 };
-    const vitrt_status st = vt_checkpoint_open(&allocator, path, &c, &err);
+    const vitrt_status st = vt_checkpoint_open(&allocator, path, false, &c, &err);
     if (st != status)
         fail_msg("%s: %s", vitrt_status_name(st), err.message);
     assert_null(c);
@@ -645,7 +645,7 @@ static void fail_each_allocation(vitrt_status (*open)(struct vt_checkpoint **c, 
 
 static vitrt_status open_shards_again(struct vt_checkpoint **c, vitrt_error *err)
 {
-    return vt_checkpoint_open(&allocator, folder, c, err);
+    return vt_checkpoint_open(&allocator, folder, false, c, err);
 }
 
 static vitrt_status open_quantized_again(struct vt_checkpoint **c, vitrt_error *err)

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations as they stand in files; see graph_schema.h. */
+#include "graph_schema.h"
+
+#include <stddef.h>
+
+const char *const vt_activation_names[VT_ACT_COUNT] = { "", "gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh" };
+const char *const vt_window_fit_names[3] = { "fixed", "each_side", "shorter_side" };
+const char *const vt_slot_keys[VT_MAX_SLOTS] = { "weight", "bias", "weight2" };
+
+static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_sums" };
+static const char *const filter_names[2] = { "bicubic", "bicubic_antialias" };
+
+/* Choices are read and written as int. */
+_Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_attention_scores) == sizeof(int) &&
+                   sizeof(enum vt_positions_filter) == sizeof(int),
+               "an enum is no int");
+
+#define AT(member)                 offsetof(struct vt_node, u.member)
+#define COUNT(key, member, usual)  { key, VT_ATTRIBUTE_COUNT, false, usual, AT(member), NULL, 0 }
+#define NEEDED_COUNT(key, member)  { key, VT_ATTRIBUTE_COUNT, true, 0, AT(member), NULL, 0 }
+#define SIDES(key, member, usual)  { key, VT_ATTRIBUTE_SIDES, false, usual, AT(member), NULL, 0 }
+#define NEEDED_SIDES(key, member)  { key, VT_ATTRIBUTE_SIDES, true, 0, AT(member), NULL, 0 }
+#define NUMBER(key, member)        { key, VT_ATTRIBUTE_NUMBER, true, 0, AT(member), NULL, 0 }
+#define FLAG(key, member)          { key, VT_ATTRIBUTE_FLAG, false, 0, AT(member), NULL, 0 }
+#define CHOICE(key, member, names) { key, VT_ATTRIBUTE_CHOICE, true, 0, AT(member), names, sizeof names / sizeof *names }
+#define WINDOWS(member)            { "windows", VT_ATTRIBUTE_WINDOWS, true, 0, AT(member), NULL, 0 }
+
+#define NEEDS(form) { VT_REQUIRED, VT_WEIGHT_##form }
+#define MAY(form)   { VT_OPTIONAL, VT_WEIGHT_##form }
+
+const struct vt_op_schema vt_op_schemas[] = {
+    { "input", VT_NODE_INPUT, 0, 0, 0, { { 0 } }, { { 0 } } },
+    { "conv2d",
+      VT_NODE_CONV2D,
+      1,
+      1,
+      0,
+      { NEEDS(CONV), MAY(VECTOR) },
+      { SIDES("stride", conv.slide.stride, 1), SIDES("padding", conv.slide.padding, 0),
+        FLAG("cover", conv.slide.cover) } },
+    { "linear", VT_NODE_LINEAR, 1, 1, 0, { NEEDS(MATRIX), MAY(VECTOR) }, { { 0 } } },
+    { "layer_norm",
+      VT_NODE_LAYER_NORM,
+      1,
+      1,
+      0,
+      { NEEDS(VECTOR), NEEDS(VECTOR) },
+      { COUNT("groups", norm.groups, 1), NUMBER("eps", norm.eps) } },
+    { "l2_norm", VT_NODE_L2_NORM, 1, 1, 0, { MAY(VECTOR) }, { COUNT("groups", norm.groups, 1) } },
+    { "attention",
+      VT_NODE_ATTENTION,
+      3,
+      4,
+      1u << 3,
+      { { 0 } },
+      { NEEDED_COUNT("heads", attention.heads), NUMBER("scale", attention.scale) } },
+    { "attention_scores",
+      VT_NODE_ATTENTION_SCORES,
+      1,
+      1,
+      1,
+      { { 0 } },
+      { CHOICE("scores", scores, scores_names) } },
+    { "activation",
+      VT_NODE_ACTIVATION,
+      1,
+      1,
+      0,
+      { { 0 } },
+      { CHOICE("activation", activation, vt_activation_names) } },
+    { "add", VT_NODE_ADD, 2, 2, 0, { { 0 } }, { { 0 } } },
+    { "mul", VT_NODE_MUL, 2, 2, 0, { { 0 } }, { { 0 } } },
+    { "scale", VT_NODE_MUL, 1, 1, 0, { NEEDS(VECTOR) }, { { 0 } } },
+    { "pool", VT_NODE_POOL, 1, 1, 0, { { 0 } }, { COUNT("first_row", rows.first_row, 0) } },
+    { "pool2d",
+      VT_NODE_POOL2D,
+      1,
+      1,
+      0,
+      { { 0 } },
+      { NEEDED_SIDES("kernel", pool2d.slide.kernel), SIDES("stride", pool2d.slide.stride, 1),
+        SIDES("padding", pool2d.slide.padding, 0), FLAG("largest", pool2d.largest) } },
+    { "slice",
+      VT_NODE_SLICE,
+      1,
+      1,
+      0,
+      { { 0 } },
+      { COUNT("first_row", rows.first_row, 0), COUNT("row_count", rows.row_count, 0) } },
+    { "tokens", VT_NODE_TOKENS, 0, 0, 0, { NEEDS(ROWS) }, { { 0 } } },
+    { "concat", VT_NODE_CONCAT, 2, 2, 0, { { 0 } }, { { 0 } } },
+    { "embed",
+      VT_NODE_EMBED,
+      1,
+      2,
+      3,
+      { MAY(ROWS) },
+      { COUNT("position_prefix", embed.position_prefix, 0) } },
+    { "head_combine", VT_NODE_HEAD_COMBINE, 2, 2, 3, { { 0 } }, { { 0 } } },
+    { "windows", VT_NODE_WINDOWS, 1, 1, 0, { { 0 } }, { WINDOWS(order) } },
+    { "unwindows", VT_NODE_UNWINDOWS, 1, 1, 0, { { 0 } }, { { 0 } } },
+    { "space_to_depth",
+      VT_NODE_SPACE_TO_DEPTH,
+      1,
+      1,
+      0,
+      { { 0 } },
+      { NEEDED_SIDES("block", space_to_depth.block) } },
+    { "positions",
+      VT_NODE_POSITIONS,
+      1,
+      1,
+      1,
+      { NEEDS(ROWS) },
+      { CHOICE("filter", positions.filter, filter_names), COUNT("prefix", positions.prefix, 0),
+        NEEDED_SIDES("grid", positions.grid) } },
+    { "bias_table",
+      VT_NODE_RELATIVE_BIAS,
+      1,
+      1,
+      1,
+      { NEEDS(ROWS) },
+      { WINDOWS(relative_bias.order), NEEDED_SIDES("trained", relative_bias.trained) } },
+    { "bias_network",
+      VT_NODE_RELATIVE_BIAS,
+      1,
+      1,
+      1,
+      { NEEDS(MATRIX), MAY(VECTOR), NEEDS(MATRIX) },
+      { WINDOWS(relative_bias.order), SIDES("trained", relative_bias.trained, 0) } },
+};
+
+const size_t vt_op_schema_count = sizeof vt_op_schemas / sizeof *vt_op_schemas;
+
+/* Two kinds of nodes have two names. */
+static bool describes(const struct vt_op_schema *s, const struct vt_node *node)
+{
+    if (s->type != node->type)
+        return false;
+    if (node->type == VT_NODE_MUL)
+        return node->in_count == s->most_inputs;
+    if (node->type == VT_NODE_RELATIVE_BIAS)
+        return (s->slots[2].need == VT_ABSENT) == (node->u.relative_bias.source == VT_BIAS_TABLE);
+    return true;
+}
+
+const struct vt_op_schema *vt_schema_of(const struct vt_node *node)
+{
+    for (size_t i = 0; i < vt_op_schema_count; i++)
+        if (describes(&vt_op_schemas[i], node))
+            return &vt_op_schemas[i];
+    return NULL;
+}
+
+vt_weight vt_slot_weight(const struct vt_node *node, int slot)
+{
+    return slot == 0 ? node->weight : slot == 1 ? node->bias : node->weight2;
+}
