@@ -231,7 +231,7 @@ static void build_graph(struct cvt *c, struct vt_model_facts *facts)
         x = c->stages[i].token ? vt_graph_slice(g, vt_name("stage.%u.map", i).text, vt_view_of(tokens), 1, 0) : tokens;
         vt_graph_output(g, vt_name("stage.%u", i).text, x);
     }
-    vt_graph_output(g, "features", x);
+    vt_graph_output(g, "features", tokens); /* the norm behind them belongs to the head, and sees the class token alone */
     head(c, tokens, facts);
 }
 
