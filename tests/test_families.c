@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Swin, Swin V2 and CvT checkpoints that are wrong, and ones of older layouts; test_model.c has what all families share.
- */
+/* Swin, Swin V2 and CvT: checkpoints that are wrong, and ones of older layouts; test_model.c has what all families
+ * share. */
 #include "support.h"
 
 #include <stdio.h>
@@ -175,11 +175,26 @@ static void test_old_swin(void **state)
     changed_free(&c);
 }
 
+/* transformers writes its default of four elements for models of any number of stages. */
+static void test_longer_list(void **state)
+{
+    struct changed_case c;
+    struct counting counting;
+    vitrt_model *m;
+    vitrt_error err;
+    (void)state;
+    changed_load(&c, "hf_swinv2");
+    changed_replace(&c, CONFIG, "\"pretrained_window_sizes\": [", "\"pretrained_window_sizes\": [0, ");
+    assert_ok(changed_open(&c, &counting, &m, &err), &err);
+    vitrt_model_free(m);
+    changed_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tensors),    cmocka_unit_test(test_swin_config), cmocka_unit_test(test_timm_swin_config),
-        cmocka_unit_test(test_cvt_config), cmocka_unit_test(test_old_swin),
+        cmocka_unit_test(test_cvt_config), cmocka_unit_test(test_old_swin),    cmocka_unit_test(test_longer_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
