@@ -42,7 +42,7 @@ static double expected_error(uint32_t blocks, double more)
 /* 2 t^2 / E of Swin V2's first blocks, averaged over heads and summed over blocks. */
 static double score_roundings(const vitrt_model *m, uint32_t blocks)
 {
-    static unsigned char scratch[VT_SCRATCH_BYTES];
+    static _Alignas(64) unsigned char scratch[VT_SCRATCH_BYTES];
     double sum = 0;
     for (size_t i = 0; i < m->graph.node_count && blocks; i++) {
         const struct vt_node *node = &m->graph.nodes[i];
