@@ -60,9 +60,20 @@ static vt_value value_of(const struct vt_graph *g, const struct vt_node *node)
     return (vt_value)(node - g->nodes);
 }
 
-static void add_input(struct vt_graph *g, struct vt_node *node, struct vt_view view)
+/* Which of the nodes that are not a row for each token may be read there. */
+enum input_kind { PER_TOKEN, POSITIONS, BIAS };
+
+static void add_input_of_kind(struct vt_graph *g, struct vt_node *node, struct vt_view view, enum input_kind kind)
 {
+    static const char *const expected[] = { "rows of tokens", "positions", "a relative bias" };
     assert(view.value >= 0 && view.value < value_of(g, node) && node->in_count < VT_MAX_INPUTS);
+    const enum vt_node_type type = g->nodes[view.value].type;
+    const enum input_kind found = type == VT_NODE_POSITIONS       ? POSITIONS
+                                  : type == VT_NODE_RELATIVE_BIAS ? BIAS
+                                                                  : PER_TOKEN;
+    if (found != kind)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %s yields %s, expected %s", node->name,
+                      g->nodes[view.value].name, expected[found], expected[kind]);
     const uint32_t all = g->nodes[view.value].columns;
     if (!view.columns)
         view.columns = all - view.column;
@@ -71,6 +82,11 @@ static void add_input(struct vt_graph *g, struct vt_node *node, struct vt_view v
                       (unsigned)view.column, (unsigned)(view.column + view.columns), g->nodes[view.value].name,
                       (unsigned)all);
     node->in[node->in_count++] = view;
+}
+
+static void add_input(struct vt_graph *g, struct vt_node *node, struct vt_view view)
+{
+    add_input_of_kind(g, node, view, PER_TOKEN);
 }
 
 /* Expects that two counts agree; what names them. */
@@ -213,8 +229,9 @@ vt_value vt_graph_l2_norm(struct vt_graph *g, const char *name, struct vt_view x
 static void add_bias(struct vt_graph *g, struct vt_node *node, vt_value bias)
 {
     struct vt_node *from = &g->nodes[bias];
-    add_input(g, node, vt_view_of(bias));
-    expect(g, node, "type of the bias's node", from->type, VT_NODE_RELATIVE_BIAS);
+    add_input_of_kind(g, node, vt_view_of(bias), BIAS);
+    if (g->status)
+        return;
     expect(g, node, "heads of the bias", from->u.relative_bias.heads, node->u.attention.heads);
     if (from->u.relative_bias.divisor != 0)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its bias %s is another attention's already", node->name, from->name);
@@ -236,6 +253,8 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
     expect(g, node, "number of key columns", node->in[1].columns, node->in[0].columns);
     expect_parts(g, node, "query columns", node->in[0].columns, heads);
     expect_parts(g, node, "value columns", node->in[2].columns, heads);
+    if (g->status)
+        return VT_NO_VALUE;
     if (!(scale > 0 && scale <= FLT_MAX))
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its scale is no positive number", node->name);
     if (bias != VT_NO_VALUE)
@@ -254,7 +273,8 @@ vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_valu
     if (!node)
         return VT_NO_VALUE;
     add_input(g, node, vt_view_of(attention));
-    expect(g, node, "type of the input's node", g->nodes[attention].type, VT_NODE_ATTENTION);
+    if (g->nodes[attention].type != VT_NODE_ATTENTION)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %s is no attention", node->name, g->nodes[attention].name);
     node->columns = g->nodes[attention].u.attention.heads;
     node->u.scores = scores;
     return value_of(g, node);
@@ -271,6 +291,15 @@ vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_vie
     return value_of(g, node);
 }
 
+/* Of nodes that have more columns than they read. */
+static void set_columns(struct vt_graph *g, struct vt_node *node, uint64_t columns)
+{
+    if (columns > VT_MAX_COLUMNS)
+        vt_graph_fail(g, VITRT_ELIMIT, "node %s would have %llu columns, at most %u are possible", node->name,
+                      (unsigned long long)columns, VT_MAX_COLUMNS);
+    node->columns = (uint32_t)columns;
+}
+
 static vt_value add_binary(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view a,
                            struct vt_view b)
 {
@@ -280,7 +309,7 @@ static vt_value add_binary(struct vt_graph *g, enum vt_node_type type, const cha
     add_input(g, node, a);
     add_input(g, node, b);
     if (type == VT_NODE_CONCAT) {
-        node->columns = node->in[0].columns + node->in[1].columns;
+        set_columns(g, node, (uint64_t)node->in[0].columns + node->in[1].columns);
     } else {
         node->columns = node->in[0].columns;
         expect(g, node, "number of columns of the second input", node->in[1].columns, node->columns);
@@ -425,10 +454,8 @@ vt_value vt_graph_space_to_depth(struct vt_graph *g, const char *name, struct vt
     add_input(g, node, x);
     memcpy(node->u.space_to_depth.block, block, sizeof node->u.space_to_depth.block);
     expect_sides(g, node, "the block", block, 1);
-    const uint64_t columns = (uint64_t)block[0] * block[1] * node->in[0].columns;
-    if (columns > UINT32_MAX / 2)
-        vt_graph_fail(g, VITRT_ELIMIT, "node %s would have over 2^31 columns", node->name);
-    node->columns = (uint32_t)columns;
+    if (!g->status)
+        set_columns(g, node, (uint64_t)block[0] * block[1] * node->in[0].columns);
     return value_of(g, node);
 }
 
@@ -492,6 +519,7 @@ vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, 
     node->u.positions.filter = filter;
     node->u.positions.prefix = prefix;
     memcpy(node->u.positions.grid, grid, sizeof node->u.positions.grid);
+    expect_sides(g, node, "the grid", grid, 1);
     expect(g, node, "number of positions", g->weights[table].rows, prefix + (uint64_t)grid[0] * grid[1]);
     return value_of(g, node);
 }
@@ -504,7 +532,7 @@ vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_w
         return VT_NO_VALUE;
     add_input(g, node, vt_view_of(map));
     if (positions != VT_NO_VALUE)
-        add_input(g, node, vt_view_of(positions));
+        add_input_of_kind(g, node, vt_view_of(positions), POSITIONS);
     node->weight = tokens;
     node->columns = node->in[0].columns;
     node->u.embed.position_prefix = position_prefix;
@@ -521,6 +549,10 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
 {
     if (g->status)
         return;
+    if (vt_is_constant(&g->nodes[value])) {
+        vt_graph_fail(g, VITRT_EFORMAT, "output %s is node %s, which is no value of an image", name, g->nodes[value].name);
+        return;
+    }
     if (!vt_grow(&g->alloc, (void **)&g->outputs, &g->output_capacity, g->output_count + 1, sizeof *g->outputs)) {
         g->status = vt_err_memory(g->err, (g->output_count + 1) * sizeof *g->outputs, "graph outputs");
         return;

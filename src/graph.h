@@ -29,7 +29,10 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_MAX_INPUTS 4
 #define VT_MAX_PARTS  4
 #define VT_NAME_SIZE  64
-#define VT_MAX_SIDE   65536u /* of kernels, strides, paddings and blocks */
+#define VT_MAX_SIDE   65536u /* of kernels, strides, paddings, blocks and grids */
+
+/* Of values that have more columns than what they read, so that a chain of a few nodes does not grow beyond measure. */
+#define VT_MAX_COLUMNS (1u << 20)
 
 /* ---- Weights ---- */
 

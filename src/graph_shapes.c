@@ -69,16 +69,20 @@ static vitrt_status sliding_shape(const struct vt_graph *g, const struct vt_node
     return VITRT_OK;
 }
 
+static vitrt_status a_map(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
+                          vitrt_error *err)
+{
+    return in->map[0] && in->map[1]
+               ? VITRT_OK
+               : vt_err(err, VITRT_EINVAL, "%s: node %s: its input is no map, expected one",
+                        vt_checkpoint_path(g->checkpoint), node->name);
+}
+
 /* A node that works on a map in its own order without rows before it. */
 static vitrt_status plain_map(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
                               vitrt_error *err)
 {
-    if (in->prefix)
-        return bad(g, node, err, "number of rows before the map", in->prefix, 0);
-    if (!in->map[0] || !in->map[1])
-        return vt_err(err, VITRT_EINVAL, "%s: node %s: its input is no map, expected one",
-                      vt_checkpoint_path(g->checkpoint), node->name);
-    return VITRT_OK;
+    return in->prefix ? bad(g, node, err, "number of rows before the map", in->prefix, 0) : a_map(g, node, in, err);
 }
 
 static vitrt_status windows_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
@@ -121,6 +125,18 @@ static vitrt_status attention_shape(const struct vt_graph *g, const struct vt_no
         return vt_err(err, VITRT_EINVAL, "%s: node %s: its bias %s is for windows over another map or of another pattern",
                       vt_checkpoint_path(g->checkpoint), node->name, bias->name);
     return VITRT_OK;
+}
+
+/* A row for each key. */
+static vitrt_status scores_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
+                                 struct vt_shape *out, vitrt_error *err)
+{
+    const struct vt_node *attention = &g->nodes[node->in[0].value];
+    *out = shapes[attention->in[1].value];
+    return out->order == VT_RASTER
+               ? VITRT_OK
+               : vt_err(err, VITRT_EINVAL, "%s: node %s: %s attends in windows, expected attention within the image",
+                        vt_checkpoint_path(g->checkpoint), node->name, attention->name);
 }
 
 static vitrt_status embed_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
@@ -216,7 +232,7 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
     case VT_NODE_CONV2D: st = sliding_shape(g, node, in, &node->u.conv.slide, out, err); break;
     case VT_NODE_POOL2D: st = sliding_shape(g, node, in, &node->u.pool2d.slide, out, err); break;
     case VT_NODE_ATTENTION: st = attention_shape(g, node, shapes, err); break;
-    case VT_NODE_ATTENTION_SCORES: *out = shapes[g->nodes[node->in[0].value].in[1].value]; break; /* that of the keys */
+    case VT_NODE_ATTENTION_SCORES: st = scores_shape(g, node, shapes, out, err); break;
     case VT_NODE_ADD:
     case VT_NODE_CONCAT:
     case VT_NODE_HEAD_COMBINE:
@@ -236,7 +252,10 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
     case VT_NODE_UNWINDOWS: st = unwindows_shape(g, node, in, out, err); break;
     case VT_NODE_SPACE_TO_DEPTH: st = space_to_depth_shape(g, node, in, out, err); break;
     case VT_NODE_RELATIVE_BIAS: st = bias_shape(g, node, in, out, err); break;
-    case VT_NODE_POSITIONS: out->prefix = node->u.positions.prefix; break;
+    case VT_NODE_POSITIONS:
+        st = a_map(g, node, in, err);
+        out->prefix = node->u.positions.prefix;
+        break;
     case VT_NODE_LINEAR:
     case VT_NODE_LAYER_NORM:
     case VT_NODE_L2_NORM:

@@ -3,6 +3,7 @@
 #include "json_write.h"
 
 #include "json.h"
+#include "os.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,15 +58,22 @@ void vt_text_string(struct vt_text *t, const char *s, size_t n)
     vt_text_put(t, "\"", 1);
 }
 
+/* As few digits as tell it from other numbers, at most 9. */
 void vt_text_float(struct vt_text *t, float x)
 {
     char text[40], number[40];
     size_t n = 0;
-    snprintf(text, sizeof text, "%.9g", (double)x);
-    for (const char *p = text; *p; p++) { /* the locale's decimal point may have several bytes */
-        const bool digit = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
-        if (digit || !n || number[n - 1] != '.')
-            number[n++] = digit ? *p : '.';
+    double same = 0;
+    for (int digits = 6; digits <= 9; digits++) {
+        n = 0;
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        for (const char *p = text; *p; p++) { /* the locale's decimal point may have several bytes */
+            const bool digit = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
+            if (digit || !n || number[n - 1] != '.')
+                number[n++] = digit ? *p : '.';
+        }
+        if (digits == 9 || (vt_parse_double(number, n, &same) && (float)same == x))
+            break;
     }
     vt_text_put(t, number, n);
 }

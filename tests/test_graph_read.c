@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Graphs that are written by hand, and what can be wrong with them: each mistake yields a status and a sentence that
+ * names the node, and leaves nothing behind. The good ones are examples of the fuzz target; they use the tensors of
+ * tiny_file.c. */
+#include "support.h"
+
+#include "tiny_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct graph {
+    char text[8192];
+};
+
+static struct graph load(const char *name)
+{
+    struct graph g;
+    char path[64];
+    snprintf(path, sizeof path, "fuzz/corpus_graph/%s.json", name);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    const size_t n = fread(g.text, 1, sizeof g.text, f);
+    assert_true(n < sizeof g.text);
+    g.text[n] = 0;
+    fclose(f);
+    return g;
+}
+
+/* Replaces the first occurrence. */
+static void replace(struct graph *g, const char *from, const char *to)
+{
+    char *at = strstr(g->text, from);
+    if (!at)
+        fail_msg("\"%s\" is not in the graph", from);
+    assert_true(strlen(g->text) + strlen(to) < sizeof g->text);
+    memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
+    memcpy(at, to, strlen(to));
+}
+
+static vitrt_status open(const struct graph *g, struct counting *counting, vitrt_model **m, vitrt_error *err)
+{
+    size_t size;
+    unsigned char *file = tiny_file(g->text, strlen(g->text), NULL, &size);
+    assert_non_null(file);
+    counting_init(counting);
+    const vitrt_model_options options = { .allocator = &counting->allocator, .flags = VITRT_MODEL_COPY_BUFFERS };
+    const vitrt_buffer buffer = { "tiny.safetensors", file, size };
+    const vitrt_status st = vitrt_model_open_memory(&buffer, 1, &options, m, err);
+    free(file);
+    return st;
+}
+
+static void expect_refused(const struct graph *g, vitrt_status status, const char *sentence)
+{
+    struct counting counting;
+    vitrt_model *m = NULL;
+    vitrt_error err = { 0 };
+    const vitrt_status st = open(g, &counting, &m, &err);
+    if (!strstr(err.message, sentence))
+        fail_msg("\"%s\" does not say \"%s\"", err.message, sentence);
+    assert_int_equal(st, status);
+    assert_int_equal(err.status, status);
+    assert_null(m);
+    assert_int_equal(counting.live, 0);
+}
+
+/* ---- Good ones ---- */
+
+static void test_examples_open(void **state)
+{
+    static const char *const names[] = { "vit", "windows", "conv" };
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct graph g = load(names[i]);
+        struct counting counting;
+        vitrt_model *m;
+        vitrt_session *s;
+        vitrt_error err;
+        float pixels[8 * 8 * 3] = { 1 };
+        const char *outputs[] = { "features" };
+        const vitrt_session_options options = { .threads = 1, .outputs = outputs, .output_count = 1 };
+        const vitrt_image image = { .data = pixels, .width = 8, .height = 8, .format = VITRT_FORMAT_F32 };
+        assert_ok(open(&g, &counting, &m, &err), &err);
+        assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+        assert_ok(vitrt_run(s, &image, 1, NULL, &err), &err);
+        vitrt_session_free(s);
+        vitrt_model_free(m);
+        assert_int_equal(counting.live, 0);
+    }
+}
+
+/* ---- One mistake each ---- */
+
+struct mistake {
+    const char *graph, *from, *to, *sentence;
+    vitrt_status status;
+};
+
+static const struct mistake mistakes[] = {
+    /* versions */
+    { "vit", "{\"version\": 1, ", "{", "version is missing", VITRT_EFORMAT },
+    { "vit", "\"version\": 1", "\"version\": 0", "version is missing or no number from 1 on", VITRT_EFORMAT },
+    { "vit", "\"version\": 1", "\"version\": 2", "version is 2, this library reads versions up to 1",
+      VITRT_EUNSUPPORTED },
+    { "vit", "\"version\": 1", "\"version\": 1, \"nodse\": 0", "the graph: unknown member \"nodse\"", VITRT_EFORMAT },
+
+    /* names: no node before has it (a cycle, a node behind, none at all), twice, none */
+    { "vit", "\"in\": [\"norm1\"]", "\"in\": [\"attn\"]", "node qkv: in[0] is attn, and no node before has that name",
+      VITRT_EFORMAT },
+    { "vit", "\"in\": [\"norm1\"]", "\"in\": [\"qkv\"]", "node qkv: in[0] is qkv, and no node before", VITRT_EFORMAT },
+    { "vit", "\"in\": [\"norm1\"]", "\"in\": [\"norm\"]", "node qkv: in[0] is norm, and no node before",
+      VITRT_EFORMAT },
+    { "vit", "\"in\": [\"norm1\"]", "\"in\": [5]", "node qkv: in[0] is 5, expected a name", VITRT_EFORMAT },
+    { "vit", "\"in\": [\"norm1\"]", "\"in\": \"norm1\"", "node qkv: in is norm1, expected an array", VITRT_EFORMAT },
+    { "vit", "\"in\": [\"norm1\"]", "\"in\": []", "node qkv: it has 0 inputs, expected 1 to 1 for linear",
+      VITRT_EFORMAT },
+    { "vit", "\"in\": [\"add1\"]", "\"in\": [\"add1\", \"add1\"]", "node norm2: it has 2 inputs", VITRT_EFORMAT },
+    { "vit", "\"name\": \"proj\"", "\"name\": \"qkv\"", "node qkv: there is another node of this name",
+      VITRT_EFORMAT },
+    { "vit", "\"name\": \"proj\", ", "", "the name of nodes[7] is missing", VITRT_EFORMAT },
+    { "vit", "\"proj\"", "\"0123456789012345678901234567890123456789012345678901234567890123\"",
+      "expected a name of 1 to 63 bytes", VITRT_EFORMAT },
+    { "vit", "\"proj\"", "\"\"", "the name of nodes[7] is , expected a name", VITRT_EFORMAT },
+
+    /* operations and their members */
+    { "vit", "\"op\": \"scale\"", "\"op\": \"scales\"", "node ls1: op is scales, expected the name of an operation",
+      VITRT_EFORMAT },
+    { "vit", "\"op\": \"scale\"", "\"op\": \"convert\"", "node ls1: op is convert", VITRT_EFORMAT },
+    { "vit", "\"op\": \"scale\", ", "", "node ls1: op is missing", VITRT_EFORMAT },
+    { "vit", "\"heads\": 2", "\"heads\": 2, \"head\": 2", "node attn: unknown member \"head\"", VITRT_EFORMAT },
+    { "vit", "\"groups\": 2", "\"bais\": \"f32.4\"", "node norm2: unknown member \"bais\"", VITRT_EFORMAT },
+    { "vit", "\"heads\": 2", "\"heads\": 3", "node attn: 8 query columns are no multiple of 3", VITRT_EFORMAT },
+    { "vit", "\"heads\": 2", "\"heads\": 0", "node attn: 8 query columns are no multiple of 0", VITRT_EFORMAT },
+    { "vit", "\"heads\": 2", "\"heads\": -2", "node attn: heads is -2, expected a number from 0", VITRT_EFORMAT },
+    { "vit", "\"heads\": 2", "\"heads\": 4294967298", "node attn: heads is 4294967298, expected", VITRT_EFORMAT },
+    { "vit", "\"heads\": 2, ", "", "node attn: heads is missing", VITRT_EFORMAT },
+    { "vit", "\"scale\": 0.5", "\"scale\": 0", "node attn: its scale is no positive number", VITRT_EFORMAT },
+    { "vit", "\"scale\": 0.5", "\"scale\": 1e39", "node attn: scale is 1e39, expected", VITRT_EFORMAT },
+    { "vit", "\"scale\": 0.5", "\"scale\": \"0.5\"", "node attn: scale is 0.5, expected a number", VITRT_EFORMAT },
+    { "vit", "\"eps\": 1e-06", "\"eps\": -1", "node norm1: eps is -1, expected", VITRT_EFORMAT },
+    { "vit", ", \"eps\": 1e-06", "", "node norm1: eps is missing", VITRT_EFORMAT },
+    { "vit", "\"groups\": 2", "\"groups\": 3", "node norm2: 8 columns are no multiple of 3", VITRT_EFORMAT },
+    { "vit", "\"groups\": 2", "\"groups\": 0", "node norm2: 8 columns are no multiple of 0", VITRT_EFORMAT },
+    { "vit", "\"activation\": \"gelu\"", "\"activation\": \"swish\"",
+      "node act: activation is swish, expected gelu, gelu_tanh, quick_gelu, silu, relu, tanh", VITRT_EFORMAT },
+    { "vit", "\"activation\": \"gelu\"", "\"activation\": \"\"", "node act: activation is , expected gelu",
+      VITRT_EFORMAT },
+    { "vit", "\"stride\": [2, 2]", "\"stride\": [2]", "node patches: stride is an array, expected [height, width]",
+      VITRT_EFORMAT },
+    { "vit", "\"stride\": [2, 2]", "\"stride\": 2", "node patches: stride is 2, expected [height, width]",
+      VITRT_EFORMAT },
+    { "vit", "\"stride\": [2, 2]", "\"stride\": [0, 2]", "node patches: the stride is 0x2, expected sides from 1",
+      VITRT_EFORMAT },
+    { "vit", "\"stride\": [2, 2]", "\"padding\": [65537, 0]", "node patches: the padding is 65537x0", VITRT_EFORMAT },
+    { "conv", "\"cover\":true", "\"cover\":1", "node f: cover is 1, expected true or false", VITRT_EFORMAT },
+    { "conv", "\"padding\":[1,1],\"largest\"", "\"padding\":[1,3],\"largest\"", "node m: padding is 3, expected 2",
+      VITRT_EFORMAT },
+
+    /* weights */
+    { "vit", "\"weight\": \"i8.8x8\", ", "", "node proj: weight is missing", VITRT_EFORMAT },
+    { "vit", "\"weight\": \"i8.8x8\"", "\"weight\": 8", "node proj: weight is 8, expected the name of a tensor",
+      VITRT_EFORMAT },
+    { "vit", "\"weight\": \"i8.8x8\"", "\"weight\": \"none\"", "node proj: weight: tensor none is missing",
+      VITRT_EFORMAT },
+    { "vit", "\"weight\": \"i8.8x8\"", "\"weight\": \"f32.8\"",
+      "node proj: weight: tensor f32.8 has rank 1, expected [out, in]", VITRT_EFORMAT },
+    { "vit", "\"weight\": \"i8.8x8\"", "\"weight\": \"f32.8x3\"", "node proj: number of weight columns is 3, expected 8",
+      VITRT_EFORMAT },
+    { "vit", "\"weight\": \"i8.8x8\"", "\"weight\": \"i64.8x8\"", "tensor i64.8x8 has type I64", VITRT_EUNSUPPORTED },
+    { "vit", "\"bias\": \"i8.8\"", "\"bias\": \"f32.0\"", "tensor f32.0 is empty", VITRT_EFORMAT },
+    { "vit", "\"bias\": \"i8.8\"", "\"bias\": \"f32.4\"", "node proj: number of weight rows is 4, expected 8",
+      VITRT_EFORMAT },
+    { "vit", "\"bias\": \"i8.8\"", "\"bias\": \"f32.3x8\"", "tensor f32.3x8 has shape [3, 8], expected [8]",
+      VITRT_EFORMAT },
+    { "vit", "\"weight\": \"f32.8x3x2x2\"", "\"weight\": \"f32.8x8x3x3\"",
+      "node patches: its input has 3 columns, expected a multiple of the 8 that tensor f32.8x8x3x3 reads",
+      VITRT_EFORMAT },
+    { "vit", "\"weight\": \"f32.17x8\"", "\"weight\": \"f32.1x16x8\"", "node positions: number of positions is 16, expected 17",
+      VITRT_EFORMAT },
+
+    /* columns */
+    { "vit", "[\"qkv\", 16, 8]", "[\"qkv\", 17, 8]", "node attn reads columns 17 to 25 of qkv, which has 24",
+      VITRT_EFORMAT },
+    { "vit", "[\"qkv\", 16, 8]", "[\"qkv\", 16, 0]", "node attn: in[2] has no columns", VITRT_EFORMAT },
+    { "vit", "[\"qkv\", 16, 8]", "[\"qkv\", 16]", "node attn: in[2] is an array, expected [name, first column, columns]",
+      VITRT_EFORMAT },
+    { "vit", "[\"qkv\", 16, 8]", "[\"qkv\", 2147483647, 2147483647]", "node attn reads columns 2147483647",
+      VITRT_EFORMAT },
+    { "vit", "[\"qkv\", 0, 8]", "[\"qkv\", 0, 4]", "node attn: number of key columns is 8, expected 4", VITRT_EFORMAT },
+    { "vit", "\"in\": [\"class\", \"mean\"]", "\"in\": [\"class\", [\"mean\", 0, 8]]",
+      "node both: in[1] is an array, expected the name of a node", VITRT_EFORMAT },
+    { "vit", "\"in\": [\"act\", \"fc1\"]", "\"in\": [\"act\", \"qkv\"]",
+      "node gate: number of columns of the second input is 24, expected 8", VITRT_EFORMAT },
+
+    /* kinds of values */
+    { "vit", "\"in\": [\"norm1\"]", "\"in\": [\"positions\"]",
+      "node qkv: its input positions yields positions, expected rows of tokens", VITRT_EFORMAT },
+    { "vit", "\"in\": [\"patches\", \"positions\"]", "\"in\": [\"patches\", \"patches\"]",
+      "node embed: its input patches yields rows of tokens, expected positions", VITRT_EFORMAT },
+    { "vit", "\"in\": [\"patches\", \"positions\"]", "\"in\": [\"positions\", \"positions\"]",
+      "node embed: its input positions yields positions", VITRT_EFORMAT },
+    { "windows", "\"bt\"], \"heads\"", "\"qkv\"], \"heads\"",
+      "node a: its input qkv yields rows of tokens, expected a relative bias", VITRT_EFORMAT },
+    { "windows", "\"w0\", \"w0\", \"w0\", \"bn\"", "\"w0\", \"w0\", \"w0\", \"bt\"",
+      "node a0: its bias bt is another attention's already", VITRT_EFORMAT },
+    { "conv", "\"in\":[\"a\"],\"scores\"", "\"in\":[\"f\"],\"scores\"", "node s: its input f is no attention",
+      VITRT_EFORMAT },
+
+    /* rows and maps at the size of the file */
+    { "vit", "\"size\": [8, 8]", "\"size\": [1, 8]", "node patches: the input's height is 1, expected at least 2",
+      VITRT_EFORMAT },
+    { "vit", "\"size\": [8, 8]", "\"size\": [0, 8]", "size is 0x8, expected sides from 1 to 16384", VITRT_EFORMAT },
+    { "vit", "\"size\": [8, 8]", "\"size\": [16384, 16384]", "size is 16384x16384, which is too large for",
+      VITRT_ELIMIT },
+    { "vit", "\"size\": [8, 8], ", "", "size is missing", VITRT_EFORMAT },
+    { "vit", "\"size_multiple\": [2, 2]", "\"size_multiple\": [0, 2]", "size_multiple is 0x2", VITRT_EFORMAT },
+    { "vit", "\"position_prefix\": 1", "\"position_prefix\": 4",
+      "node embed: number of tokens with a position is 4, expected 3", VITRT_EFORMAT },
+    { "vit", "\"position_prefix\": 1", "\"position_prefix\": 0",
+      "node embed: number of positions is 17, expected 16", VITRT_EFORMAT },
+    { "vit", "\"prefix\": 1, \"grid\": [4, 4]", "\"prefix\": 17, \"grid\": [0, 4]",
+      "node positions: the grid is 0x4, expected sides from 1", VITRT_EFORMAT },
+    { "vit", "\"row_count\": 1", "\"row_count\": 20", "node class: number of rows is 19, expected 20", VITRT_EFORMAT },
+    { "vit", "\"first_row\": 3", "\"first_row\": 19", "node mean: first row to average is 19, expected 18",
+      VITRT_EFORMAT },
+    { "vit", "\"in\": [\"act\", \"fc1\"]", "\"in\": [\"act\", \"patches\"]",
+      "node gate: number of rows of an input is 16, expected 19", VITRT_EFORMAT },
+    { "conv", "\"stride\":[2,2],\"padding\":[1,1],\"largest\"", "\"stride\":[0,2],\"padding\":[1,1],\"largest\"",
+      "node m: the stride is 0x2", VITRT_EFORMAT },
+    { "conv", "\"stride\":[1,1]", "\"padding\":[65536,65536]", "node c would have over 2^28 rows at 8x8",
+      VITRT_ELIMIT },
+    { "windows", "\"block\": [2, 2]", "\"block\": [65536, 65536]", "node s would have 34359738368 columns",
+      VITRT_ELIMIT },
+    { "windows", "\"block\": [2, 2]", "\"block\": [0, 2]", "node s: the block is 0x2", VITRT_EFORMAT },
+
+    /* windows */
+    { "windows", "{\"size\": [2, 2]}", "{\"size\": [0, 2]}", "windows of 0x2 shifted by 0x0, expected sides from 1",
+      VITRT_EFORMAT },
+    { "windows", "\"shift\": [1, 1]", "\"shift\": [2, 1]", "windows of 2x2 shifted by 2x1", VITRT_EFORMAT },
+    { "windows", "\"shift\": [1, 1]", "\"shfit\": [1, 1]", "the graph: unknown member \"shfit\"", VITRT_EFORMAT },
+    { "windows", "\"fit\": \"each_side\"", "\"fit\": \"both\"",
+      "the fit of windows is both, expected fixed, each_side, shorter_side", VITRT_EFORMAT },
+    { "windows", "\"mask\": -100", "\"mask\": -1e39", "the mask of windows is -1e39", VITRT_EFORMAT },
+    { "windows", "{\"size\": [2, 2]}", "5", "windows[0] is 5, expected an object", VITRT_EFORMAT },
+    { "windows", "{\"size\": [2, 2]}", "{\"size\": [2, 2]}, {\"size\": [2, 2]}",
+      "windows[1] is the same as windows[0]", VITRT_EFORMAT },
+    { "windows", "\"in\": [\"n\"], \"windows\": 1", "\"in\": [\"n\"], \"windows\": 2",
+      "node w: windows is 2, expected the index of one of the graph's windows", VITRT_EFORMAT },
+    { "windows", "\"in\": [\"n\"], \"windows\": 1", "\"in\": [\"n\"], \"windows\": 0",
+      "node a: its bias bt is for windows over another map or of another pattern", VITRT_EFORMAT },
+    { "windows", "\"trained\": [2, 2]", "\"trained\": [2, 3]", "node bt: number of rows of the table is 9, expected 15",
+      VITRT_EFORMAT },
+    { "windows", "\"in\": [\"r\"], \"windows\": 0", "\"in\": [\"w\"], \"windows\": 0",
+      "node w0: the rows of its input w are in the order of windows", VITRT_EFORMAT },
+    { "windows", "\"in\": [\"a0\"]", "\"in\": [\"r\"]", "node u0: the rows of its input are not in the order of windows",
+      VITRT_EFORMAT },
+    { "windows", "\"in\": [\"p\", \"u\"]", "\"in\": [\"p\", \"o\"]",
+      "node r: the rows of its inputs are not in the same order", VITRT_EFORMAT },
+
+    /* parts of the graph */
+    { "vit", "\"op\": \"input\"", "\"op\": \"linear\"", "node pixels: its op is linear, expected input for the first node",
+      VITRT_EFORMAT },
+    { "vit", "{\"op\": \"slice\", \"name\": \"class\", \"in\": [\"add2\"], \"row_count\": 1}",
+      "{\"op\": \"input\", \"name\": \"class\"}", "node class: its op is input, expected", VITRT_EFORMAT },
+    { "vit", "\"logits\": \"head\"", "\"logits\": \"heads\"", "output logits is heads, and no node", VITRT_EFORMAT },
+    { "vit", "\"logits\": \"head\"", "\"logits\": \"positions\"",
+      "output logits is node positions, which is no value of an image", VITRT_EFORMAT },
+    { "windows", "\"features\": \"m\"", "\"features\": \"a\"", "output features is node a, whose rows are in the order of windows",
+      VITRT_EFORMAT },
+    { "vit", "\"outputs\"", "\"output\"", "unknown member \"output\"", VITRT_EFORMAT },
+};
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        struct graph g = load(mistakes[i].graph);
+        replace(&g, mistakes[i].from, mistakes[i].to);
+        expect_refused(&g, mistakes[i].status, mistakes[i].sentence);
+    }
+}
+
+/* Documents that are no graphs at all. */
+static void test_other_documents(void **state)
+{
+    static const struct mistake documents[] = {
+        { "", "", "", "not valid JSON", VITRT_EFORMAT },
+        { "[]", "", "", "the document is not an object", VITRT_EFORMAT },
+        { "{\"version\": 1, \"size\": [8, 8]}", "", "", "nodes is missing, expected an array", VITRT_EFORMAT },
+        { "{\"version\": 1, \"size\": [8, 8], \"nodes\": []}", "", "", "nodes is an array, expected an array that is",
+          VITRT_EFORMAT },
+        { "{\"version\": 1, \"size\": [8, 8], \"nodes\": [7]}", "", "", "the name of nodes[0] is missing",
+          VITRT_EFORMAT },
+        { "{\"version\": 1, \"size\": [8, 8], \"windows\": {}}", "", "", "windows is an object, expected",
+          VITRT_EFORMAT },
+        { "{\"version\": 1, \"size\": [8, 8], \"nodes\": [{\"op\": \"input\", \"name\": \"x\"}]}", "", "",
+          "outputs is missing, expected an object", VITRT_EFORMAT },
+        { "{\"version\": 1, \"size\": [8, 8], \"family\": 1}", "", "", "family is 1, expected a string",
+          VITRT_EFORMAT },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
+        struct graph g;
+        strcpy(g.text, documents[i].graph);
+        expect_refused(&g, documents[i].status, documents[i].sentence);
+    }
+}
+
+/* Column counts that double from node to node, and more nodes than there may be. */
+static void test_growth(void **state)
+{
+    static struct graph g;
+    (void)state;
+    strcpy(g.text, "{\"version\":1,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"n0\"}");
+    for (int i = 1; i < 40; i++)
+        snprintf(g.text + strlen(g.text), 100, ",{\"op\":\"concat\",\"name\":\"n%d\",\"in\":[\"n%d\",\"n%d\"]}", i,
+                 i - 1, i - 1);
+    strcat(g.text, "],\"outputs\":{\"x\":\"n1\"}}");
+    expect_refused(&g, VITRT_ELIMIT, "node n19 would have 1572864 columns, at most 1048576 are possible");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_examples_open),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_other_documents),
+        cmocka_unit_test(test_growth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
