@@ -100,7 +100,7 @@ static void write_output(const struct bench *b)
 static vitrt_status open_model(struct bench *b, vitrt_error *err)
 {
     return b->options->path ? vitrt_model_open(b->options->path, NULL, &b->model, err)
-                            : vitrt_model_open_memory(b->checkpoint.files, 2, NULL, &b->model, err);
+                            : vitrt_model_open_memory(b->checkpoint.files, b->checkpoint.file_count, NULL, &b->model, err);
 }
 
 static struct bench load(const struct bench_options *o)
@@ -169,7 +169,7 @@ static double resident_mib(const struct bench *b)
         fclose(f);
     pages *= sysconf(_SC_PAGESIZE) / 1024;
 #endif
-    return ((double)pages * 1024 - (double)b->checkpoint.files[1].size) / (1 << 20);
+    return ((double)pages * 1024 - (double)b->checkpoint.files[0].size) / (1 << 20);
 }
 
 /* ---- Reports ---- */

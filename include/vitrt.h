@@ -162,8 +162,8 @@ typedef struct vitrt_model_info {
     uint32_t blocks;           /* transformer blocks; taps are "block.0" .. */
     uint32_t dim;              /* channels of the features */
     uint32_t classes;          /* 0: no classification head */
-    uint32_t size_multiple[2]; /* patch: of a height and width that are no multiples the rest at the bottom and right is
-                                  unused */
+    uint32_t size_multiple[2]; /* patch, or CvT's first stride: of a height and width that are no multiples the rest at
+                                  the bottom and right is unused, or extended with zeros (transformers' Swin) */
     uint32_t reserved[8];
 } vitrt_model_info;
 
@@ -207,8 +207,11 @@ typedef struct vitrt_session_options {
  *                                     class token beside the mean of the patches (DINOv2); the mean of both tokens
  *                                     where two heads are averaged (DeiT)
  *   "pooler"     [1, dim]             transformers' pooler_output, of checkpoints that have a pooler
- *   "features"   [tokens, dim]        all tokens after the final norm, class and register tokens first
- *   "block.K"    [tokens, dim]        output of block K
+ *   "features"   [tokens, dim]        all tokens after the final norm, class and register tokens first; of CvT before
+ *                                     it, which belongs to its head
+ *   "block.K"    [tokens, channels]   output of block K, counted through all stages
+ *   "stage.K"    [map, channels]      of models with stages: the feature map after the last block of stage K, without
+ *                                     a class token, before it is made smaller for the next stage
  *   "pixels"     [height * width, 3]  the preprocessed input
  *
  * What is not asked for is not computed. options may be NULL. Free with vitrt_session_free.

@@ -17,20 +17,21 @@ bool vt_member_missing(const struct vt_member *m)
 
 void vt_member_fail(const struct vt_member *m, vitrt_status status, const char *expected, ...)
 {
-    char text[256];
+    char wanted[256], is[48];
     size_t n = 0;
     const enum vt_json_type type = vt_json_type(m->value);
-    const char *found = vt_json_text(m->value, &n);
-    if (!found) {
-        found = type == VT_JSON_ARRAY ? "a list" : type == VT_JSON_OBJECT ? "an object" : "missing";
-        n = 9;
-    }
+    const char *text = vt_json_text(m->value, &n);
+    if (text)
+        snprintf(is, sizeof is, "%.*s", (int)(n < 40 ? n : 40), text);
+    else if (type == VT_JSON_ARRAY)
+        snprintf(is, sizeof is, "a list of %zu elements", vt_json_count(m->value));
+    else
+        snprintf(is, sizeof is, "%s", type == VT_JSON_OBJECT ? "an object" : "missing");
     va_list args;
     va_start(args, expected);
-    vsnprintf(text, sizeof text, expected, args);
+    vsnprintf(wanted, sizeof wanted, expected, args);
     va_end(args);
-    vt_graph_fail(m->g, status, "config.json: \"%s\"%s is %.*s, expected %s", m->key, m->object, (int)(n < 40 ? n : 40),
-                  found, text);
+    vt_graph_fail(m->g, status, "config.json: \"%s\"%s is %s, expected %s", m->key, m->object, is, wanted);
 }
 
 uint32_t vt_member_count(struct vt_member m, uint32_t missing, uint32_t least, uint32_t most)

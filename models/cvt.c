@@ -197,7 +197,7 @@ static vt_value blocks(struct cvt *c, unsigned stage, vt_value x, unsigned *numb
 /* A bare model ends without the norm. */
 static vt_value final_norm(struct cvt *c, vt_value x)
 {
-    const struct vt_name module = vt_name("%s", "layernorm");
+    const struct vt_name module = vt_name("layernorm");
     if (!vt_find(c->g, module, ".weight"))
         return x;
     return vt_norm(c->g, "norm", module, vt_view_of(x), c->stages[c->stage_count - 1].dim, 1, EPS);
@@ -206,7 +206,7 @@ static vt_value final_norm(struct cvt *c, vt_value x)
 /* tokens: of the last stage, the class token among them if there is one. */
 static void head(struct cvt *c, vt_value tokens, struct vt_model_facts *facts)
 {
-    const struct vt_name classifier = vt_name("%s", "classifier");
+    const struct vt_name classifier = vt_name("classifier");
     vt_value x;
     if (c->stages[c->stage_count - 1].token)
         x = final_norm(c, vt_graph_slice(c->g, "class_token", vt_view_of(tokens), 0, 1));
@@ -231,7 +231,8 @@ static void build_graph(struct cvt *c, struct vt_model_facts *facts)
         x = c->stages[i].token ? vt_graph_slice(g, vt_name("stage.%u.map", i).text, vt_view_of(tokens), 1, 0) : tokens;
         vt_graph_output(g, vt_name("stage.%u", i).text, x);
     }
-    vt_graph_output(g, "features", x);
+    /* The norm behind them belongs to the head. */
+    vt_graph_output(g, "features", tokens);
     head(c, tokens, facts);
 }
 
@@ -254,8 +255,8 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
     for (uint32_t i = 0; i < c.stage_count; i++)
         read_stage(&c, config, i, &c.stages[i]);
     if (vt_hf_classifies(facts)) {
-        vt_require(g, vt_name("%s", "layernorm"), ".weight");
-        vt_require(g, vt_name("%s", "classifier"), ".weight");
+        vt_require(g, vt_name("layernorm"), ".weight");
+        vt_require(g, vt_name("classifier"), ".weight");
     }
     if (g->status)
         return;

@@ -81,15 +81,27 @@ static void finish_in_order(const struct vt_gemm *g, size_t row, size_t m, size_
                             const struct tile_sums *sums)
 {
     const size_t nr = g->kernels->gemm[g->product].nr;
-    for (size_t r = 0, run; r < m; r += run) {
-        const size_t to = vt_row_in_map(g->order, row + r);
-        run = 1;
-        if (to == VT_NO_ROW)
+    struct vt_row_run run;
+    for (size_t r = row; r < row + m; r += run.count) {
+        run = vt_row_run_at(g->order, r, row + m);
+        if (run.to == VT_NO_ROW)
             continue;
-        while (r + run < m && vt_row_in_map(g->order, row + r + run) == to + run)
-            run++;
-        const struct vt_epilogue e = epilogue_at(&g->epilogue, to, column);
-        g->kernels->finish[g->activation](run, n, &sums->u.floats[r * nr], nr, &e); /* int32_t has as many bytes */
+        const struct vt_epilogue e = epilogue_at(&g->epilogue, run.to, column);
+        const float *first = &sums->u.floats[(r - row) * nr]; /* int32_t has as many bytes */
+        g->kernels->finish[g->activation](run.count, n, first, nr, &e);
+    }
+}
+
+/* As prefetch_results for rows that go elsewhere. */
+static void prefetch_in_order(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
+{
+    struct vt_row_run run;
+    for (size_t r = row; r < row + m; r += run.count) {
+        run = vt_row_run_at(g->order, r, row + m);
+        if (run.to == VT_NO_ROW)
+            continue;
+        const struct vt_epilogue e = epilogue_at(&g->epilogue, run.to, column);
+        prefetch_results(g, run.count, n, &e);
     }
 }
 
@@ -100,7 +112,9 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
     const void *b = vt_gemm_panel(g, column);
     const void *bias = g->bias ? (const char *)g->bias + column * sizeof(float) : NULL; /* int32_t has as many bytes */
     const struct vt_epilogue e = epilogue_at(&g->epilogue, row, column);
-    if (!g->order)
+    if (g->order)
+        prefetch_in_order(g, row, m, column, n);
+    else
         prefetch_results(g, m, n, &e);
     if (tile_is_all(g)) {
         assert(g->product != VT_PRODUCT_U8S8 || !e.residual);

@@ -54,16 +54,13 @@ static void norm_to_windows(const struct norm_job *n, const struct vt_row_order 
                             size_t begin, size_t end)
 {
     const size_t row_bytes = n->groups * n->n * (n->bf16 ? sizeof(vt_bf16) : sizeof(float));
-    for (size_t row = begin, run; row < end; row += run) {
-        const size_t from = vt_row_in_map(order, row);
-        run = 1;
-        if (from == VT_NO_ROW) {
-            memset(out_row(n, row), 0, row_bytes);
-            continue;
-        }
-        while (row + run < end && vt_row_in_map(order, row + run) == from + run)
-            run++;
-        normalise(n, run, x + from * ldx, ldx, out_row(n, row), n->ldo);
+    struct vt_row_run run;
+    for (size_t row = begin; row < end; row += run.count) {
+        run = vt_row_run_at(order, row, end);
+        if (run.to != VT_NO_ROW)
+            normalise(n, run.count, x + run.to * ldx, ldx, out_row(n, row), n->ldo);
+        for (size_t i = 0; i < run.count && run.to == VT_NO_ROW; i++)
+            memset(out_row(n, row + i), 0, row_bytes);
     }
 }
 

@@ -32,6 +32,18 @@ void vt_row_order_free(struct vt_row_order *o, const vitrt_allocator *a)
     vt_free(a, o->masks, mask_bytes(o));
 }
 
+struct vt_row_run vt_row_run_at(const struct vt_row_order *o, size_t row, size_t end)
+{
+    const size_t of_image = o->area * o->count, image = row / of_image, first = row - image * of_image;
+    const size_t left = of_image - first, most = end - row < left ? end - row : left;
+    const uint32_t *rows = o->rows + first;
+    const bool inside = rows[0] != VT_NO_ROW;
+    size_t count = 1;
+    while (count < most && rows[count] == (inside ? rows[0] + count : VT_NO_ROW))
+        count++;
+    return (struct vt_row_run){ row, count, inside ? image * o->map_count + rows[0] : VT_NO_ROW };
+}
+
 const float *vt_row_order_mask(const struct vt_row_order *o, size_t window)
 {
     const unsigned number = o->masks ? vt_window_mask_of(o->pattern, &o->windows, window) : VT_WINDOW_MASKS;

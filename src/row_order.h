@@ -21,12 +21,13 @@ void vt_row_order_free(struct vt_row_order *o, const vitrt_allocator *a); /* als
 /* The mask of a window, [area][area], or NULL. */
 const float *vt_row_order_mask(const struct vt_row_order *o, size_t window);
 
-/* Where row `row` of several images in this order belongs among their rows in the map's order, or VT_NO_ROW. */
-static inline size_t vt_row_in_map(const struct vt_row_order *o, size_t row)
-{
-    const size_t of_image = o->area * o->count, image = row / of_image;
-    const uint32_t to = o->rows[row - image * of_image];
-    return to == VT_NO_ROW ? VT_NO_ROW : image * o->map_count + to;
-}
+/* Rows of several images in this order that stand together in the map's order, too. */
+struct vt_row_run {
+    size_t row, count;
+    size_t to; /* the first one's among the rows of the maps, or VT_NO_ROW: none of them is in the map */
+};
+
+/* The run that begins at `row` and ends before `end` at the latest. */
+struct vt_row_run vt_row_run_at(const struct vt_row_order *o, size_t row, size_t end);
 
 #endif

@@ -178,3 +178,96 @@ void counting_init(struct counting *c)
     pthread_mutex_init(&c->mutex, NULL);
     c->allocator = (vitrt_allocator){ counting_alloc, counting_free, c };
 }
+
+/* ---- Changed cases ---- */
+
+void changed_load(struct changed_case *c, const char *name)
+{
+    static const char *const files[2] = { "/config.json", "/model.safetensors" };
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(golden_path(name, files[i]), "rb");
+        assert_non_null(f);
+        fseek(f, 0, SEEK_END);
+        c->size[i] = (size_t)ftell(f);
+        rewind(f);
+        c->data[i] = malloc(c->size[i] + 1024);
+        assert_int_equal(fread(c->data[i], 1, c->size[i], f), c->size[i]);
+        fclose(f);
+    }
+}
+
+void changed_free(struct changed_case *c)
+{
+    free(c->data[0]);
+    free(c->data[1]);
+}
+
+char *changed_find(char *data, size_t size, const char *text)
+{
+    const size_t n = strlen(text);
+    for (size_t i = 0; i + n <= size; i++)
+        if (!memcmp(data + i, text, n))
+            return data + i;
+    fail_msg("\"%s\" is not in the file", text);
+    return NULL;
+}
+
+void changed_replace(struct changed_case *c, int file, const char *from, const char *to)
+{
+    char *at = changed_find(c->data[file], c->size[file], from);
+    const size_t tail = (size_t)(c->data[file] + c->size[file] - at) - strlen(from);
+    assert_true(file == 0 || strlen(from) == strlen(to));
+    assert_true(strlen(to) < strlen(from) + 1024);
+    memmove(at + strlen(to), at + strlen(from), tail);
+    memcpy(at, to, strlen(to));
+    c->size[file] += strlen(to) - strlen(from);
+}
+
+vitrt_status changed_open(const struct changed_case *c, struct counting *counting, vitrt_model **m, vitrt_error *err)
+{
+    const vitrt_buffer buffers[2] = { { "config.json", c->data[0], c->size[0] },
+                                      { "model.safetensors", c->data[1], c->size[1] } };
+    counting_init(counting);
+    const vitrt_model_options options = { .allocator = &counting->allocator };
+    return vitrt_model_open_memory(buffers, 2, &options, m, err);
+}
+
+void changed_refused(const struct changed_case *c, vitrt_status status, const char *part, const char *other)
+{
+    struct counting counting;
+    vitrt_model *m = NULL;
+    vitrt_error err = { 0 };
+    assert_int_equal(changed_open(c, &counting, &m, &err), status);
+    assert_null(m);
+    if (!strstr(err.message, part) || !strstr(err.message, other))
+        fail_msg("\"%s\" does not say \"%s\" and \"%s\"", err.message, part, other);
+    assert_int_equal(counting.live, 0);
+}
+
+void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status,
+                   const char *part, const char *other)
+{
+    struct changed_case c;
+    changed_load(&c, name);
+    changed_replace(&c, file, from, to);
+    changed_refused(&c, status, part, other);
+    changed_free(&c);
+}
+
+void missing_tensor(const char *name, const char *tensor)
+{
+    char changed[128];
+    struct changed_case c;
+    struct counting counting;
+    vitrt_model *m = NULL;
+    vitrt_error err = { 0 };
+    changed_load(&c, name);
+    strcpy(changed, tensor);
+    changed[0] = '#';
+    changed_replace(&c, 1, tensor, changed);
+    assert_int_equal(changed_open(&c, &counting, &m, &err), VITRT_EFORMAT);
+    if (!strstr(err.message, tensor) || !strstr(err.message, "missing"))
+        fail_msg("\"%s\" does not say that %s is missing", err.message, tensor);
+    assert_int_equal(counting.live, 0);
+    changed_free(&c);
+}

@@ -62,4 +62,28 @@ void open_session(const char *name, const vitrt_session_options *options, vitrt_
 /* Image i of a case, decoded. Free with vitrt_image_free. */
 vitrt_image golden_image(const char *name, int i);
 
+/* ---- A case's files in memory, to be changed before they are opened ---- */
+
+enum { CONFIG, TENSORS };
+struct changed_case {
+    char *data[2]; /* of config.json and model.safetensors, with room for 1024 more bytes */
+    size_t size[2];
+};
+void changed_load(struct changed_case *c, const char *name);
+void changed_free(struct changed_case *c);
+vitrt_status changed_open(const struct changed_case *c, struct counting *counting, vitrt_model **m, vitrt_error *err);
+
+/* The first occurrence; there must be one. */
+char *changed_find(char *data, size_t size, const char *text);
+/* Replaces the first occurrence; the file grows or shrinks, but tensor names keep their length. */
+void changed_replace(struct changed_case *c, int file, const char *from, const char *to);
+
+/* Opening must fail with that status and a sentence that contains both parts. */
+void changed_refused(const struct changed_case *c, vitrt_status status, const char *part, const char *other);
+/* The same after one change of one file. */
+void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status, const char *part,
+                   const char *other);
+/* The tensor under another name: it is missed, or the other name is a stranger. */
+void missing_tensor(const char *name, const char *tensor);
+
 #endif

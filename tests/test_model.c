@@ -7,127 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A case's files in memory, to be changed before they are opened. Element 0 is config.json, 1 model.safetensors. */
-struct checkpoint {
-    char *data[2];
-    size_t size[2];
-};
-
-static void load(struct checkpoint *c, const char *name)
-{
-    static const char *const files[2] = { "/config.json", "/model.safetensors" };
-    for (int i = 0; i < 2; i++) {
-        FILE *f = fopen(golden_path(name, files[i]), "rb");
-        assert_non_null(f);
-        fseek(f, 0, SEEK_END);
-        c->size[i] = (size_t)ftell(f);
-        rewind(f);
-        c->data[i] = malloc(c->size[i] + 1024);
-        assert_int_equal(fread(c->data[i], 1, c->size[i], f), c->size[i]);
-        fclose(f);
-    }
-}
-
-static void unload(struct checkpoint *c)
-{
-    free(c->data[0]);
-    free(c->data[1]);
-}
-
-static char *find_bytes(char *data, size_t size, const char *text)
-{
-    const size_t n = strlen(text);
-    for (size_t i = 0; i + n <= size; i++)
-        if (!memcmp(data + i, text, n))
-            return data + i;
-    fail_msg("\"%s\" is not in the file", text);
-    return NULL;
-}
-
-/* Replaces the first occurrence; the file grows or shrinks. Tensor names must keep their length. */
-static void replace(struct checkpoint *c, int file, const char *from, const char *to)
-{
-    char *at = find_bytes(c->data[file], c->size[file], from);
-    const size_t tail = (size_t)(c->data[file] + c->size[file] - at) - strlen(from);
-    assert_true(file == 0 || strlen(from) == strlen(to));
-    assert_true(strlen(to) < strlen(from) + 1024);
-    memmove(at + strlen(to), at + strlen(from), tail);
-    memcpy(at, to, strlen(to));
-    c->size[file] += strlen(to) - strlen(from);
-}
-
-static vitrt_status open(const struct checkpoint *c, struct counting *counting, vitrt_model **m, vitrt_error *err)
-{
-    const vitrt_buffer buffers[2] = { { "config.json", c->data[0], c->size[0] },
-                                      { "model.safetensors", c->data[1], c->size[1] } };
-    counting_init(counting);
-    const vitrt_model_options options = { .allocator = &counting->allocator };
-    return vitrt_model_open_memory(buffers, 2, &options, m, err);
-}
-
-/* Opening must fail with that status and a sentence that contains both parts. */
-static void expect_refused(const struct checkpoint *c, vitrt_status status, const char *part, const char *other)
-{
-    struct counting counting;
-    vitrt_model *m = NULL;
-    vitrt_error err = { 0 };
-    assert_int_equal(open(c, &counting, &m, &err), status);
-    assert_null(m);
-    if (!strstr(err.message, part) || !strstr(err.message, other))
-        fail_msg("\"%s\" does not say \"%s\" and \"%s\"", err.message, part, other);
-    assert_int_equal(counting.live, 0);
-}
-
-/* One change of one file. */
-static void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status,
-                          const char *part, const char *other)
-{
-    struct checkpoint c;
-    load(&c, name);
-    replace(&c, file, from, to);
-    expect_refused(&c, status, part, other);
-    unload(&c);
-}
-
-/* The tensor under another name: it is missed, or the other name is a stranger. */
-static void missing(const char *name, const char *tensor)
-{
-    char changed[128];
-    struct checkpoint c;
-    struct counting counting;
-    vitrt_model *m = NULL;
-    vitrt_error err = { 0 };
-    load(&c, name);
-    strcpy(changed, tensor);
-    changed[0] = '#';
-    replace(&c, 1, tensor, changed);
-    assert_int_equal(open(&c, &counting, &m, &err), VITRT_EFORMAT);
-    if (!strstr(err.message, tensor) || !strstr(err.message, "missing"))
-        fail_msg("\"%s\" does not say that %s is missing", err.message, tensor);
-    assert_int_equal(counting.live, 0);
-    unload(&c);
-}
-
 static void test_tensors(void **state)
 {
     (void)state;
-    missing("hf_vit", "vit.layernorm.weight");
-    missing("hf_vit", "vit.embeddings.cls_token");
-    missing("hf_vit", "vit.embeddings.position_embeddings");
-    missing("hf_vit", "layer.1.intermediate.dense.bias");
-    missing("hf_vit", "layer.1.output.dense.weight");
-    missing("hf_vit", "layer.0.attention.attention.query.bias");
-    missing("hf_vit", "classifier.weight");
-    missing("hf_vit", "classifier.bias");
-    missing("hf_deit_distilled", "deit.embeddings.distillation_token");
-    missing("hf_dinov2_registers", "embeddings.register_tokens");
-    missing("hf_dinov2", "layer.0.layer_scale1.lambda1");
-    missing("hf_dinov2", "dinov2.embeddings.position_embeddings");
-    missing("timm_vit", "blocks.0.norm1.weight");
-    missing("timm_vit", "patch_embed.proj.weight");
-    missing("timm_vit", "blocks.1.attn.qkv.bias"); /* another block has one */
-    missing("timm_deit3", "blocks.1.ls2.gamma");
-    missing("timm_dinov2_reg", "cls_token"); /* a register token must not take its place */
+    missing_tensor("hf_vit", "vit.layernorm.weight");
+    missing_tensor("hf_vit", "vit.embeddings.cls_token");
+    missing_tensor("hf_vit", "vit.embeddings.position_embeddings");
+    missing_tensor("hf_vit", "layer.1.intermediate.dense.bias");
+    missing_tensor("hf_vit", "layer.1.output.dense.weight");
+    missing_tensor("hf_vit", "layer.0.attention.attention.query.bias");
+    missing_tensor("hf_vit", "classifier.weight");
+    missing_tensor("hf_vit", "classifier.bias");
+    missing_tensor("hf_deit_distilled", "deit.embeddings.distillation_token");
+    missing_tensor("hf_dinov2_registers", "embeddings.register_tokens");
+    missing_tensor("hf_dinov2", "layer.0.layer_scale1.lambda1");
+    missing_tensor("hf_dinov2", "dinov2.embeddings.position_embeddings");
+    missing_tensor("timm_vit", "blocks.0.norm1.weight");
+    missing_tensor("timm_vit", "patch_embed.proj.weight");
+    missing_tensor("timm_vit", "blocks.1.attn.qkv.bias"); /* another block has one */
+    missing_tensor("timm_deit3", "blocks.1.ls2.gamma");
+    missing_tensor("timm_dinov2_reg", "cls_token"); /* a register token must not take its place */
     refused_after("timm_vit", 1, "\"blocks.2.norm1.weight\"", "\"blocks.7.norm1.weight\"", VITRT_EFORMAT, "3 blocks",
                   "the tensors have 2");
     refused_after("hf_vit", 1, "vit.layernorm.weight", "vit.layernorm.weighs", VITRT_EFORMAT, "vit.layernorm.weight",
@@ -183,27 +82,27 @@ static void test_config(void **state)
 /* Weights are read when a session needs them: the first NaN or infinity is named. */
 static void bad_weight(const char *tensor, const float value)
 {
-    struct checkpoint c;
+    struct changed_case c;
     struct counting counting;
     vitrt_model *m;
     vitrt_session *s;
     vitrt_error err;
     unsigned begin = 0;
-    load(&c, "timm_vit");
-    char *header = find_bytes(c.data[1], c.size[1], tensor);
-    char *offsets = find_bytes(header, 300, "\"data_offsets\":[");
+    changed_load(&c, "timm_vit");
+    char *header = changed_find(c.data[1], c.size[1], tensor);
+    char *offsets = changed_find(header, 300, "\"data_offsets\":[");
     assert_int_equal(sscanf(offsets, "\"data_offsets\":[%u", &begin), 1);
     const size_t data = 8 + ((size_t)(unsigned char)c.data[1][0] | (size_t)(unsigned char)c.data[1][1] << 8 |
                              (size_t)(unsigned char)c.data[1][2] << 16);
     memcpy(c.data[1] + data + begin + 4 * sizeof value, &value, sizeof value);
-    assert_ok(open(&c, &counting, &m, &err), &err);
+    assert_ok(changed_open(&c, &counting, &m, &err), &err);
     assert_int_equal(vitrt_session_create(m, NULL, &s, &err), VITRT_EFORMAT);
     if (!strstr(err.message, tensor))
         fail_msg("\"%s\" does not name %s", err.message, tensor);
     assert_null(s);
     vitrt_model_free(m);
     assert_int_equal(counting.live, 0);
-    unload(&c);
+    changed_free(&c);
 }
 
 static void test_values(void **state)
@@ -274,7 +173,7 @@ static void test_info_labels_and_notes(void **state)
 /* Without preprocessor_config.json: what transformers does for the model's type, at the size it was trained for. */
 static void test_without_preprocessor(void **state)
 {
-    struct checkpoint c;
+    struct changed_case c;
     struct counting counting;
     vitrt_model *m;
     vitrt_session *s;
@@ -285,8 +184,8 @@ static void test_without_preprocessor(void **state)
     const uint8_t white[3] = { 255, 255, 255 };
     const vitrt_image pixel = { .data = white, .width = 1, .height = 1 };
     (void)state;
-    load(&c, "hf_vit");
-    assert_ok(open(&c, &counting, &m, &err), &err);
+    changed_load(&c, "hf_vit");
+    assert_ok(changed_open(&c, &counting, &m, &err), &err);
     assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
     assert_ok(vitrt_run(s, &pixel, 1, &out, &err), &err);
     assert_int_equal(out.map_height, 64);
@@ -294,7 +193,7 @@ static void test_without_preprocessor(void **state)
     assert_float_equal(((const float *)out.data)[0], 1, 1e-6); /* (255 / 255 - 0.5) / 0.5 */
     vitrt_session_free(s);
     vitrt_model_free(m);
-    unload(&c);
+    changed_free(&c);
 }
 
 /* A few bytes of configuration must not make a default session huge. */
