@@ -229,8 +229,8 @@ static void refuses_bad_buffers(void **state)
 static void says_what_a_path_lacks(void **state)
 {
     (void)state;
-    expect_failure(NULL, VITRT_EINVAL, "no path of a checkpoint folder was given");
-    expect_failure("", VITRT_EINVAL, "no path of a checkpoint folder was given");
+    expect_failure(NULL, VITRT_EINVAL, "no path of a checkpoint folder or of a saved model was given");
+    expect_failure("", VITRT_EINVAL, "no path of a checkpoint folder or of a saved model was given");
     expect_failure("/nowhere/at/all", VITRT_EIO, "/nowhere/at/all: no such folder or file");
     expect_failure(folder, VITRT_EIO,
                    "%s: no config.json there, expected a checkpoint with config.json and model.safetensors");
