@@ -219,7 +219,7 @@ def compare_all(arguments):
     return rows
 
 
-def read_size(text):
+def size(text):
     height, _, width = text.partition("x")
     return int(height), int(width or height)
 
@@ -232,7 +232,7 @@ def parse():
     add("--threads", type=int, nargs="+", default=[1])
     add("--precision", nargs="+", default=["f32"], choices=TOLERANCE)
     add("--batch", type=int, nargs="+", default=[1])
-    add("--size", type=read_size, nargs="+", default=[None], metavar="HxW",
+    add("--size", type=size, nargs="+", default=[None], metavar="HxW",
         help="input sizes, or one number for both sides; default the model's own")
     add("--sweep", choices=("tokens", "batch"), help="all sizes or batches of a series")
     add("--rounds", type=int, default=10)
