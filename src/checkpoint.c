@@ -317,7 +317,8 @@ static vitrt_status open_saved(struct vt_checkpoint *c, const struct vt_origin *
         st = read_embedded(c, metadata, VT_PREPROCESSOR_KEY, &c->preprocessor, err);
     if (!st && !c->graph)
         st = vt_err(err, VITRT_EUNSUPPORTED,
-                    "%s: there is no " CONFIG " with it and no " VT_GRAPH_KEY " in its metadata, expected one of both",
+                    "%s is a weight file without " VT_GRAPH_KEY
+                    " in its metadata, expected a saved model, or a folder with weights and " CONFIG,
                     c->shards[0].label);
     vt_json_free(header);
     return st;

@@ -235,8 +235,8 @@ static void says_what_a_path_lacks(void **state)
     expect_failure(folder, VITRT_EIO,
                    "%s: no config.json there, expected a checkpoint with config.json and model.safetensors");
     write_text("config.json", "{}");
-    expect_failure(in_folder("config.json"), VITRT_EIO,
-                   "%s/config.json is not a folder, expected one with config.json and model.safetensors");
+    expect_failure(in_folder("config.json"), VITRT_EFORMAT,
+                   "%s/config.json: 2 bytes, a safetensors file has at least 8");
     expect_failure(folder, VITRT_EIO,
                    "%s: no weights there, expected model.safetensors or model.safetensors.index.json");
     write_text("pytorch_model.bin", "");
@@ -254,8 +254,10 @@ static void says_what_a_path_lacks(void **state)
     rmdir(in_folder("model.safetensors"));
     write_text("model.safetensors", "short");
     expect_failure(folder, VITRT_EFORMAT, "%s/model.safetensors: 5 bytes, a safetensors file has at least 8");
+    write_weights("model.safetensors", "{\"__metadata__\":{\"format\":\"pt\"}}", NULL, 0);
     expect_failure(in_folder("model.safetensors"), VITRT_EUNSUPPORTED,
-                   "%s/model.safetensors is a weight file, expected the folder that has it together with config.json");
+                   "%s/model.safetensors is a weight file without vitrt.graph in its metadata, expected a saved model, "
+                   "or a folder with weights and config.json");
 }
 
 static void refuses_bad_documents(void **state)
