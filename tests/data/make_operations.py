@@ -84,6 +84,10 @@ def build():
     conv("depthwise", "map", x, C, (3, 3), groups=C, padding=[1, 1])
     conv("depthwise_gelu", "map", x, C, (3, 3), groups=C, stride=[2, 2], padding=[1, 1], activation="gelu", bias=False)
     conv("depthwise_large", "map", x, C, (5, 7), groups=C, stride=[3, 1], padding=[4, 6])
+    conv("depthwise_outside", "map", x, C, (2, 3), groups=C, stride=[3, 2], padding=[4, 5])
+    conv("depthwise_beyond", "map", x, C, (1, 1), groups=C, stride=[5, 4], cover=True)
+    conv("outside", "map", x, 3, (2, 3), stride=[3, 2], padding=[4, 5])
+    conv("beyond", "map", x, 3, (1, 1), stride=[5, 4], cover=True)
     conv("depthwise_cover", "map", x, C, (2, 4), groups=C, stride=[2, 4], cover=True)
 
     # rows before the map pass a depthwise convolution
@@ -106,8 +110,8 @@ def build():
     query = weight("query", 3, C)
     nodes.append({"op": "tokens", "name": "query", "weight": "query"})
     keys = conv("keys", "map", x, C, (2, 2), stride=[2, 2])
-    node("attention", "cross", ["query", "keys", "keys"], attention(query, rows(keys), rows(keys), 2, 0.06), heads=2, scale=0.06)
-    node("attention", "fewer_keys", ["map", "keys", "keys"], attention(rows(x), rows(keys), rows(keys), 4, 0.07), heads=4, scale=0.07)
+    node("attention", "cross", ["query", "keys", "keys"], attention(query, rows(keys), rows(keys), 2, 0.02), heads=2, scale=0.02)
+    node("attention", "fewer_keys", ["map", "keys", "keys"], attention(rows(x), rows(keys), rows(keys), 4, 0.02), heads=4, scale=0.02)
 
     scales = weight("scales", 2).abs_()
     unit = F.normalize(rows(x).unflatten(1, (2, 4)), dim=2)
@@ -116,12 +120,12 @@ def build():
 
     # in windows without a norm or linear layer beside, then with a linear layer that gathers
     w = windows(x, (4, 5), (1, 2))
-    a = attention(w, w, w, 2, 0.05)
+    a = attention(w, w, w, 2, 0.02)
     back = torch.zeros(HEIGHT * WIDTH, C)
     order = windows(torch.arange(1.0, HEIGHT * WIDTH + 1).reshape(1, 1, HEIGHT, WIDTH), (4, 5), (1, 2)).long()[..., 0]
     back[order[order > 0] - 1] = a[order > 0]
     node("windows", "w", ["map"], windows=0)
-    node("attention", "in_windows", ["w", "w", "w"], heads=2, scale=0.05)
+    node("attention", "in_windows", ["w", "w", "w"], heads=2, scale=0.02)
     node("unwindows", "from_windows", ["in_windows"], back)
     lin = weight("lin.weight", 6, C)
     node("windows", "w_again", ["map"], windows=0)
