@@ -125,7 +125,7 @@ static const struct option {
     const char *expected; /* of the value, for messages */
     const char *help;
 } options[] = {
-    { "-m", "MODEL", set_path, "a path", "a checkpoint: folder with config.json and model.safetensors, or a saved model" },
+    { "-m", "MODEL", set_path, "a path", "a folder with config.json and model.safetensors, or a saved model" },
     { "--arch", "NAME", set_architecture, "a name", "or random weights for an architecture: timm's name, or cvt-13" },
     { "-p", "PRECISION", set_precision, "f32 or bf16", "f32 (default) or bf16" },
     { "-t", "THREADS", set_threads, "a number from 1 to 256", "default 1" },

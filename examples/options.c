@@ -10,7 +10,7 @@ const char options_usage[] =
     "usage: classify [-m MODEL] [-k TOP] [-t THREADS] [-p PRECISION] [--size HxW] [--json] [--dump FILE] IMAGE...\n"
     "\n"
     "  IMAGE         a JPEG, PNG or BMP file, or a folder: its images and those of its direct subfolders\n"
-    "  -m MODEL      checkpoint folder with config.json and model.safetensors, or a saved model (default: the bundled one)\n"
+    "  -m MODEL      folder with config.json and model.safetensors, or a saved model (default: the bundled one)\n"
     "  -k TOP        how many classes to print (default 5)\n"
     "  -t THREADS    1 to 256 (default 0: as many as this process may use)\n"
     "  -p PRECISION  f32 (default) or bf16\n"

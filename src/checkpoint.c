@@ -5,6 +5,7 @@
  */
 #include "checkpoint.h"
 
+#include "documents.h"
 #include "safetensors.h"
 
 #include <inttypes.h>
@@ -12,14 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DOCUMENT (UINT64_C(64) << 20) /* of config.json, preprocessor_config.json and the index */
-#define MAX_SHARDS   4096
-#define NAME         "%.160s"
+#define MAX_SHARDS 4096
+#define NAME       "%.160s"
 
 #define CONFIG       "config.json"
 #define PREPROCESSOR "preprocessor_config.json"
 #define WEIGHTS      "model.safetensors"
-#define INDEX        "model.safetensors.index.json"
+#define INDEX        VT_INDEX_FILE
 #define PICKLE       "pytorch_model.bin"
 #define SCALE_SUFFIX "_scale"
 
@@ -29,50 +29,9 @@ struct vt_checkpoint {
     struct vt_json_document *config, *preprocessor, *graph;
     struct vt_source *shards;
     size_t shard_count, shard_capacity;
-    unsigned source_flags; /* of weight files */
+    unsigned source_flags;         /* of weight files */
     struct vt_tensor_list tensors; /* sorted by name */
 };
-
-/* Parses a text whose root must be an object. */
-static vitrt_status parse_object(const vitrt_allocator *a, const char *label, const char *text, size_t size,
-                                 struct vt_json_document **out, vitrt_error *err)
-{
-    const vitrt_status st = vt_json_parse(a, label, text, size, out, err);
-    if (st || vt_json_type(vt_json_root(*out)) == VT_JSON_OBJECT)
-        return st;
-    vt_json_free(*out);
-    *out = NULL;
-    return vt_err(err, VITRT_EFORMAT, "%s: the document is not an object", label);
-}
-
-/* The same for a file. */
-static vitrt_status read_document(const vitrt_allocator *a, const struct vt_origin *o, const char *name,
-                                  struct vt_json_document **out, vitrt_error *err)
-{
-    struct vt_source s;
-    char *text = NULL;
-    vitrt_status st = vt_source_open(a, o, name, 0, &s, err);
-    if (st)
-        return st;
-    const size_t size = s.size > MAX_DOCUMENT ? 0 : (size_t)s.size;
-    if (s.size > MAX_DOCUMENT) {
-        st = vt_err(err, VITRT_ELIMIT, "%s: %" PRIu64 " bytes, at most %" PRIu64 " can be read", s.label, s.size,
-                    MAX_DOCUMENT);
-        goto done;
-    }
-    text = vt_alloc(a, size);
-    if (size && !text) {
-        st = vt_err_memory(err, size, s.label);
-        goto done;
-    }
-    st = vt_source_read(&s, 0, text, size, err);
-    if (!st)
-        st = parse_object(a, s.label, text, size, out, err);
-done:
-    vt_free(a, text, size);
-    vt_source_close(a, &s);
-    return st;
-}
 
 /* Opens a safetensors file as the next shard and reads its tensors and its header, if that is wanted. */
 static vitrt_status open_shard(struct vt_checkpoint *c, const struct vt_origin *o, const char *name,
@@ -94,69 +53,8 @@ static vitrt_status open_shard(struct vt_checkpoint *c, const struct vt_origin *
 
 /* ---- Sharded checkpoints ---- */
 
-/* A line of the index's weight_map: a tensor and the file it lies in. */
-struct entry {
-    char *name, *file;
-};
-
-struct entry_list {
-    struct entry *items;
-    size_t count, capacity;
-};
-
-static void free_entries(const vitrt_allocator *a, struct entry_list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        vt_free(a, list->items[i].name, vt_strsize(list->items[i].name));
-        vt_free(a, list->items[i].file, vt_strsize(list->items[i].file));
-    }
-    vt_free(a, list->items, list->capacity * sizeof *list->items);
-}
-
-static int compare_entries(const void *x, const void *y)
-{
-    const struct entry *a = x, *b = y;
-    const int files = strcmp(a->file, b->file);
-    return files ? files : strcmp(a->name, b->name);
-}
-
-/* A name that stays inside of the folder, on every system. */
-static bool is_plain_file_name(const char *s)
-{
-    for (const char *p = s; *p; p++)
-        if (*p == '/' || *p == '\\' || *p == ':' || (unsigned char)*p < 0x20)
-            return false;
-    return *s && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
-}
-
-static vitrt_status read_weight_map(const vitrt_allocator *a, const char *label, vt_json map, struct entry_list *list,
-                                    vitrt_error *err)
-{
-    if (vt_json_type(map) != VT_JSON_OBJECT)
-        return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": weight_map is missing or not an object", label);
-    for (vt_json_iterator it = vt_json_first(map); it.left; vt_json_next(&it)) {
-        if (vt_json_type(it.value) != VT_JSON_STRING)
-            return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": the file of tensor %.*s is not a string", label,
-                          (int)(it.key_size < 160 ? it.key_size : 160), it.key);
-        if (!vt_grow(a, (void **)&list->items, &list->capacity, list->count + 1, sizeof *list->items))
-            return vt_err_memory(err, (list->count + 1) * sizeof *list->items, "the list of tensors");
-        struct entry *e = &list->items[list->count++];
-        e->name = vt_json_dup_string(a, vt_json_key(&it));
-        e->file = vt_json_dup_string(a, it.value);
-        if (!e->name || !e->file)
-            return vt_err_memory(err, it.key_size, "the name of a tensor");
-        if (!is_plain_file_name(e->file))
-            return vt_err(err, VITRT_EFORMAT,
-                          "%s/" INDEX ": tensor " NAME " lies in '%.100s', expected a plain file name", label, e->name,
-                          e->file);
-    }
-    if (list->count)
-        qsort(list->items, list->count, sizeof *list->items, compare_entries);
-    return VITRT_OK;
-}
-
 /* Moves the tensors that entries (all of one file, sorted) name out of the file's sorted list. */
-static vitrt_status take_tensors(struct vt_checkpoint *c, const struct entry *entries, size_t count,
+static vitrt_status take_tensors(struct vt_checkpoint *c, const struct vt_weight_place *entries, size_t count,
                                  struct vt_tensor_list *from, vitrt_error *err)
 {
     if (!vt_grow(&c->allocator, (void **)&c->tensors.items, &c->tensors.capacity, c->tensors.count + count,
@@ -164,7 +62,7 @@ static vitrt_status take_tensors(struct vt_checkpoint *c, const struct entry *en
         return vt_err_memory(err, (c->tensors.count + count) * sizeof *from->items, "the list of tensors");
     size_t next = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct entry *e = &entries[i];
+        const struct vt_weight_place *e = &entries[i];
         if (i && strcmp(e->name, entries[i - 1].name) == 0)
             return vt_err(err, VITRT_EFORMAT, "%s/" INDEX ": tensor " NAME " is there twice", c->path, e->name);
         while (next < from->count && strcmp(from->items[next].name, e->name) < 0)
@@ -182,13 +80,13 @@ static vitrt_status open_sharded(struct vt_checkpoint *c, const struct vt_origin
 {
     const vitrt_allocator *a = &c->allocator;
     struct vt_json_document *index = NULL;
-    struct entry_list entries = { 0 };
-    vitrt_status st = read_document(a, o, INDEX, &index, err);
+    struct vt_weight_map entries = { 0 };
+    vitrt_status st = vt_document_read(a, o, INDEX, &index, err);
     if (st)
         return st;
-    st = read_weight_map(a, c->path, vt_json_get(vt_json_root(index), "weight_map"), &entries, err);
+    st = vt_weight_map_read(a, c->path, vt_json_get(vt_json_root(index), "weight_map"), &entries, err);
     for (size_t i = 0, n = 0; !st && i < entries.count; i += n) {
-        const struct entry *e = &entries.items[i];
+        const struct vt_weight_place *e = &entries.items[i];
         for (n = 1; i + n < entries.count && strcmp(e[n].file, e->file) == 0;)
             n++;
         struct vt_tensor_list tensors = { 0 };
@@ -199,7 +97,7 @@ static vitrt_status open_sharded(struct vt_checkpoint *c, const struct vt_origin
     }
     if (!st)
         st = vt_tensor_list_sort(&c->tensors, c->path, err);
-    free_entries(a, &entries);
+    vt_weight_map_free(a, &entries);
     vt_json_free(index);
     return st;
 }
@@ -266,9 +164,9 @@ static vitrt_status open_documents(struct vt_checkpoint *c, const struct vt_orig
     bool has_preprocessor = false;
     vitrt_status st = vt_origin_has(a, o, PREPROCESSOR, &has_preprocessor, err);
     if (!st)
-        st = read_document(a, o, CONFIG, &c->config, err);
+        st = vt_document_read(a, o, CONFIG, &c->config, err);
     if (!st && has_preprocessor)
-        st = read_document(a, o, PREPROCESSOR, &c->preprocessor, err);
+        st = vt_document_read(a, o, PREPROCESSOR, &c->preprocessor, err);
     return st;
 }
 
@@ -294,7 +192,7 @@ static vitrt_status read_embedded(const struct vt_checkpoint *c, vt_json metadat
     char *text = vt_json_dup_string(a, v), *label = vt_alloc(a, label_bytes);
     if (text && label) {
         snprintf(label, label_bytes, "%s: %s", file, key);
-        st = parse_object(a, label, text, strlen(text), out, err);
+        st = vt_document_parse(a, label, text, strlen(text), out, err);
     } else {
         st = vt_err_memory(err, label_bytes, file);
     }
@@ -386,8 +284,8 @@ vitrt_status vt_checkpoint_open_memory(const vitrt_allocator *a, const vitrt_buf
 {
     *out = NULL;
     if (!buffers || !count)
-        return vt_err(err, VITRT_EINVAL, "no buffers were given, expected " CONFIG " and " WEIGHTS
-                                         ", or a saved model");
+        return vt_err(err, VITRT_EINVAL,
+                      "no buffers were given, expected " CONFIG " and " WEIGHTS ", or a saved model");
     for (size_t i = 0; i < count; i++)
         if (!buffers[i].name || (!buffers[i].data && buffers[i].size))
             return vt_err(err, VITRT_EINVAL, "buffer %zu has no %s", i, buffers[i].name ? "data" : "name");

@@ -550,7 +550,8 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
     if (g->status)
         return;
     if (vt_is_constant(&g->nodes[value])) {
-        vt_graph_fail(g, VITRT_EFORMAT, "output %s is node %s, which is no value of an image", name, g->nodes[value].name);
+        vt_graph_fail(g, VITRT_EFORMAT, "output %s is node %s, which is no value of an image", name,
+                      g->nodes[value].name);
         return;
     }
     if (!vt_grow(&g->alloc, (void **)&g->outputs, &g->output_capacity, g->output_count + 1, sizeof *g->outputs)) {

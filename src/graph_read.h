@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs from and to files: JSON as docs/graph.md describes it. */
+/* Graphs from files: JSON as docs/graph.md describes it. */
 #ifndef VT_GRAPH_READ_H
 #define VT_GRAPH_READ_H
 
 #include "family.h"
-#include "json_write.h"
 
 /* Builds the checkpoint's stored graph into g, where errors stick, and fills facts: what a family does for published
  * checkpoints. Everything is checked that the builder and the executor take for granted. */

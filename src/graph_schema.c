@@ -16,6 +16,7 @@ _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_atten
                    sizeof(enum vt_positions_filter) == sizeof(int),
                "an enum is no int");
 
+#define COUNT_OF(array)            (sizeof(array) / sizeof *(array))
 #define AT(member)                 offsetof(struct vt_node, u.member)
 #define COUNT(key, member, usual)  { key, VT_ATTRIBUTE_COUNT, false, usual, AT(member), NULL, 0 }
 #define NEEDED_COUNT(key, member)  { key, VT_ATTRIBUTE_COUNT, true, 0, AT(member), NULL, 0 }
@@ -23,7 +24,7 @@ _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_atten
 #define NEEDED_SIDES(key, member)  { key, VT_ATTRIBUTE_SIDES, true, 0, AT(member), NULL, 0 }
 #define NUMBER(key, member)        { key, VT_ATTRIBUTE_NUMBER, true, 0, AT(member), NULL, 0 }
 #define FLAG(key, member)          { key, VT_ATTRIBUTE_FLAG, false, 0, AT(member), NULL, 0 }
-#define CHOICE(key, member, names) { key, VT_ATTRIBUTE_CHOICE, true, 0, AT(member), names, sizeof names / sizeof *names }
+#define CHOICE(key, member, names) { key, VT_ATTRIBUTE_CHOICE, true, 0, AT(member), names, COUNT_OF(names) }
 #define WINDOWS(member)            { "windows", VT_ATTRIBUTE_WINDOWS, true, 0, AT(member), NULL, 0 }
 
 #define NEEDS(form) { VT_REQUIRED, VT_WEIGHT_##form }

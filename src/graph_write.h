@@ -15,8 +15,8 @@ struct vt_weight_use {
 struct vt_graph_names {
     vitrt_allocator alloc;
     size_t node_count, weight_count;
-    char (*nodes)[VT_NAME_SIZE];    /* [node_count]: the names, made different where they are not */
-    struct vt_weight_use *weights;  /* [weight_count]: the first use of each */
+    char (*nodes)[VT_NAME_SIZE];   /* [node_count]: the names, made different where they are not */
+    struct vt_weight_use *weights; /* [weight_count]: the first use of each */
 };
 
 /* On failure there is nothing to free. */

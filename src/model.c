@@ -248,8 +248,8 @@ static vitrt_status check_options(const vitrt_model_options *o, vitrt_model **ou
     *out = NULL;
     if (o && !vt_allocator_valid(o->allocator))
         return vt_err(err, VITRT_EINVAL, "the allocator has only one of its two functions");
-    if (o && (o->flags & ~(VITRT_MODEL_COPY_BUFFERS | VITRT_MODEL_MAP_FILES) || o->reserved32 || o->reserved[0] || o->reserved[1] ||
-              o->reserved[2] || o->reserved[3]))
+    if (o && (o->flags & ~(VITRT_MODEL_COPY_BUFFERS | VITRT_MODEL_MAP_FILES) || o->reserved32 || o->reserved[0] ||
+              o->reserved[1] || o->reserved[2] || o->reserved[3]))
         return vt_err(err, VITRT_EINVAL, "the model options have unknown flags or reserved members that are not zero");
     return VITRT_OK;
 }

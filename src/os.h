@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- Files: closed on exec; paths are UTF-8. Where a call has a reason, a failure sets it as vt_file_open does. ---- */
+/* ---- Files: closed on exec; paths are UTF-8. A failure sets the reason as that of vt_file_open does. ---- */
 typedef struct vt_file {
     intptr_t handle;
 } vt_file; /* valid handle: >= 0 */

@@ -429,7 +429,8 @@ static void test_bytes(void **state)
 /* Texts that are not UTF-8, or need escapes, and a preprocessing without a config. */
 static void test_documents(void **state)
 {
-    static const char preprocessor[] = "{\"image_processor_type\": \"ViTImageProcessor\", \"size\": 8,\n\"x\": \"\\\"\xff\"}";
+    static const char preprocessor[] =
+        "{\"image_processor_type\": \"ViTImageProcessor\", \"size\": 8,\n\"x\": \"\\\"\xff\"}";
     struct bytes b = tiny("vit", preprocessor);
     const vitrt_buffer buffer = { "tiny", b.data, b.size };
     vitrt_model *m, *again;

@@ -11,17 +11,41 @@
 /* "f32.4x8" is F32 [4, 8]. All numbers are finite. */
 static const char *const tensors[] = {
     /* matrices */
-    "f32.8x8", "f32.8x3", "f32.24x8", "f32.4x8", "f32.1x8", "f32.8x32", "f16.8x8", "bf16.24x8", "i8.8x8",
+    "f32.8x8",
+    "f32.8x3",
+    "f32.24x8",
+    "f32.4x8",
+    "f32.1x8",
+    "f32.8x32",
+    "f16.8x8",
+    "bf16.24x8",
+    "i8.8x8",
     /* vectors */
-    "f32.8", "f32.24", "f32.4", "f32.2", "f32.1", "bf16.8", "i8.8", "f32.1x1x8",
+    "f32.8",
+    "f32.24",
+    "f32.4",
+    "f32.2",
+    "f32.1",
+    "bf16.8",
+    "i8.8",
+    "f32.1x1x8",
     /* convolutions: patches, over a map, grouped, depthwise */
-    "f32.8x3x2x2", "f32.8x8x3x3", "f32.8x4x1x1", "f32.8x1x3x3", "i8.8x3x2x2",
+    "f32.8x3x2x2",
+    "f32.8x8x3x3",
+    "f32.8x4x1x1",
+    "f32.8x1x3x3",
+    "i8.8x3x2x2",
     /* rows: tokens, and positions for 4 x 4 patches behind a token */
-    "f32.3x8", "f32.17x8", "f32.1x16x8",
+    "f32.3x8",
+    "f32.17x8",
+    "f32.1x16x8",
     /* biases for windows of 2 x 2: a table, or a network */
-    "f32.9x2", "f32.4x2", "f32.2x4",
+    "f32.9x2",
+    "f32.4x2",
+    "f32.2x4",
     /* what cannot be read as numbers, and nothing */
-    "i64.8x8", "f32.0",
+    "i64.8x8",
+    "f32.0",
 };
 
 struct kind {
@@ -29,8 +53,9 @@ struct kind {
     size_t bytes;
 };
 
-static const struct kind kinds[] = { { "f32", "F32", 4 }, { "f16", "F16", 2 }, { "bf16", "BF16", 2 },
-                                     { "i8", "I8", 1 },   { "i64", "I64", 8 } };
+static const struct kind kinds[] = {
+    { "f32", "F32", 4 }, { "f16", "F16", 2 }, { "bf16", "BF16", 2 }, { "i8", "I8", 1 }, { "i64", "I64", 8 }
+};
 
 /* From "bf16.24x8": its kind, its extents, their product, and how many there are. */
 static const struct kind *parse(const char *tensor, unsigned long shape[4], size_t *rank, size_t *count)

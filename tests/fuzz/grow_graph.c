@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See grow_graph.h. Four bytes make a node: its kind and three choices. What has the wrong columns or kind of rows is
+ * passed over for an earlier value that fits, and a node for which there is none is left out.
+ */
+#include "grow_graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_VALUES 60
+
+enum rows { MAP, TOKENS, WINDOWS }; /* WINDOWS + i: in the order of pattern i */
+
+struct value {
+    unsigned columns;
+    int rows;    /* kind */
+    int shape;   /* values of one shape have the same rows */
+    int map;     /* of windows: the map they are made of */
+    int attends; /* an attention */
+};
+
+struct grower {
+    char *text;
+    size_t room, used;
+    struct value values[MAX_VALUES];
+    int count, shapes;
+    unsigned a, b, c; /* the choices of the node being made */
+};
+
+static void put(struct grower *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(struct grower *g, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(g->text + g->used, g->room - g->used, format, args);
+    va_end(args);
+    if (n > 0 && (size_t)n < g->room - g->used)
+        g->used += (size_t)n;
+}
+
+/* The last value up to the wanted one, counted from the end, that has so many columns (0: any) and rows of this kind
+ * (-1: any; MAP is one of tokens too). Constants, whose kind is negative, are no one's choice. -1: none. */
+static int pick(const struct grower *g, unsigned wanted, unsigned columns, int rows, int shape)
+{
+    for (int i = 0; i < g->count; i++) {
+        const int v = (2 * g->count - 1 - i - (int)(wanted % 4) % g->count) % g->count;
+        const struct value *x = &g->values[v];
+        if ((!columns || x->columns == columns) && (shape < 0 || x->shape == shape) && x->rows >= 0 &&
+            (rows < 0 || x->rows == rows || (rows == TOKENS && x->rows == MAP)))
+            return v;
+    }
+    return -1;
+}
+
+/* Ends a node's text and adds its value, like x with so many columns. */
+static struct value *add(struct grower *g, const struct value *x, unsigned columns)
+{
+    struct value *v = &g->values[g->count++];
+    *v = *x;
+    v->columns = columns;
+    v->attends = 0;
+    put(g, "}");
+    return v;
+}
+
+static void begin(struct grower *g, const char *op, int in)
+{
+    put(g, ",{\"op\":\"%s\",\"name\":\"n%d\"", op, g->count);
+    if (in >= 0)
+        put(g, ",\"in\":[\"n%d\"]", in);
+}
+
+static void grow_linear(struct grower *g)
+{
+    static const char *const weights[] = { "f32.8x8", "bf16.24x8", "f32.4x8", "f16.8x8", "i8.8x8", "f32.24x8" };
+    static const unsigned columns[] = { 8, 24, 4, 8, 8, 24 }, in[] = { 8, 24, 32, 3 };
+    const unsigned k = in[g->a % 4], w = g->c % 6;
+    const int x = pick(g, g->b, k, -1, -1);
+    if (x < 0)
+        return;
+    begin(g, "linear", k == 24 ? -1 : x);
+    if (k == 24)
+        put(g, ",\"in\":[[\"n%d\",%u,8]]", x, g->b % 17);
+    put(g, ",\"weight\":\"%s\"", k == 32 ? "f32.8x32" : k == 3 ? "f32.8x3" : weights[w]);
+    const unsigned out = k == 32 || k == 3 ? 8 : columns[w];
+    if (g->c & 64)
+        put(g, ",\"bias\":\"f32.%u\"", out);
+    add(g, &g->values[x], out);
+}
+
+static void grow_row_wise(struct grower *g)
+{
+    static const char *const functions[] = { "gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh" };
+    const int x = pick(g, g->b, g->a % 4 == 3 ? 0 : 8, -1, -1);
+    if (x < 0)
+        return;
+    begin(g, g->a % 4 == 0 ? "layer_norm" : g->a % 4 == 1 ? "l2_norm" : g->a % 4 == 2 ? "scale" : "activation", x);
+    if (g->a % 4 == 0)
+        put(g, ",\"eps\":1e-5,\"weight\":\"f32.%d\",\"bias\":\"f32.%d\",\"groups\":%d", g->c & 1 ? 8 : 4,
+            g->c & 1 ? 8 : 4, g->c & 1 ? 1 : 2);
+    else if (g->a % 4 == 1)
+        put(g, g->c & 1 ? ",\"groups\":2,\"weight\":\"f32.2\"" : ",\"groups\":%u", g->c & 2 ? 1u : 4u);
+    else if (g->a % 4 == 2)
+        put(g, ",\"weight\":\"%s\"", g->c & 1 ? "bf16.8" : "f32.1x1x8");
+    else
+        put(g, ",\"activation\":\"%s\"", functions[g->c % 6]);
+    add(g, &g->values[x], g->values[x].columns);
+}
+
+static void grow_binary(struct grower *g)
+{
+    static const char *const ops[] = { "add", "mul", "head_combine", "concat", "add" };
+    const int x = pick(g, g->a, 0, -1, -1);
+    const unsigned columns = g->values[x].columns;
+    const int y = pick(g, g->b, g->c % 5 == 3 ? 0 : columns, -1, g->values[x].shape); /* at least x itself */
+    begin(g, ops[g->c % 5], -1);
+    if (g->c & 128)
+        put(g, ",\"in\":[\"n%d\",\"n%d\"]", y, x);
+    else
+        put(g, ",\"in\":[\"n%d\",\"n%d\"]", x, y);
+    add(g, &g->values[x], g->c % 5 == 3 ? columns + g->values[y].columns : columns);
+}
+
+/* A view of 8 columns. */
+static void put_eight(struct grower *g, int v, unsigned column)
+{
+    if (g->values[v].columns == 24)
+        put(g, "[\"n%d\",%u,8]", v, column);
+    else
+        put(g, "\"n%d\"", v);
+}
+
+static void grow_attention(struct grower *g)
+{
+    const unsigned columns = g->a & 1 ? 24 : 8;
+    const int q = pick(g, g->a >> 1, columns, -1, -1);
+    if (q < 0)
+        return;
+    const int rows = g->values[q].rows;
+    const int k = pick(g, g->b, g->a & 2 ? 8 : columns, rows >= WINDOWS ? rows : TOKENS,
+                       rows >= WINDOWS ? g->values[q].shape : -1);
+    if (k < 0)
+        return;
+    const int v = pick(g, g->c >> 3, g->a & 4 ? 8 : columns, rows >= WINDOWS ? rows : TOKENS, g->values[k].shape);
+    if (v < 0)
+        return;
+    const int biased = rows >= WINDOWS && g->c & 1;
+    if (biased) {
+        begin(g, g->c & 2 ? "bias_table" : "bias_network", g->values[q].map);
+        put(g, g->c & 2 ? ",\"weight\":\"f32.9x2\",\"trained\":[2,2]"
+                        : ",\"weight\":\"f32.4x2\",\"weight2\":\"f32.2x4\",\"trained\":[0,0]");
+        put(g, ",\"windows\":%d", rows - WINDOWS);
+        add(g, &(struct value){ 1, -2, g->shapes++, 0, 0 }, 1);
+    }
+    begin(g, "attention", -1);
+    put(g, ",\"in\":[");
+    put_eight(g, q, 0);
+    put(g, ",");
+    put_eight(g, k, 8);
+    put(g, ",");
+    put_eight(g, v, 16);
+    if (biased)
+        put(g, ",\"n%d\"", g->count - 1);
+    put(g, "],\"scale\":0.5,\"heads\":%d", biased ? 2 : 1 << (g->c & 3));
+    add(g, &g->values[q], 8)->attends = k + 1;
+    if (rows >= WINDOWS || !(g->c & 4))
+        return;
+    begin(g, "attention_scores", g->count - 1);
+    put(g, ",\"scores\":\"%s\"", g->c & 8 ? "first_row" : "column_sums");
+    add(g, &g->values[k], 1u << (g->c & 3));
+}
+
+static void grow_rows(struct grower *g)
+{
+    const int x = pick(g, g->b, 0, TOKENS, -1);
+    if (g->a % 4 == 3) {
+        begin(g, "tokens", -1);
+        put(g, ",\"weight\":\"%s\"", g->c & 1 ? "f32.3x8" : "f32.1x8");
+        add(g, &(struct value){ 8, TOKENS, g->shapes++, 0, 0 }, 8);
+        return;
+    }
+    begin(g, g->a % 4 ? "slice" : "pool", x);
+    put(g, ",\"first_row\":%u", g->c % 3);
+    if (g->a % 4 == 1)
+        put(g, ",\"row_count\":%u", g->c % 4);
+    struct value *v = add(g, &g->values[x], g->values[x].columns);
+    v->shape = g->shapes++;
+    v->rows = TOKENS;
+}
+
+static void grow_map(struct grower *g)
+{
+    static const char *const convs[] = { "f32.8x8x3x3", "f32.8x4x1x1", "f32.8x1x3x3" };
+    const int pixels = g->a & 1, x = pick(g, g->b, pixels ? 3 : 8, MAP, -1);
+    if (x < 0)
+        return;
+    const unsigned kind = g->a >> 1 & 3;
+    begin(g, kind == 3 ? "pool2d" : "conv2d", x);
+    if (kind == 3)
+        put(g, ",\"kernel\":[2,3],\"largest\":%s", g->c & 32 ? "true" : "false");
+    else
+        put(g, ",\"weight\":\"%s\"", pixels ? (g->c & 64 ? "i8.8x3x2x2" : "f32.8x3x2x2") : convs[kind]);
+    put(g, ",\"stride\":[%u,%u],\"padding\":[%u,%u]", 1 + (g->c & 1), 1 + (g->c >> 1 & 1), g->c >> 2 & 1,
+        g->c >> 3 & 1);
+    if (kind != 3 && g->c & 16)
+        put(g, ",\"cover\":true");
+    add(g, &g->values[x], kind == 3 ? g->values[x].columns : 8)->shape = g->shapes++;
+}
+
+static void grow_embed(struct grower *g)
+{
+    const int x = pick(g, g->b, 8, MAP, -1);
+    if (x < 0)
+        return;
+    const int prefix = (int)(g->a & 1), placed = g->a & 2;
+    if (placed) {
+        begin(g, "positions", x);
+        put(g, ",\"grid\":[4,4],\"filter\":\"%s\",\"prefix\":%d,\"weight\":\"%s\"",
+            g->c & 1 ? "bicubic" : "bicubic_antialias", prefix, prefix ? "f32.17x8" : "f32.1x16x8");
+        add(g, &(struct value){ 8, -2, g->shapes++, 0, 0 }, 8);
+    }
+    begin(g, "embed", -1);
+    put(g, placed ? ",\"in\":[\"n%d\",\"n%d\"]" : ",\"in\":[\"n%d\"]", x, g->count - 1);
+    if (prefix || g->a & 4)
+        put(g, ",\"weight\":\"f32.3x8\"");
+    if (prefix && placed)
+        put(g, ",\"position_prefix\":1");
+    struct value *v = add(g, &g->values[x], 8);
+    v->rows = TOKENS;
+    v->shape = g->shapes++;
+}
+
+static void grow_windows(struct grower *g)
+{
+    const int back = g->a & 1, x = pick(g, g->b, 0, back ? WINDOWS + (int)(g->c % 3) : MAP, -1);
+    if (x < 0)
+        return;
+    const struct value from = g->values[x];
+    if (back) {
+        begin(g, "unwindows", x);
+        add(g, &from, from.columns)->rows = MAP;
+        g->values[g->count - 1].shape = g->values[from.map].shape;
+    } else if (g->a & 2 && from.columns == 8) {
+        begin(g, "space_to_depth", x);
+        put(g, ",\"block\":[2,2]");
+        add(g, &from, 32)->shape = g->shapes++;
+    } else {
+        begin(g, "windows", x);
+        put(g, ",\"windows\":%u", g->c % 3);
+        struct value *v = add(g, &from, from.columns);
+        v->rows = WINDOWS + (int)(g->c % 3);
+        v->shape = 1000 + from.shape * 3 + (int)(g->c % 3);
+        v->map = x;
+    }
+}
+
+size_t grow_graph(const uint8_t *data, size_t size, char *text, size_t room)
+{
+    static void (*const growers[])(struct grower *) = { grow_linear,    grow_row_wise, grow_binary, grow_attention,
+                                                        grow_attention, grow_rows,     grow_map,    grow_embed,
+                                                        grow_windows,   grow_windows };
+    struct grower g = { .text = text, .room = room, .count = 2, .shapes = 2 };
+    g.values[0] = (struct value){ 3, MAP, 0, 0, 0 };
+    g.values[1] = (struct value){ 8, MAP, 1, 0, 0 };
+    put(&g,
+        "{\"version\":1,\"size\":[8,8],\"windows\":[{\"size\":[2,2]},{\"size\":[2,3],\"shift\":[1,1],\"fit\":"
+        "\"each_side\",\"shift_first\":true,\"mask\":-100},{\"size\":[3,3],\"shift\":[1,2],\"fit\":\"shorter_side\","
+        "\"mask\":-5}],\"nodes\":[{\"op\":\"input\",\"name\":\"n0\"},{\"op\":\"conv2d\",\"name\":\"n1\","
+        "\"in\":[\"n0\"],"
+        "\"weight\":\"f32.8x3x2x2\",\"stride\":[2,2]}");
+    for (; size >= 4 && g.count < MAX_VALUES - 2; size -= 4, data += 4) {
+        g.a = data[1];
+        g.b = data[2];
+        g.c = data[3];
+        growers[data[0] % (sizeof growers / sizeof *growers)](&g);
+    }
+    put(&g, "],\"outputs\":{");
+    int outputs = 0;
+    for (int v = g.count - 1; v > 0; v--)
+        if (g.values[v].rows < WINDOWS && g.values[v].rows >= 0 && (outputs < 2 || (size && data[0] >> v % 8 & 1)))
+            put(&g, "%s\"o%d\":\"n%d\"", outputs++ ? "," : "", v, v);
+    put(&g, "}}");
+    return g.used;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See use_model.h. */
+#include "use_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_MEMORY ((size_t)64 << 20)
+#define MOST_MACS   2000000
+#define MAX_SIDE    32
+
+size_t in_use;
+
+static void *limited_alloc(void *user, size_t size, size_t align)
+{
+    if (size > MOST_MEMORY || in_use + size > MOST_MEMORY)
+        return NULL;
+    void *p = vt_default_allocator.alloc(user, size, align);
+    in_use += p ? size : 0;
+    return p;
+}
+
+static void limited_free(void *user, void *p, size_t size, size_t align)
+{
+    in_use -= size;
+    vt_default_allocator.free(user, p, size, align);
+}
+
+const vitrt_allocator limited_allocator = { limited_alloc, limited_free, NULL };
+
+void check(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+void check_error(vitrt_status st, const vitrt_error *err)
+{
+    check(st == VITRT_OK || (st == err->status && strlen(err->message) > 10));
+}
+
+static bool is_cheap(const vitrt_model *m, const vitrt_session_options *o)
+{
+    vitrt_session_info info;
+    vitrt_error err = { 0 };
+    const vitrt_status st = vitrt_session_measure(m, o, &info, &err);
+    check_error(st, &err);
+    return !st && info.macs_per_image < MOST_MACS && info.arena_bytes < MOST_MEMORY / 4;
+}
+
+static vitrt_image make_image(uint32_t height, uint32_t width)
+{
+    static float pixels[MAX_SIDE * MAX_SIDE * 3];
+    static uint8_t bytes[7 * 9 * 3];
+    for (size_t i = 0; i < sizeof pixels / sizeof *pixels; i++)
+        pixels[i] = (float)(i % 17) / 8 - 1;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 29);
+    if (!height)
+        return (vitrt_image){ .data = bytes, .width = 9, .height = 7 };
+    check(height <= MAX_SIDE && width <= MAX_SIDE);
+    return (vitrt_image){ .data = pixels, .width = width, .height = height, .format = VITRT_FORMAT_F32 };
+}
+
+static void run_session(vitrt_session *s, const vitrt_image *image, struct answers *a)
+{
+    char text[256];
+    vitrt_output outputs[MAX_ANSWERS] = { { 0 } };
+    vitrt_error err = { 0 };
+    const vitrt_status st = vitrt_run(s, image, 1, outputs, &err);
+    check_error(st, &err);
+    check(st == VITRT_OK || st == VITRT_EIMAGE);
+    a->count = st ? 0 : vitrt_session_output_count(s);
+    for (size_t i = 0; i < a->count; i++) {
+        a->of[i].bytes = outputs[i].offsets[1] * outputs[i].columns * sizeof(float);
+        a->of[i].data = malloc(a->of[i].bytes + 1);
+        check(a->of[i].data != NULL);
+        memcpy(a->of[i].data, outputs[i].data, a->of[i].bytes);
+    }
+    check(vitrt_describe(s, text, sizeof text) > 0);
+}
+
+struct answers run_model(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width)
+{
+    struct answers a = { 0 };
+    const char *names[MAX_ANSWERS];
+    const size_t count = m->graph.output_count < MAX_ANSWERS ? m->graph.output_count : MAX_ANSWERS;
+    for (size_t i = 0; i < count; i++)
+        names[i] = m->graph.outputs[i].name;
+    const vitrt_session_options o = { .threads = 1,
+                                      .precision = precision,
+                                      .height = height,
+                                      .width = width,
+                                      .max_image_side = MAX_SIDE,
+                                      .outputs = names,
+                                      .output_count = count };
+    const vitrt_image image = make_image(height, width);
+    vitrt_session *s = NULL;
+    vitrt_error err = { 0 };
+    (void)is_cheap(m, &(vitrt_session_options){ .threads = 2, .max_batch = 3 });
+    if (!is_cheap(m, &o))
+        return a;
+    check_error(vitrt_session_create(m, &o, &s, &err), &err);
+    if (s)
+        run_session(s, &image, &a);
+    vitrt_session_free(s);
+    return a;
+}
+
+void free_answers(struct answers *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        free(a->of[i].data);
+}
