@@ -81,7 +81,7 @@ struct bench_result bench_compare(const struct bench *b, const struct bench_case
 
 void bench_print(const char *name, const char *text, const struct bench_case *c, const struct bench_result *r)
 {
-    printf("%-16s %-30s %10.1f us  %7.1f G/s  %5.1f %% of peak (best %5.1f %%)", name, text, r->seconds * 1e6,
+    printf("%-16s %-42s %10.1f us  %7.1f G/s  %5.1f %% of peak (best %5.1f %%)", name, text, r->seconds * 1e6,
            c->operations / r->seconds * 1e-9, 100 * r->share, 100 * r->best_share);
 }
 

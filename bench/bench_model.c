@@ -99,8 +99,9 @@ static void write_output(const struct bench *b)
 
 static vitrt_status open_model(struct bench *b, vitrt_error *err)
 {
-    return b->options->path ? vitrt_model_open(b->options->path, NULL, &b->model, err)
-                            : vitrt_model_open_memory(b->checkpoint.files, b->checkpoint.file_count, NULL, &b->model, err);
+    return b->options->path
+               ? vitrt_model_open(b->options->path, NULL, &b->model, err)
+               : vitrt_model_open_memory(b->checkpoint.files, b->checkpoint.file_count, NULL, &b->model, err);
 }
 
 static struct bench load(const struct bench_options *o)

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvitrt beside OpenVINO, ONNX Runtime and PyTorch, in one run, taking turns.
 
-    pip install torch timm safetensors onnx onnxruntime openvino transformers matplotlib
+    pip install torch timm safetensors onnx onnxscript onnxruntime openvino transformers matplotlib
     bench/compare.py --bench build/bench_model vit_tiny_patch16_224 vit_small_patch16_224 --threads 1 2
 
 Runtimes and packages that are missing are left out; only torch and what the models come from are needed. Models are
-timm's architectures, or cvt-13 and cvt-21 of transformers, with random weights.
+timm's architectures, or cvt-13, cvt-21 and cvt-w24 of transformers, with random weights.
 
 Every contestant is a process of its own that lives as long as the comparison and computes the same images, and its
 logits are checked. Each round gives each of them one block of runs with an idle moment before it; the first two runs of
@@ -30,9 +30,9 @@ import report
 
 OURS = "libvitrt"
 SETTLING_RUNS = 2  # of a block, not counted
-START_SECONDS = 60  # for a contestant to give its first answer
+START_SECONDS = 180  # for a contestant to give its first answer; torch.compile takes most of it
 TOLERANCE = {"f32": 1e-3, "bf16": 0.1}  # of logits, relative to the largest
-TOKEN_SWEEP = (112, 160, 224, 288, 352, 416, 512)
+TOKEN_SWEEP = [(side, side) for side in (112, 160, 224, 288, 352, 416, 512)]
 BATCH_SWEEP = (1, 2, 4, 8, 16)
 
 
@@ -48,7 +48,7 @@ class Contestant:
         self.output = case.folder / f"answer-{os.getpid()}.f32"
         self.errors = tempfile.TemporaryFile("w+")
         if runtime == OURS:
-            size = [] if case.size is None else ["--size", str(case.size)]
+            size = [] if case.size is None else ["--size", case.size_text()]
             command = [arguments.bench, "--serve", "-m", str(case.checkpoint), "-p", precision, "-t", str(threads),
                        "-b", str(case.batch), *size, "--input", str(case.pixels), "--output", str(self.output)]
         else:
@@ -94,7 +94,7 @@ class Contestant:
 
 
 def worker_command(case, arguments, *what):
-    size = [] if case.size is None else ["--size", str(case.size)]
+    size = [] if case.size is None else ["--size", case.size_text()]
     return [sys.executable, os.path.abspath(__file__), case.name, "--worker", *what, "--batch", str(case.batch),
             "--cache", arguments.cache, *size]
 
@@ -110,6 +110,9 @@ def start_variants(runtime, case, arguments, precision, threads):
     """All variants of a runtime that start and give the right answer."""
     started = []
     for variant in ("",) if runtime == OURS else contestants.VARIANTS[runtime][precision]:
+        if variant in case.files and not case.files[variant].exists():
+            print(f"  ({runtime} {variant}: its file could not be made)", file=sys.stderr)
+            continue
         try:
             contestant = Contestant(runtime, variant, case, arguments, precision, threads)
         except Failed as failed:
@@ -209,10 +212,16 @@ def compare_all(arguments):
         for precision, threads in itertools.product(arguments.precision, arguments.threads):
             results = compare(case, arguments, precision, threads)
             if results:
-                rows.append({"model": case.name, "pixels": case.input().shape[2], "precision": precision,
+                height, width = case.input().shape[2:]
+                rows.append({"model": case.name, "height": height, "width": width, "precision": precision,
                              "threads": threads, "batch": case.batch, "results": results})
                 print(report.line(rows[-1], (OURS, *arguments.against)), flush=True)
     return rows
+
+
+def size(text):
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
 
 
 def parse():
@@ -223,7 +232,8 @@ def parse():
     add("--threads", type=int, nargs="+", default=[1])
     add("--precision", nargs="+", default=["f32"], choices=TOLERANCE)
     add("--batch", type=int, nargs="+", default=[1])
-    add("--size", type=int, nargs="+", default=[None], help="sides of the input, default the model's own")
+    add("--size", type=size, nargs="+", default=[None], metavar="HxW",
+        help="input sizes, or one number for both sides; default the model's own")
     add("--sweep", choices=("tokens", "batch"), help="all sizes or batches of a series")
     add("--rounds", type=int, default=10)
     add("--block", type=int, default=18, help="runs of a block that count, default 18")

@@ -10,13 +10,20 @@ import pathlib
 import sys
 import time
 
+TRACED, EXPORTED, FUSED = "ONNX by tracing", "ONNX by torch.export", "ONNX by transformers.optimizer"
+CONVERTED = "converted from PyTorch"
 VARIANTS = {  # runtime -> precision -> what it is tried with; the fastest takes part
-    "OpenVINO": {"f32": ("ONNX", "converted from PyTorch"), "bf16": ("ONNX", "converted from PyTorch")},
-    "ONNX Runtime": {"f32": ("ONNX", "transformers.optimizer")},
+    "OpenVINO": {"f32": (TRACED, EXPORTED, CONVERTED), "bf16": (TRACED, EXPORTED, CONVERTED)},
+    "ONNX Runtime": {"f32": (TRACED, EXPORTED, FUSED)},
     "PyTorch": {"f32": ("eager", "compiled"), "bf16": ("autocast", "bfloat16 module", "compiled")},
 }
 MODULES = {"OpenVINO": "openvino", "ONNX Runtime": "onnxruntime", "PyTorch": "torch"}
-CVT_DEPTHS = {"cvt-13": [1, 2, 10], "cvt-21": [1, 4, 16]}
+CVTS = {  # behind "microsoft/", which may be there: arguments of the config class
+    "cvt-13": dict(depth=[1, 2, 10]),
+    "cvt-21": dict(depth=[1, 4, 16]),
+    "cvt-w24": dict(depth=[2, 2, 20], embed_dim=[192, 768, 1024], num_heads=[3, 12, 16]),
+}
+CVT_SIZES = {"cvt-w24": (384, 384)}  # of the images, where they are not the library's default
 
 
 def installed(runtime):
@@ -24,48 +31,61 @@ def installed(runtime):
 
 
 class Case:
-    """A model, an input size (None: the model's own) and a batch, and where their files are."""
+    """A model, an input size (height, width; None: the model's own) and a batch, and where their files are."""
 
     def __init__(self, name, size, batch, cache):
-        self.name, self.size, self.batch = name, size, batch
-        self.folder = pathlib.Path(cache) / (name if size is None else f"{name}-{size}")
+        self.name, self.batch = name.removeprefix("microsoft/"), batch
+        self.size = size or CVT_SIZES.get(self.name)
+        self.folder = pathlib.Path(cache) / (self.name if self.size is None else f"{self.name}-{self.size_text()}")
         self.checkpoint = self.folder / "checkpoint"
         self.pixels = self.folder / f"b{batch}.f32"  # [batch, height, width, 3]
         self.reference = self.folder / f"b{batch}-logits.npy"  # of PyTorch in f32
-        self.onnx = self.folder / f"b{batch}.onnx"
-        self.fused = self.folder / f"b{batch}-fused.onnx"
-        self.openvino = self.folder / f"b{batch}-openvino.xml"
+        self.files = {TRACED: self.folder / f"b{batch}.onnx",
+                      EXPORTED: self.folder / f"b{batch}-exported.onnx",
+                      FUSED: self.folder / f"b{batch}-fused.onnx",
+                      CONVERTED: self.folder / f"b{batch}-openvino.xml"}
+
+    def size_text(self):
+        """The size as an option: one number for both sides where they are equal."""
+        height, width = self.size
+        return str(height) if height == width else f"{height}x{width}"
 
     def input(self):
         """[batch, 3, height, width]"""
         import numpy as np
         x = np.fromfile(self.pixels, np.float32)
         side = round((x.size // (3 * self.batch)) ** 0.5)
-        return np.ascontiguousarray(x.reshape(self.batch, side, side, 3).transpose(0, 3, 1, 2))
+        x = x.reshape(self.batch, *(self.size or (side, side)), 3)
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
 # ---- Models and files ----
 
+def create_cvt(name):
+    import torch
+    import transformers
+
+    class Logits(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return self.model(x).logits
+
+    config = transformers.CvtConfig(**CVTS[name], num_labels=1000)
+    model = transformers.CvtForImageClassification(config).eval()
+    return Logits(model).eval(), model.save_pretrained
+
+
 def create(case):
     """The architecture in PyTorch with random weights, and what saves it as its framework publishes it."""
-    if case.name in CVT_DEPTHS:
-        import torch
-        import transformers
-
-        class Logits(torch.nn.Module):
-            def __init__(self, model):
-                super().__init__()
-                self.model = model
-
-            def forward(self, x):
-                return self.model(x).logits
-
-        config = transformers.CvtConfig(depth=CVT_DEPTHS[case.name], num_labels=1000)
-        model = transformers.CvtForImageClassification(config).eval()
-        return Logits(model).eval(), model.save_pretrained
+    if case.name in CVTS:
+        return create_cvt(case.name)
     import timm
     import timm.models
-    arguments = {} if case.size is None else {"img_size": case.size}
+    height, width = case.size or (None, None)
+    arguments = {} if case.size is None else {"img_size": height if height == width else [height, width]}
     model = timm.create_model(case.name, pretrained=False, **arguments).eval()
 
     def save(folder):
@@ -73,12 +93,24 @@ def create(case):
     return model, save
 
 
+def randomise_norms(model):
+    """They start as constants, those of Swin V2 as zeros: then logits would not tell what the blocks compute."""
+    import torch
+    for module in model.modules():
+        if isinstance(module, (torch.nn.LayerNorm, torch.nn.BatchNorm2d)):
+            torch.nn.init.normal_(module.weight, 1, 0.1)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+
+
 def load(case):
     """The model with the weights of the checkpoint; parameters are only made once."""
     import safetensors.torch
     import torch
     weights = safetensors.torch.load_file(case.checkpoint / "model.safetensors")
-    if case.name in CVT_DEPTHS:
+    if case.name in CVTS:
         weights = {f"model.{name}": tensor for name, tensor in weights.items()}
     with torch.device("meta"):
         model, _ = create(case)
@@ -89,42 +121,55 @@ def load(case):
     return model.eval()
 
 
-def write_fused(case):
+def write_traced(case, model, x):
+    import torch
+    torch.onnx.export(model, x, str(case.files[TRACED]), dynamo=False, opset_version=17)
+
+
+def write_exported(case, model, x):
+    import torch
+    torch.onnx.export(model, (x,), str(case.files[EXPORTED]), dynamo=True, external_data=False, verbose=False)
+
+
+def write_fused(case, model, x):
     from onnxruntime.transformers import optimizer
-    optimizer.optimize_model(str(case.onnx), model_type="vit", opt_level=1, use_gpu=False).save_model_to_file(
-        str(case.fused))
+    kind = "swin" if case.name.startswith("swin") else "vit"
+    optimizer.optimize_model(str(case.files[TRACED]), model_type=kind, opt_level=1, use_gpu=False).save_model_to_file(
+        str(case.files[FUSED]))
 
 
-def write_openvino(case, model, x):
+def write_converted(case, model, x):
     import openvino
     converted = openvino.convert_model(model, example_input=x, input=list(x.shape))
-    openvino.save_model(converted, case.openvino, compress_to_fp16=False)
+    openvino.save_model(converted, case.files[CONVERTED], compress_to_fp16=False)
+
+
+WRITERS = {TRACED: write_traced, EXPORTED: write_exported, FUSED: write_fused, CONVERTED: write_converted}
 
 
 def prepare(case):
     """Writes the files that are missing."""
+    import numpy as np
     import torch
     torch.manual_seed(0)
     case.folder.mkdir(parents=True, exist_ok=True)
     if not (case.checkpoint / "model.safetensors").exists():
-        _, save = create(case)
+        model, save = create(case)
+        randomise_norms(model)
         save(str(case.checkpoint))
     model = load(case)
     if not case.reference.exists():
-        side = case.size or getattr(model, "pretrained_cfg", {"input_size": (3, 224, 224)})["input_size"][1]
-        x = torch.randn(case.batch, side, side, 3)
+        own = getattr(model, "pretrained_cfg", {"input_size": (3, 224, 224)})["input_size"][1:]
+        x = torch.randn(case.batch, *(case.size or own), 3)
         x.numpy().tofile(case.pixels)
     x = torch.from_numpy(case.input())
     with torch.inference_mode():
         if not case.reference.exists():
-            import numpy as np
             np.save(case.reference, model(x).numpy())
-        if not case.onnx.exists():
-            torch.onnx.export(model, x, str(case.onnx), dynamo=False, opset_version=17)
-        for path, write in ((case.fused, write_fused), (case.openvino, lambda c: write_openvino(c, model, x))):
+        for variant, path in case.files.items():
             if not path.exists():
                 with contextlib.suppress(Exception):  # then there is one variant less
-                    write(case)
+                    WRITERS[variant](case, model, x)
 
 
 # ---- Runtimes: each returns a function that gives the logits ----
@@ -137,8 +182,7 @@ def onnxruntime(case, variant, precision, threads):
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")  # during its run,
     options.add_session_config_entry("session.force_spinning_stop", "1")  # not between runs
-    path = case.onnx if variant == "ONNX" else case.fused
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(case.files[variant]), options, providers=["CPUExecutionProvider"])
     x, name = case.input(), session.get_inputs()[0].name
     return lambda: session.run(None, {name: x})[0]
 
@@ -147,8 +191,7 @@ def openvino(case, variant, precision, threads):
     import openvino as ov
     config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1",
               "INFERENCE_PRECISION_HINT": precision}
-    path = case.onnx if variant == "ONNX" else case.openvino
-    request = ov.Core().compile_model(str(path), "CPU", config).create_infer_request()
+    request = ov.Core().compile_model(str(case.files[variant]), "CPU", config).create_infer_request()
     x = case.input()
     return lambda: request.infer([x], share_inputs=True, share_outputs=True)[0]
 

@@ -3,6 +3,7 @@
 #include "attention.h"
 #include "bench_kernels.h"
 #include "gemm.h"
+#include "graph.h"
 #include "measure.h"
 
 #include <stdio.h>
@@ -12,7 +13,9 @@ struct layer {
     const struct vt_kernels *kernels;
     enum vt_product product;
     size_t groups, tokens, heads, dim; /* groups: windows, or one image; dim of a head */
+    bool biased, masked;               /* as in windows: a bias of each head, the mask of windows that are shifted */
     char *qkv;
+    float *bias, *mask;
     void *out, *scratch;
 };
 
@@ -20,6 +23,7 @@ static struct vt_attention head_of(const struct layer *l, size_t i)
 {
     const size_t bytes = bench_element_bytes(l->product), width = l->heads * l->dim;
     const size_t ld = vt_row_stride(3 * width, bytes), ldo = vt_row_stride(width, bytes);
+    const size_t ld_bias = vt_bias_ld(l->tokens);
     const size_t row = i / l->heads * l->tokens, column = i % l->heads * l->dim;
     const char *q = l->qkv + (row * ld + column) * bytes;
     return (struct vt_attention){ .kernels = l->kernels,
@@ -35,6 +39,10 @@ static struct vt_attention head_of(const struct layer *l, size_t i)
                                   .ldk = ld,
                                   .ldv = ld,
                                   .scale = 0.125f,
+                                  .bias = l->biased ? l->bias + i % l->heads * l->tokens * ld_bias : NULL,
+                                  .ld_bias = ld_bias,
+                                  .mask = l->masked ? l->mask : NULL,
+                                  .ld_mask = l->tokens,
                                   .out = (char *)l->out + (row * ldo + column) * bytes,
                                   .ldo = ldo,
                                   .out_is_bf16 = l->product == VT_PRODUCT_BF16 };
@@ -53,33 +61,53 @@ static void attend(const void *arg, size_t round)
     }
 }
 
+static float *random_values(size_t n)
+{
+    float *x = vt_bench_alloc(n * sizeof *x);
+    uint32_t state = 3;
+    vt_bench_noise(n, 1, &state, x);
+    return x;
+}
+
 static void bench_layer(const struct bench *b, const char *name, struct layer l)
 {
     const size_t width = l.heads * l.dim, rows = l.groups * l.tokens;
     l.kernels = &b->kernels;
     l.qkv = bench_operand(b, l.product, true, rows * vt_row_stride(3 * width, bench_element_bytes(l.product)));
     l.out = vt_bench_alloc(rows * vt_row_stride(width, bench_element_bytes(l.product)) * sizeof(float));
+    l.bias = random_values(l.heads * l.tokens * vt_bias_ld(l.tokens));
+    l.mask = random_values(l.tokens * l.tokens);
     l.scratch = vt_bench_alloc(vt_attention_scratch_bytes(l.kernels, l.product, l.tokens, l.dim, l.dim));
     const struct bench_case c = {
         .run = attend, .arg = &l, .operations = 4.0 * (double)(rows * l.tokens * width), .product = l.product
     };
     const struct bench_result r = bench_compare(b, &c);
     char text[64];
-    snprintf(text, sizeof text, "%zu x %zu tokens, %zu heads of %zu", l.groups, l.tokens, l.heads, l.dim);
+    snprintf(text, sizeof text, "%zu x %zu tokens, %zu heads of %zu%s%s", l.groups, l.tokens, l.heads, l.dim,
+             l.biased ? ", bias" : "", l.masked ? ", mask" : "");
     bench_print(name, text, &c, &r);
     printf("\n");
     free(l.qkv);
     free(l.out);
+    free(l.bias);
+    free(l.mask);
     free(l.scratch);
 }
 
 void bench_attention(const struct bench *b, enum vt_product product)
 {
-    /* ViT with 224 and 384 pixels and with patches of 32; the first stage of Swin-T */
-    static const struct layer layers[] = { { .groups = 1, .tokens = 197, .heads = 6, .dim = 64 },
-                                           { .groups = 1, .tokens = 577, .heads = 6, .dim = 64 },
-                                           { .groups = 1, .tokens = 50, .heads = 12, .dim = 64 },
-                                           { .groups = 64, .tokens = 49, .heads = 3, .dim = 32 } };
+    /* ViT with 224 and 384 pixels and with patches of 32; the first stage of Swin-T, as if all windows were cut by a
+     * shift at the end, where only those at the edges are; that of Swin V2-T with windows of 8x8 and of 16x16 */
+    static const struct layer layers[] = {
+        { .groups = 1, .tokens = 197, .heads = 6, .dim = 64 },
+        { .groups = 1, .tokens = 577, .heads = 6, .dim = 64 },
+        { .groups = 1, .tokens = 50, .heads = 12, .dim = 64 },
+        { .groups = 64, .tokens = 49, .heads = 3, .dim = 32 },
+        { .groups = 64, .tokens = 49, .heads = 3, .dim = 32, .biased = true },
+        { .groups = 64, .tokens = 49, .heads = 3, .dim = 32, .biased = true, .masked = true },
+        { .groups = 64, .tokens = 64, .heads = 3, .dim = 32, .biased = true },
+        { .groups = 16, .tokens = 256, .heads = 3, .dim = 32, .biased = true }
+    };
     char name[32];
     snprintf(name, sizeof name, "attention_%s", bench_product_name(product));
     for (size_t i = 0; i < sizeof layers / sizeof *layers && bench_wants(b, name); i++) {

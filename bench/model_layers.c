@@ -95,8 +95,8 @@ static void format_shape(const struct layers *l, const struct vt_step *s, char *
     if (s->type == VT_NODE_LINEAR)
         snprintf(text, size, "%zu x %u x %u", rows, (unsigned)in.columns, columns);
     else if (s->type == VT_NODE_CONV2D)
-        snprintf(text, size, "%zu x %u x %u", rows,
-                 (unsigned)l->plan->graph->weights[s->node->weight].columns, columns);
+        snprintf(text, size, "%zu x %u x %u", rows, (unsigned)l->plan->graph->weights[s->node->weight].columns,
+                 columns);
     else if (s->type == VT_NODE_ATTENTION && l->plan->values[in.value].order)
         snprintf(text, size, "%zu * %zu^2 x %u", l->plan->values[in.value].order->count,
                  l->plan->values[in.value].order->area, (unsigned)in.columns);
@@ -105,6 +105,19 @@ static void format_shape(const struct layers *l, const struct vt_step *s, char *
                  l->plan->values[s->node->in[1].value].rows, (unsigned)in.columns);
     else
         snprintf(text, size, "%zu x %u", rows, columns);
+}
+
+enum { DEPTHWISE = VT_NODE_TYPE_COUNT, KINDS };
+
+/* Convolutions of every channel by itself are a kind of their own: they are no matrix product. */
+static int kind_of(const struct vt_step *s)
+{
+    return vt_is_depthwise(s->node) ? DEPTHWISE : (int)s->type;
+}
+
+static const char *kind_name(int kind)
+{
+    return kind == DEPTHWISE ? "depthwise" : vt_op_of((enum vt_node_type)kind)->name;
 }
 
 static void print_times(const struct layers *l, double ms, double gflop)
@@ -119,28 +132,26 @@ static void print_times(const struct layers *l, double ms, double gflop)
 static void print_step(const struct layers *l, size_t i)
 {
     const struct vt_step *s = &l->plan->steps[i];
-    const struct vt_op *op = vt_op_of(s->type);
     char shape[48];
     format_shape(l, s, shape, sizeof shape);
-    printf("%-22s %-12s %-30s %-18s", s->node->name, op->name, vt_kernel_name(l->plan, s),
-           shape);
+    printf("%-22s %-12s %-30s %-18s", s->node->name, kind_name(kind_of(s)), vt_kernel_name(l->plan, s), shape);
     print_times(l, l->ms[i], gflop_of(l, s));
 }
 
 static void print_kinds(const struct layers *l)
 {
-    double ms[VT_NODE_TYPE_COUNT] = { 0 }, gflop[VT_NODE_TYPE_COUNT] = { 0 }, all = 0, rest = 0;
+    double ms[KINDS] = { 0 }, gflop[KINDS] = { 0 }, all = 0, rest = 0;
     for (size_t i = l->plan->constant_count; i < l->plan->step_count; i++) {
         const struct vt_step *s = &l->plan->steps[i];
-        ms[s->type] += l->ms[i];
-        gflop[s->type] += gflop_of(l, s);
+        ms[kind_of(s)] += l->ms[i];
+        gflop[kind_of(s)] += gflop_of(l, s);
         all += gflop_of(l, s);
         rest += vt_op_of(s->type)->macs ? 0 : l->ms[i];
     }
-    for (int type = 0; type < VT_NODE_TYPE_COUNT; type++)
-        if (ms[type] > 0) {
-            printf("%-85s", vt_op_of((enum vt_node_type)type)->name);
-            print_times(l, ms[type], gflop[type]);
+    for (int kind = 0; kind < KINDS; kind++)
+        if (ms[kind] > 0) {
+            printf("%-85s", kind_name(kind));
+            print_times(l, ms[kind], gflop[kind]);
         }
     printf("%-85s", "neither product nor attention");
     print_times(l, rest, 0);

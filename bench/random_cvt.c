@@ -84,12 +84,13 @@ static void write_texts(struct vt_bench_texts *texts, const struct architecture 
     static const struct {
         const char *key;
         uint32_t values[STAGES];
-    } same_for_all[] = { { "patch_sizes", { 7, 3, 3 } }, { "patch_stride", { 4, 2, 2 } }, { "patch_padding", { 2, 1, 1 } },
-                         { "mlp_ratio", { 4, 4, 4 } },   { "kernel_qkv", { 3, 3, 3 } },   { "stride_q", { 1, 1, 1 } },
-                         { "padding_q", { 1, 1, 1 } },   { "stride_kv", { 2, 2, 2 } },    { "padding_kv", { 1, 1, 1 } } };
+    } same_for_all[] = { { "patch_sizes", { 7, 3, 3 } },   { "patch_stride", { 4, 2, 2 } },
+                         { "patch_padding", { 2, 1, 1 } }, { "kernel_qkv", { 3, 3, 3 } },
+                         { "stride_q", { 1, 1, 1 } },      { "padding_q", { 1, 1, 1 } },
+                         { "stride_kv", { 2, 2, 2 } },     { "padding_kv", { 1, 1, 1 } } };
     snprintf(texts->config, sizeof texts->config,
              "{\"model_type\": \"cvt\", \"architectures\": [\"CvtForImageClassification\"], \"num_channels\": 3, "
-             "\"qkv_bias\": [true, true, true], \"cls_token\": [false, false, true], "
+             "\"mlp_ratio\": [4.0, 4.0, 4.0], \"qkv_bias\": [true, true, true], \"cls_token\": [false, false, true], "
              "\"qkv_projection_method\": [\"dw_bn\", \"dw_bn\", \"dw_bn\"], ");
     append(texts, "depth", a->depths);
     append(texts, "embed_dim", a->dims);

@@ -94,8 +94,10 @@ static void fill(const struct random_tensor *t, uint32_t *state, float *x)
     /* Uniform within (-range, range), which is sqrt(3) deviations, around a middle. */
     static const struct {
         float middle, range;
-    } values[] = { [RANDOM_NOISE] = { 0, 0.0346f }, [RANDOM_NINTHS] = { 0, 0.577f },   [RANDOM_ONES] = { 1, 0 },
-                   [RANDOM_TENTHS] = { 0.1f, 0 },   [RANDOM_VARIANCE] = { 1, 0.5f }, [RANDOM_LOG_TEN] = { 2.3026f, 0 } };
+    } values[] = {
+        [RANDOM_NOISE] = { 0, 0.0346f }, [RANDOM_NINTHS] = { 0, 0.577f }, [RANDOM_ONES] = { 1, 0 },
+        [RANDOM_TENTHS] = { 0.1f, 0 },   [RANDOM_VARIANCE] = { 1, 0.5f }, [RANDOM_LOG_TEN] = { 2.3026f, 0 }
+    };
     const size_t n = element_count(t);
     const float middle = values[t->values].middle, range = values[t->values].range;
     if (range > 0)

@@ -10,6 +10,11 @@ def fastest_peer(row):
     return min(peers(row), key=lambda name: row["results"][name]["ms_median"], default=None)
 
 
+def pixels(row):
+    height, width = row["height"], row["width"]
+    return str(height) if height == width else f"{height}x{width}"
+
+
 def heading(runtimes):
     columns = ["model", "pixels", "precision", "threads", "batch", *runtimes, f"{runtimes[0]} / fastest peer"]
     return ("Milliseconds of an image, min / median, and (x) libvitrt's time over the peer's.\n\n"
@@ -26,7 +31,7 @@ def line(row, runtimes):
     cells = [cell(results[name], name != runtimes[0]) if name in results else "" for name in runtimes]
     best = fastest_peer(row)
     cells.append(f"{results[best]['ratio']:.2f}x ({best})" if best else "")
-    return f"| {row['model']} | {row['pixels']} | {row['precision']} | {row['threads']} | {row['batch']} | " + \
+    return f"| {row['model']} | {pixels(row)} | {row['precision']} | {row['threads']} | {row['batch']} | " + \
         " | ".join(cells) + " |"
 
 
@@ -35,7 +40,7 @@ def notes(rows):
     lines = []
     for row in rows:
         plural = "s" if row["threads"] > 1 else ""
-        about = (f"{row['model']}, {row['pixels']} pixels, {row['precision']}, {row['threads']} thread{plural}, "
+        about = (f"{row['model']}, {pixels(row)} pixels, {row['precision']}, {row['threads']} thread{plural}, "
                  f"batch {row['batch']}")
         results = row["results"]
         loads = {name: r["load_ms"] for name, r in results.items() if "load_ms" in r}
@@ -89,7 +94,7 @@ def plot_bars(rows, axes):
 
 def patches(row):
     """Of 16 pixels, whatever the model's are: one axis for all."""
-    return (row["pixels"] // 16) ** 2
+    return row["height"] // 16 * (row["width"] // 16)
 
 
 def plot_sweep(rows, sweep, axes):

@@ -129,11 +129,12 @@ typedef void vt_scale_add_f32_fn(size_t n, const float *x, const float *scale, c
 /* y[i] = a[i] + b[i] ; y[i] = a[i] * b[i]. y may be a or b. */
 typedef void vt_binary_f32_fn(size_t n, const float *a, const float *b, float *y);
 
-/* y[i] = a * x[i]. x == y allowed. */
-typedef void vt_scale_f32_fn(size_t n, float a, const float *x, float *y);
+/* y[i, j] = a[i] * x[i, j] for each of m rows of n, which are ldx and ldy apart. x == y allowed where ldx == ldy. */
+typedef void vt_scale_rows_f32_fn(size_t m, size_t n, const float *a, const float *x, size_t ldx, float *y, size_t ldy);
 
 /* The same rounded to bf16 as by vt_to_bf16_fn. */
-typedef void vt_scale_bf16_fn(size_t n, float a, const float *x, vt_bf16 *y);
+typedef void vt_scale_rows_bf16_fn(size_t m, size_t n, const float *a, const float *x, size_t ldx, vt_bf16 *y,
+                                   size_t ldy);
 
 /* y[i] = a * x[i] + y[i], rounded once. For pooling. */
 typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
@@ -215,8 +216,8 @@ struct vt_kernels {
     vt_finish_fn *finish[VT_ACT_COUNT];
     vt_scale_add_f32_fn *scale_add_f32;
     vt_binary_f32_fn *add_f32, *mul_f32;
-    vt_scale_f32_fn *scale_f32;
-    vt_scale_bf16_fn *scale_bf16;
+    vt_scale_rows_f32_fn *scale_rows_f32;
+    vt_scale_rows_bf16_fn *scale_rows_bf16;
     vt_axpy_f32_fn *axpy_f32;
     vt_prefetch_fn *prefetch;
     vt_to_bf16_fn *to_bf16;

@@ -123,15 +123,12 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     for (size_t j = 0; j < a->dim_v; j += nr)
         kernel->tile(m, at_most(a->dim_v - j, nr), a->keys, probabilities, h->ld, h->values + j / nr * h->values_panel,
                      NULL, NULL, 0, sums + j, ld_sums);
-    for (size_t r = 0; r < m; r++) { /* dim_v products instead of one for each key */
-        float *row = sums + r * ld_sums;
-        if (a->out_is_bf16)
-            a->kernels->scale_bf16(a->dim_v, inverse[r], row, (vt_bf16 *)a->out + (i + r) * a->ldo);
-        else
-            a->kernels->scale_f32(a->dim_v, inverse[r], row, row);
-        if (a->first_row || a->column_sums)
-            add_scores(a, h, i + r, r, inverse[r]);
-    }
+    if (a->out_is_bf16) /* dim_v products for each query instead of one for each key */
+        a->kernels->scale_rows_bf16(m, a->dim_v, inverse, sums, ld_sums, (vt_bf16 *)a->out + i * a->ldo, a->ldo);
+    else
+        a->kernels->scale_rows_f32(m, a->dim_v, inverse, sums, ld_sums, sums, ld_sums);
+    for (size_t r = 0; r < m && (a->first_row || a->column_sums); r++)
+        add_scores(a, h, i + r, r, inverse[r]);
 }
 
 /* Part t of `parts` of the next head's operands. */

@@ -110,11 +110,13 @@ static struct output_row row_of(const struct depthwise_job *job, size_t image, s
     r.map = vt_exec_row(job->x, in, vt_exec_offsets(job->x, in.value)[image] + job->in->prefix);
     r.out = vt_exec_row(job->x, out,
                         vt_exec_offsets(job->x, out.value)[image] + job->out->prefix + oy * job->out->map[1]);
-    r.ky = y < slide->padding[0] ? slide->padding[0] - y : 0;
-    r.ky_end = height + slide->padding[0] - y; /* y is less than that: otherwise the map would have no such row */
-    r.ky_end = r.ky_end < slide->kernel[0] ? r.ky_end : slide->kernel[0];
-    r.ky = r.ky < r.ky_end ? r.ky : r.ky_end;
-    r.top = y + r.ky - slide->padding[0];
+    const size_t begin = slide->padding[0], end = begin + height; /* of the map's rows in the padded map */
+    r.ky = y < begin ? begin - y : 0;
+    r.ky_end = y >= end ? 0 : end - y < slide->kernel[0] ? end - y : slide->kernel[0];
+    if (r.ky < r.ky_end)
+        r.top = y + r.ky - begin;
+    else
+        r.ky = r.ky_end = 0; /* the kernel lies outside of the map: nothing but the bias is left */
     return r;
 }
 

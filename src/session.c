@@ -5,6 +5,7 @@
 #include "float_env.h"
 #include "os.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,25 +61,47 @@ static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *e
     return VITRT_OK;
 }
 
+/* "logits, features, block.0", as many as there is room for. */
+static void list_outputs(const struct vt_graph *g, char *text, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = g->output_count; i-- > 0;) { /* the last ones are what is usually asked for */
+        const struct vt_graph_output *o = &g->outputs[i];
+        if (used + strlen(o->name) + sizeof ", ..." > size) {
+            memcpy(text + used, "...", sizeof "...");
+            return;
+        }
+        used += (size_t)snprintf(text + used, size - used, i ? "%s, " : "%s", o->name);
+    }
+}
+
+/* What a session gives that is asked for nothing. */
+static const char *usual_output(const struct vt_graph *g)
+{
+    if (vt_graph_find_output(g, "logits") != VT_NO_VALUE)
+        return "logits";
+    return vt_graph_find_output(g, "features") != VT_NO_VALUE ? "features" : g->outputs[g->output_count - 1].name;
+}
+
 static vitrt_status choose_outputs(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
 {
     const struct vt_graph *g = &s->model->graph;
-    const char *usual = vt_graph_find_output(g, "logits") != VT_NO_VALUE ? "logits" : "features";
     const size_t count = o->outputs ? o->output_count : 1;
     s->outputs = vt_calloc(&s->alloc, count, sizeof *s->outputs);
     if (!s->outputs)
         return vt_err_memory(err, vt_size_mul(count, sizeof *s->outputs), "outputs");
     s->output_count = count;
     for (size_t i = 0; i < count; i++) {
-        const char *name = o->outputs ? o->outputs[i] : usual;
+        const char *name = o->outputs ? o->outputs[i] : usual_output(g);
         if (!name)
             return vt_err(err, VITRT_EINVAL, "the name of output %zu is NULL", i);
         s->outputs[i].value = vt_graph_find_output(g, name);
-        if (s->outputs[i].value == VT_NO_VALUE)
-            return vt_err(err, VITRT_EINVAL,
-                          "%s has no output \"%.60s\" (there are pixels, block.0 to block.%u, features, embedding%s)",
-                          vt_checkpoint_path(s->model->checkpoint), name, (unsigned)(s->model->facts.blocks - 1),
-                          vt_graph_find_output(g, "logits") != VT_NO_VALUE ? ", logits" : "");
+        if (s->outputs[i].value == VT_NO_VALUE) {
+            char names[200];
+            list_outputs(g, names, sizeof names);
+            return vt_err(err, VITRT_EINVAL, "%s has no output \"%.60s\", it has %s",
+                          vt_checkpoint_path(s->model->checkpoint), name, names);
+        }
         memcpy(s->outputs[i].name, name, strlen(name) + 1); /* a name that was found fits */
     }
     return VITRT_OK;

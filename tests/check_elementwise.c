@@ -70,13 +70,21 @@ static void check_scale_add(const struct vt_kernels *k, struct operands o, size_
     operands_check(&o, "scale_add_f32", k, n, y, want);
 }
 
-static void check_scale(const struct vt_kernels *k, struct operands o, size_t n, unsigned which)
+/* Factors of rows. */
+static const float factors[] = { 0.3f, -7, 1e-30f };
+enum { ROWS = sizeof factors / sizeof *factors };
+
+/* One row, or several with a gap between them where there is room. */
+static void check_scale_rows(const struct vt_kernels *k, struct operands o, size_t n, unsigned which)
 {
     float want[LONGEST], *y = target(&o, which);
-    for (size_t i = 0; i < n; i++)
-        want[i] = (float)((double)0.3f * (double)o.a[i]);
-    k->scale_f32(n, 0.3f, o.a, y);
-    operands_check(&o, "scale_f32", k, n, y, want);
+    const size_t m = n < 3 * ROWS ? 1 : ROWS, ld = n / m, columns = m == 1 ? n : ld - 1;
+    memcpy(want, y, n * sizeof *want);
+    for (size_t r = 0; r < m; r++)
+        for (size_t i = r * ld; i < r * ld + columns; i++)
+            want[i] = (float)((double)factors[r] * (double)o.a[i]);
+    k->scale_rows_f32(m, columns, factors, o.a, ld, y, ld);
+    operands_check(&o, "scale_rows_f32", k, n, y, want);
 }
 
 static void check_axpy(const struct vt_kernels *k, struct operands o, size_t n)
@@ -116,8 +124,8 @@ static void arithmetic_of_bundle(const struct vt_kernels *k)
                 for (unsigned which = 0; which < 4; which += which == 0 ? 2 : 1)
                     check_scale_add(k, operands_new(n, fill, place), n, which, true);
                 check_scale_add(k, operands_new(n, fill, place), n, 3, false);
-                check_scale(k, operands_new(n, fill, place), n, 0);
-                check_scale(k, operands_new(n, fill, place), n, 3);
+                check_scale_rows(k, operands_new(n, fill, place), n, 0);
+                check_scale_rows(k, operands_new(n, fill, place), n, 3);
                 check_axpy(k, operands_new(n, fill, place), n);
                 check_dequantize(k, operands_new(n, fill, place), n);
             }
@@ -169,19 +177,19 @@ static void check_to_bf16(const struct vt_kernels *k, size_t n, const float *x, 
 }
 
 /* A product in double is exact, so it is rounded to float once. */
-static void check_scale_bf16(const struct vt_kernels *k, size_t n, const float *x, enum place place)
+static void check_scale_rows_bf16(const struct vt_kernels *k, size_t n, const float *x, enum place place)
 {
-    const float factor = 0.3f;
+    const size_t m = n % ROWS ? 1 : ROWS, columns = n / m;
     struct guarded memory;
     vt_bf16 *y = guarded_new(&memory, n * sizeof *y, place);
-    k->scale_bf16(n, factor, x, y);
+    k->scale_rows_bf16(m, columns, factors, x, columns, y, columns);
     for (size_t i = 0; i < n; i++) {
         const bool ok = isnan(x[i]) ? isnan(float_of_bits((uint32_t)y[i] << 16))
-                                    : y[i] == nearest_bf16((float)((double)factor * (double)x[i]));
+                                    : y[i] == nearest_bf16((float)((double)factors[i / columns] * (double)x[i]));
         if (!ok)
-            fail_msg("scale_bf16 %s: %a gives %04x", k->bundle, (double)x[i], y[i]);
+            fail_msg("scale_rows_bf16 %s: %a gives %04x", k->bundle, (double)x[i], y[i]);
     }
-    require(guarded_intact(&memory), "wrote outside", "scale_bf16", k->bundle, 0, n, 0, 0);
+    require(guarded_intact(&memory), "wrote outside", "scale_rows_bf16", k->bundle, 0, n, 0, 0);
     guarded_free(&memory);
 }
 
@@ -218,7 +226,7 @@ static void check_quantize(const struct vt_kernels *k, size_t n, const float *x,
 static void check_conversions(const struct vt_kernels *k, size_t n, const float *x, enum place place)
 {
     check_to_bf16(k, n, x, place);
-    check_scale_bf16(k, n, x, place);
+    check_scale_rows_bf16(k, n, x, place);
     for (size_t q = 0; q < QUANTIZERS; q++)
         check_quantize(k, n, x, quantizers[q], place);
 }
@@ -309,7 +317,7 @@ static void entries_of_bundle(const struct vt_kernels *k)
     assert_null(k->activation_f32[VT_ACT_NONE]);
     for (enum vt_activation act = VT_ACT_NONE; act < VT_ACT_COUNT; act++)
         assert_non_null(k->finish[act]);
-    assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_f32 && k->scale_bf16 && k->axpy_f32);
+    assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_rows_f32 && k->scale_rows_bf16 && k->axpy_f32);
     assert_true(k->prefetch && k->to_bf16 && k->dequantize && k->quantize_u8);
     assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->softmax_f32 && k->softmax_bf16);
     assert_true(k->l2_norm_f32 && k->l2_norm_bf16 && k->depthwise_f32 && k->depthwise_bf16);

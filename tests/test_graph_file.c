@@ -305,55 +305,6 @@ static void test_stored_files(void **state)
     }
 }
 
-/* ---- A graph that was written by hand, against PyTorch (examples/cct) ---- */
-
-static void read_golden(const struct vt_source *source, const struct vt_tensor *t, float **values)
-{
-    vitrt_error err;
-    *values = malloc((size_t)t->bytes);
-    assert_non_null(*values);
-    assert_ok(vt_source_read(source, t->offset, *values, (size_t)t->bytes, &err), &err);
-}
-
-static void test_written_by_hand(void **state)
-{
-    const struct vt_origin origin = { .path = "data/cct" };
-    struct vt_source source;
-    struct vt_tensor_list tensors = { 0 };
-    vitrt_model *m;
-    vitrt_error err;
-    float *pixels = NULL;
-    size_t compared = 0;
-    (void)state;
-    assert_ok(vitrt_model_open("data/cct/model.safetensors", NULL, &m, &err), &err);
-    assert_string_equal(vitrt_model_label(m, 3), "class 3");
-    assert_ok(vt_source_open(&vt_default_allocator, &origin, "golden.safetensors", 0, &source, &err), &err);
-    assert_ok(vt_safetensors_read(&vt_default_allocator, &source, 0, &tensors, &err), &err);
-    for (size_t i = 0; i < tensors.count; i++)
-        if (!strcmp(tensors.items[i].name, "pixels"))
-            read_golden(&source, &tensors.items[i], &pixels);
-    const vitrt_image image = { .data = pixels, .width = 32, .height = 32, .format = VITRT_FORMAT_F32 };
-    struct answers a = run(m, &image, 32, 32);
-    for (size_t i = 0; i < tensors.count; i++)
-        for (size_t k = 0; k < a.count; k++) {
-            float *wanted;
-            const struct vt_tensor *t = &tensors.items[i];
-            if (strcmp(m->graph.outputs[k].name, t->name))
-                continue;
-            read_golden(&source, t, &wanted);
-            assert_int_equal(a.bytes[k], t->bytes);
-            expect_close(t->name, a.data[k], wanted, (size_t)t->count, 1e-4);
-            free(wanted);
-            compared++;
-        }
-    assert_int_equal(compared, 6);
-    free_answers(&a);
-    free(pixels);
-    vt_tensor_list_free(&vt_default_allocator, &tensors);
-    vt_source_close(&vt_default_allocator, &source);
-    vitrt_model_free(m);
-}
-
 /* ---- Where files are and what can be in the way ---- */
 
 static void expect_failure(vitrt_status found, const vitrt_error *err, vitrt_status status, const char *part)
@@ -555,7 +506,6 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_golden_cases),
         TEST(test_stored_files),
-        TEST(test_written_by_hand),
         TEST(test_places),
         TEST(test_saves_over_its_own_file),
         TEST(test_threads_save_to_one_path),

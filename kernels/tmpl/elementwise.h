@@ -31,25 +31,21 @@ void VT_FN(vt_scale_add_f32)(size_t n, const float *x, const float *scale, const
     }
 }
 
-void VT_FN(vt_scale_f32)(size_t n, float a, const float *x, float *y)
-{
-    const vf va = vf_set1(a);
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(y + i, vf_mul(va, vf_load(x + i)));
-    if (i < n)
-        vf_store_n(y + i, vf_mul(va, vf_load_n(x + i, n - i)), n - i);
-}
+#define VT_DEFINE_SCALE_ROWS(kernel, type, store, store_n)                                                             \
+    void VT_FN(kernel)(size_t m, size_t n, const float *a, const float *x, size_t ldx, type *y, size_t ldy)            \
+    {                                                                                                                  \
+        for (size_t r = 0; r < m; r++, x += ldx, y += ldy) {                                                           \
+            const vf va = vf_set1(a[r]);                                                                               \
+            size_t i = 0;                                                                                              \
+            for (; i + VL <= n; i += VL)                                                                               \
+                store(y + i, vf_mul(va, vf_load(x + i)));                                                              \
+            if (i < n)                                                                                                 \
+                store_n(y + i, vf_mul(va, vf_load_n(x + i, n - i)), n - i);                                            \
+        }                                                                                                              \
+    }
 
-void VT_FN(vt_scale_bf16)(size_t n, float a, const float *x, vt_bf16 *y)
-{
-    const vf va = vf_set1(a);
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store_bf16(y + i, vf_mul(va, vf_load(x + i)));
-    if (i < n)
-        vf_store_bf16_n(y + i, vf_mul(va, vf_load_n(x + i, n - i)), n - i);
-}
+VT_DEFINE_SCALE_ROWS(vt_scale_rows_f32, float, vf_store, vf_store_n)
+VT_DEFINE_SCALE_ROWS(vt_scale_rows_bf16, vt_bf16, vf_store_bf16, vf_store_bf16_n)
 
 void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
 {
