@@ -58,7 +58,7 @@ static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const 
 static bool tile_is_all(const struct vt_gemm *g)
 {
     const struct vt_epilogue *e = &g->epilogue;
-    return g->activation == VT_ACT_NONE && !e->sum_scale && !e->scale && e->to == VT_TO_F32 && !g->order;
+    return g->activation == VT_ACT_NONE && !e->sum_scale && !e->scale && e->to == VT_TO_F32;
 }
 
 const void *vt_gemm_panel(const struct vt_gemm *g, size_t column)
@@ -92,19 +92,6 @@ static void finish_in_order(const struct vt_gemm *g, size_t row, size_t m, size_
     }
 }
 
-/* As prefetch_results for rows that go elsewhere. */
-static void prefetch_in_order(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
-{
-    struct vt_row_run run;
-    for (size_t r = row; r < row + m; r += run.count) {
-        run = vt_row_run_at(g->order, r, row + m);
-        if (run.to == VT_NO_ROW)
-            continue;
-        const struct vt_epilogue e = epilogue_at(&g->epilogue, run.to, column);
-        prefetch_results(g, run.count, n, &e);
-    }
-}
-
 static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
 {
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
@@ -112,11 +99,9 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
     const void *b = vt_gemm_panel(g, column);
     const void *bias = g->bias ? (const char *)g->bias + column * sizeof(float) : NULL; /* int32_t has as many bytes */
     const struct vt_epilogue e = epilogue_at(&g->epilogue, row, column);
-    if (g->order)
-        prefetch_in_order(g, row, m, column, n);
-    else
+    if (!g->order)
         prefetch_results(g, m, n, &e);
-    if (tile_is_all(g)) {
+    if (tile_is_all(g) && !g->order) {
         assert(g->product != VT_PRODUCT_U8S8 || !e.residual);
         kernel->tile(m, n, g->k, a, g->lda, b, bias, e.residual, e.ldr, e.c, e.ldc);
         return;
@@ -128,6 +113,54 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
         finish_in_order(g, row, m, column, n, &sums);
     else
         g->kernels->finish[g->activation](m, n, &sums.u, kernel->nr, &e);
+}
+
+/* Rows of a run that stays together, written by the tile itself to where they belong. */
+static void tiles_of_run(const struct vt_gemm *g, const struct vt_row_run *run, size_t column, size_t n)
+{
+    const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
+    const void *b = vt_gemm_panel(g, column), *bias = g->bias ? (const float *)g->bias + column : NULL;
+    const size_t tiles = divide_up(run->count, kernel->mr);
+    for (size_t t = 0; t < tiles; t++) {
+        const size_t begin = run->count * t / tiles, m = run->count * (t + 1) / tiles - begin;
+        const struct vt_epilogue e = epilogue_at(&g->epilogue, run->to + begin, column);
+        const char *a = (const char *)g->a + (run->row + begin) * g->lda * vt_product_bytes(g->product);
+        prefetch_results(g, m, n, &e);
+        kernel->tile(m, n, g->k, a, g->lda, b, bias, e.residual, e.ldr, e.c, e.ldc);
+    }
+}
+
+/* Behind a short run: rows of short runs that fit into one tile with it. */
+static size_t end_of_short_runs(const struct vt_gemm *g, size_t row, size_t end, size_t row_end)
+{
+    const size_t mr = g->kernels->gemm[g->product].mr;
+    while (end < row_end) {
+        const struct vt_row_run next = vt_row_run_at(g->order, end, row_end);
+        if (next.to == VT_NO_ROW || 2 * next.count >= mr || end + next.count - row > mr)
+            break;
+        end += next.count;
+    }
+    return end;
+}
+
+/* Rows that go elsewhere through one panel, where the tile itself does all there is to do. Tiles as high as the runs that
+ * stay together, a window's width, are nearly as fast as full ones and need no second pass over their sums; only short
+ * runs, as the windows at the end of a shifted map have, go together. */
+static void runs_of_panel(const struct vt_gemm *g, size_t row, size_t row_end, size_t column, size_t n)
+{
+    const size_t mr = g->kernels->gemm[g->product].mr;
+    for (size_t end; row < row_end; row = end) {
+        const struct vt_row_run run = vt_row_run_at(g->order, row, row_end);
+        end = row + run.count;
+        if (run.to == VT_NO_ROW)
+            continue;
+        if (2 * run.count >= mr) {
+            tiles_of_run(g, &run, column, n);
+        } else {
+            end = end_of_short_runs(g, row, end, row_end);
+            one_tile(g, row, end - row, column, n);
+        }
+    }
 }
 
 /* Rows [row, row_end) of A, which come from further away than the second-level cache while the first panel of a block is
@@ -144,6 +177,10 @@ void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t p
     const size_t rows = row_end - row, tiles = divide_up(rows, mr);
     for (size_t p = panel; p < panel_end; p++) {
         const size_t column = p * nr, n = g->n - column < nr ? g->n - column : nr;
+        if (g->order && tile_is_all(g)) {
+            runs_of_panel(g, row, row_end, column, n);
+            continue;
+        }
         /* Tiles of nearly equal height: a low one wastes more than several that lack a row. */
         for (size_t t = 0; t < tiles; t++) {
             const size_t begin = rows * t / tiles, end = rows * (t + 1) / tiles, next_end = rows * (t + 2) / tiles;

@@ -36,11 +36,27 @@ static inline vf no_activation(vf x)
     return x;
 }
 
-/* Most products are followed by an activation at most: without a question for each vector. */
+/* Most products are followed by an activation at most, or by a residual: without a question for each vector. */
 static inline bool is_plain(const struct vt_epilogue *e)
 {
     return !e->sum_scale && !e->scale && !e->residual && e->to != VT_TO_U8;
 }
+
+static inline bool only_adds(const struct vt_epilogue *e)
+{
+    return !e->sum_scale && !e->scale && e->residual && e->to == VT_TO_F32;
+}
+
+#define FINISH_ADD(activation)                                                                                         \
+    for (size_t i = 0; i < m; i++) {                                                                                   \
+        const float *row = (const float *)sums + i * ld, *residual = e.residual + i * e.ldr;                           \
+        float *out = (float *)e.c + i * e.ldc;                                                                         \
+        size_t j = 0;                                                                                                  \
+        for (; j + VL <= n; j += VL)                                                                                   \
+            vf_store(out + j, vf_add(activation(vf_load(row + j)), vf_load(residual + j)));                            \
+        if (j < n)                                                                                                     \
+            vf_store_n(out + j, vf_add(activation(vf_load_n(row + j, n - j)), vf_load_n(residual + j, n - j)), n - j); \
+    }
 
 #define FINISH_PLAIN(activation, type, store)                                                                          \
     for (size_t i = 0; i < m; i++) {                                                                                   \
@@ -68,6 +84,10 @@ static inline bool is_plain(const struct vt_epilogue *e)
             } else {                                                                                                   \
                 FINISH_PLAIN(activation, float, vf_store)                                                              \
             }                                                                                                          \
+            return;                                                                                                    \
+        }                                                                                                              \
+        if (only_adds(&e)) {                                                                                           \
+            FINISH_ADD(activation)                                                                                     \
             return;                                                                                                    \
         }                                                                                                              \
         const struct quantizer q = quantizer_of(e.inverse_scale, e.zero_point);                                        \
