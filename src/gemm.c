@@ -198,7 +198,7 @@ static size_t at_least_one(size_t n)
 
 /* About as many rows of A as fill half of the second-level cache; the panels and C have the rest. Where they are cut into
  * blocks of equal height, a block has up to half as many again. */
-static size_t block_rows(const struct vt_gemm *g)
+size_t vt_gemm_block_rows(const struct vt_gemm *g)
 {
     const size_t rows = g->l2_bytes / 2 / at_least_one(g->k * vt_product_bytes(g->product));
     return rows < LEAST_BLOCK_ROWS ? LEAST_BLOCK_ROWS : rows > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : rows;
@@ -214,7 +214,7 @@ struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, unsigned threads)
 {
     const size_t mr = g->kernels->gemm[g->product].mr, panels = divide_up(g->n, g->kernels->gemm[g->product].nr);
     struct vt_gemm_split s;
-    s.row_blocks = at_least_one((g->m + block_rows(g) / 2) / block_rows(g));
+    s.row_blocks = at_least_one((g->m + vt_gemm_block_rows(g) / 2) / vt_gemm_block_rows(g));
     s.rows = at_least_one(divide_up(divide_up(g->m, s.row_blocks), mr)) * mr; /* blocks of equal height */
     s.row_blocks = divide_up(g->m, s.rows);
     /* Several pieces for each thread, so that a fast core can take more of them; columns before rows, which keeps

@@ -33,6 +33,9 @@ const void *vt_gemm_panel(const struct vt_gemm *g, size_t column);
  * whose distance is a multiple of 4 KiB would take turns in the same 8 lines of the first-level cache. */
 size_t vt_row_stride(size_t columns, size_t element_bytes);
 
+/* Rows that a block of a high matrix should have. */
+size_t vt_gemm_block_rows(const struct vt_gemm *g);
+
 /* Rows [row, row_end) by panels [panel, panel_end) of the kernel's nr columns. */
 void vt_gemm_block(const struct vt_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end);
 

@@ -4,9 +4,8 @@
 #include "gather.h"
 #include "op_depthwise.h"
 
-/* Windows gathered at a time, at most: enough rows for the tile to reuse a panel, few enough to stay in the
- * second-level cache. */
-#define BLOCK_ROWS 48
+/* Windows gathered at a time, at least: enough rows for the tile to reuse a panel. */
+#define LEAST_ROWS 48
 
 struct conv_job {
     const struct vt_exec *x;
@@ -16,44 +15,50 @@ struct conv_job {
     size_t blocks, rows; /* of one image; rows of a block */
 };
 
+/* Columns [first, last) of a map's row, of which `channels` of every `ld` floats are taken, as part of a window. */
+static void gather_pixels(const struct conv_job *job, const float *row, size_t ld, size_t first, size_t last, void *window,
+                          size_t at)
+{
+    const struct vt_gemm *g = &job->gemm;
+    const bool bf16 = g->product == VT_PRODUCT_BF16;
+    if (ld == job->channels) {
+        vt_put(g->kernels, bf16, row + first * ld, (last - first) * ld, window, at);
+        return;
+    }
+    for (size_t i = first; i < last; i++, at += job->channels)
+        vt_put(g->kernels, bf16, row + i * ld, job->channels, window, at);
+}
+
+static size_t at_most(size_t n, size_t most)
+{
+    return n < most ? n : most;
+}
+
 /* One window [kernel_h, kernel_w, channels] of the map at output position (oy, ox), zeros outside the map. */
 static void gather_window(const struct conv_job *job, const struct vt_shape *in, const float *map, size_t ld, size_t oy,
                           size_t ox, void *window)
 {
     const struct vt_sliding *slide = &job->s->node->u.conv.slide;
     const struct vt_gemm *g = &job->gemm;
-    size_t at = 0;
-    for (size_t ky = 0; ky < slide->kernel[0]; ky++) {
+    const bool bf16 = g->product == VT_PRODUCT_BF16;
+    const size_t x = ox * slide->stride[1], padding = slide->padding[1], width = slide->kernel[1]; /* x: padded */
+    const size_t left = x < padding ? at_most(padding - x, width) : 0; /* columns of the window before the map, */
+    const size_t end = at_most(in->map[1] + padding > x ? in->map[1] + padding - x : 0, width); /* and up to its end */
+    const size_t inside = end > left ? end - left : 0, first = x + left - padding;
+    for (size_t ky = 0, at = 0; ky < slide->kernel[0]; ky++, at += width * job->channels) {
         const size_t y = oy * slide->stride[0] + ky; /* in the padded map */
-        const bool inside = y >= slide->padding[0] && y - slide->padding[0] < in->map[0];
-        for (size_t kx = 0; kx < slide->kernel[1]; kx++, at += job->channels) {
-            const size_t col = ox * slide->stride[1] + kx;
-            const bool there = inside && col >= slide->padding[1] && col - slide->padding[1] < in->map[1];
-            const float *pixel =
-                there ? map + ((y - slide->padding[0]) * in->map[1] + col - slide->padding[1]) * ld : NULL;
-            vt_put(g->kernels, g->product == VT_PRODUCT_BF16, pixel, job->channels, window, at);
+        if (y < slide->padding[0] || y - slide->padding[0] >= in->map[0] || !inside) {
+            vt_put(g->kernels, bf16, NULL, width * job->channels, window, at);
+            continue;
         }
+        if (left)
+            vt_put(g->kernels, bf16, NULL, left * job->channels, window, at);
+        gather_pixels(job, map + (y - slide->padding[0]) * in->map[1] * ld, ld, first, first + inside, window,
+                      at + left * job->channels);
+        if (left + inside < width)
+            vt_put(g->kernels, bf16, NULL, (width - left - inside) * job->channels, window,
+                   at + (left + inside) * job->channels);
     }
-}
-
-/* Rows of a window that lies inside a map whose channels are packed are contiguous: patch embeddings. */
-static void gather_patch(const struct conv_job *job, const struct vt_shape *in, const float *map, size_t oy, size_t ox,
-                         void *window)
-{
-    const struct vt_sliding *slide = &job->s->node->u.conv.slide;
-    const size_t width = slide->kernel[1] * job->channels;
-    for (size_t ky = 0; ky < slide->kernel[0]; ky++)
-        vt_put(job->gemm.kernels, job->gemm.product == VT_PRODUCT_BF16,
-               map + ((oy * slide->stride[0] + ky) * in->map[1] + ox * slide->stride[1]) * job->channels, width, window,
-               ky * width);
-}
-
-/* Does the window at this output position lie inside the map? */
-static bool is_inside(const struct vt_sliding *slide, const struct vt_shape *in, size_t oy, size_t ox)
-{
-    const size_t y = oy * slide->stride[0], x = ox * slide->stride[1];
-    return y >= slide->padding[0] && y - slide->padding[0] + slide->kernel[0] <= in->map[0] &&
-           x >= slide->padding[1] && x - slide->padding[1] + slide->kernel[1] <= in->map[1];
 }
 
 /* Windows of the output positions [first, first + count) of an image, as rows of the product. */
@@ -62,17 +67,10 @@ static void gather_block(const struct conv_job *job, const float *map, size_t fi
     const struct vt_node *node = job->s->node;
     const struct vt_plan *plan = job->x->plan;
     const struct vt_shape *in = &plan->values[node->in[0].value].shape, *out = &plan->values[job->s->out].shape;
-    const struct vt_sliding *slide = &node->u.conv.slide;
     const size_t ld = vt_exec_ld(job->x, node->in[0].value);
     const size_t bytes = job->gemm.lda * vt_product_bytes(job->gemm.product);
-    const bool patches = !slide->padding[0] && !slide->padding[1] && ld == job->channels;
-    for (size_t i = first; i < first + count; i++, windows += bytes) {
-        const size_t oy = i / out->map[1], ox = i % out->map[1];
-        if (patches && is_inside(slide, in, oy, ox))
-            gather_patch(job, in, map, oy, ox, windows);
-        else
-            gather_window(job, in, map, ld, oy, ox, windows);
-    }
+    for (size_t i = first; i < first + count; i++, windows += bytes)
+        gather_window(job, in, map, ld, i / out->map[1], i % out->map[1], windows);
 }
 
 /* The product of one group, whose panels begin a new one; its columns stand behind those of the groups before it. */
@@ -125,31 +123,53 @@ static size_t window_size(const struct vt_node *node)
     return (size_t)kernel[0] * kernel[1] * (node->in[0].columns / node->u.conv.groups);
 }
 
+/* Rows of a block: few stay in the first-level cache between being gathered and multiplied; where the weights come from
+ * further away, as many as a product's blocks have, but several blocks for each thread. */
+static size_t block_rows(const struct vt_plan *p, const struct vt_step *s, const struct vt_gemm *g)
+{
+    const size_t rows = p->values[s->out].rows, mr = p->kernels->gemm[p->product].mr;
+    const size_t shared = p->threads == 1 ? rows : rows / (4 * (size_t)p->threads);
+    const size_t weights = vt_size_mul(vt_size_mul(g->k, s->node->columns), vt_product_bytes(g->product));
+    const size_t most = weights < g->l2_bytes / 4 ? LEAST_ROWS : vt_gemm_block_rows(g);
+    const size_t wanted = shared < LEAST_ROWS ? LEAST_ROWS : at_most(shared, most);
+    const size_t blocks = rows ? (rows + wanted - 1) / wanted : 1; /* of equal height */
+    return ((rows + blocks - 1) / blocks + mr - 1) / mr * mr;
+}
+
+/* What a step's product is before a session runs it. */
+static struct vt_gemm gemm_of_plan(const struct vt_plan *p, const struct vt_step *s)
+{
+    const size_t k = window_size(s->node);
+    return (struct vt_gemm){ .kernels = p->kernels,
+                             .product = p->product,
+                             .l2_bytes = p->l2_bytes,
+                             .k = k,
+                             .lda = vt_row_stride(k, vt_product_bytes(p->product)) };
+}
+
 static void run_conv(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
     if (vt_is_depthwise(s->node)) {
         vt_run_depthwise(x, s, w);
         return;
     }
+    const struct vt_gemm plan = gemm_of_plan(x->plan, s);
     struct conv_job job = { .x = x, .s = s, .gemm = vt_gemm_of_step(x, s, w), .groups = s->node->u.conv.groups };
-    const size_t rows = x->plan->values[s->out].rows, mr = x->plan->kernels->gemm[job.gemm.product].mr;
-    const size_t equal = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS; /* blocks of equal height */
     job.channels = s->node->in[0].columns / job.groups;
-    job.rows = ((rows + equal - 1) / equal + mr - 1) / mr * mr;
-    job.rows = job.rows < BLOCK_ROWS ? job.rows : BLOCK_ROWS;
-    job.blocks = (rows + job.rows - 1) / job.rows;
+    job.rows = block_rows(x->plan, s, &plan);
+    job.blocks = (x->plan->values[s->out].rows + job.rows - 1) / job.rows;
     job.gemm.n /= job.groups;
-    job.gemm.k = window_size(s->node);
-    job.gemm.lda = vt_row_stride(job.gemm.k, vt_product_bytes(job.gemm.product));
+    job.gemm.k = plan.k;
+    job.gemm.lda = plan.lda;
     vt_parallel(x->pool, x->images * job.blocks, 1, run_blocks, &job);
 }
 
 static size_t conv_scratch(const struct vt_plan *p, const struct vt_step *s)
 {
-    const size_t bytes = vt_product_bytes(p->product);
     if (vt_is_depthwise(s->node))
         return vt_depthwise_scratch(p, s);
-    return vt_size_mul(vt_size_mul(vt_row_stride(window_size(s->node), bytes), BLOCK_ROWS), bytes);
+    const struct vt_gemm g = gemm_of_plan(p, s);
+    return vt_size_mul(vt_size_mul(g.lda, block_rows(p, s, &g)), vt_product_bytes(p->product));
 }
 
 static uint64_t conv_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
