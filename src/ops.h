@@ -33,6 +33,10 @@ void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row);
 void *vt_exec_view(const struct vt_exec *x, struct vt_view view);
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value);
 
+/* First element of an image's rows of a view in f32. Convolutions ask for it: where nothing else reads the
+ * input, it may be in the caller's memory and not in the arena. */
+const float *vt_exec_image(const struct vt_exec *x, struct vt_view view, size_t image);
+
 enum vt_dtype vt_exec_element(const struct vt_exec *x, vt_value value);
 
 /* Offset table of a value: image i < images of this pass owns rows [i] .. [i + 1]. */
