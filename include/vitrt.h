@@ -108,8 +108,8 @@ typedef struct vitrt_model vitrt_model;
 
 /* vitrt_model_options.flags */
 #define VITRT_MODEL_COPY_BUFFERS 1u /* open_memory: copy the buffers instead of referring to them */
-#define VITRT_MODEL_MAP_FILES    2u /* open: map weight files instead of reading them. A file that becomes shorter while \
-                                       the model is open then kills the process that reads it. */
+#define VITRT_MODEL_MAP_FILES    2u /* open: map weight files instead of reading them. A file that becomes shorter \
+                                       while the model is open then kills the process that reads it. */
 
 typedef struct vitrt_model_options {
     const vitrt_allocator *allocator; /* NULL: malloc; copied */

@@ -130,8 +130,8 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
         g->kernels->finish[g->activation](m, n, &sums.u, kernel->nr, &e);
 }
 
-/* Rows [row, row_end) of A, which come from further away than the second-level cache while the first panel of a block is
- * multiplied: a dozen rows side by side are more than the CPU foresees. */
+/* Rows [row, row_end) of A, which come from further away than the second-level cache while the first panel of a block
+ * is multiplied: a dozen rows side by side are more than the CPU foresees. */
 static void prefetch_rows(const struct vt_gemm *g, size_t row, size_t row_end)
 {
     const size_t bytes = vt_product_bytes(g->product);
@@ -159,8 +159,8 @@ static size_t at_least_one(size_t n)
     return n ? n : 1;
 }
 
-/* About as many rows of A as fill half of the second-level cache; the panels and C have the rest. Where they are cut into
- * blocks of equal height, a block has up to half as many again. */
+/* About as many rows of A as fill half of the second-level cache; the panels and C have the rest. Where they are cut
+ * into blocks of equal height, a block has up to half as many again. */
 static size_t block_rows(const struct vt_gemm *g)
 {
     const size_t rows = g->l2_bytes / 2 / at_least_one(g->k * vt_product_bytes(g->product));

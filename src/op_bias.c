@@ -64,7 +64,8 @@ static double locate(const double *places, size_t n, double x, size_t *left)
 }
 
 /* Linear in both directions. places has room for both sides of `from`. */
-static void stretch(const struct offsets *from, const float *table, const struct offsets *to, float *out, double *places)
+static void stretch(const struct offsets *from, const float *table, const struct offsets *to, float *out,
+                    double *places)
 {
     double *columns = places + from->height;
     stretched_places(places, from->height, to->height);

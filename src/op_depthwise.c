@@ -40,7 +40,8 @@ static size_t carve(const struct vt_node *node, const struct vt_shape *out, char
 {
     const size_t zeros = vt_round_up(vt_size_mul(node->columns, sizeof(float)), VT_ALIGN);
     const size_t row = vt_round_up(vt_size_mul(zeros, out->map[1]), VT_ALIGN);
-    const size_t taps = vt_size_mul((size_t)node->u.conv.slide.kernel[0] * node->u.conv.slide.kernel[1], sizeof(float *));
+    const uint32_t *kernel = node->u.conv.slide.kernel;
+    const size_t taps = vt_size_mul((size_t)kernel[0] * kernel[1], sizeof(float *));
     *c = base ? (struct scratch){ (float *)base, (float *)(base + zeros), (const float **)(base + zeros + row) }
               : (struct scratch){ NULL, NULL, NULL };
     return vt_size_add(vt_size_add(zeros, row), taps);
@@ -159,6 +160,7 @@ void vt_run_depthwise(const struct vt_exec *x, const struct vt_step *s, const st
 {
     const struct vt_plan_value *values = x->plan->values;
     struct depthwise_job job = { x, s, w, &values[s->node->in[0].value].shape, &values[s->out].shape };
-    const size_t rows = x->images * job.out->map[0], shares = vt_pool_size(x->pool) == 1 ? 1 : 4 * vt_pool_size(x->pool);
+    const size_t rows = x->images * job.out->map[0];
+    const size_t shares = vt_pool_size(x->pool) == 1 ? 1 : 4 * vt_pool_size(x->pool); /* for cores of different speed */
     vt_parallel(x->pool, rows, rows / shares ? rows / shares : 1, run_rows, &job);
 }
