@@ -99,7 +99,8 @@ static void run_network(const struct vt_exec *x, const struct vt_node *node, con
                         const struct vt_window_grid *windows, const struct offsets *o, float *out)
 {
     const uint32_t *trained = node->u.relative_bias.trained;
-    const uint32_t *unit = trained[0] ? trained : windows->size;
+    const uint32_t unit[2] = { trained[0] ? trained[0] : windows->size[0],
+                               trained[1] ? trained[1] : windows->size[1] };
     const float *first = w->weight, *second = w->weight2;
     const size_t hidden = (size_t)x->plan->graph->weights[node->weight].rows;
     for (size_t i = 0; i < o->height; i++)

@@ -150,6 +150,35 @@ static void test_activation_of_rows_before_a_map(void **state)
     assert_memory_equal(one_step, two_steps, sizeof one_step);
 }
 
+/* A side of 0 is the window's own, whatever the other one is. */
+static void test_sides_of_a_bias_network(void **state)
+{
+    static const char graph[] = "{\"version\":1,\"size\":[8,8],\"windows\":[{\"size\":[2,3]}],\"nodes\":["
+                                "{\"op\":\"input\",\"name\":\"x\"},"
+                                "{\"op\":\"windows\",\"name\":\"w\",\"in\":[\"x\"],\"windows\":0},"
+                                "{\"op\":\"linear\",\"name\":\"l\",\"in\":[\"w\"],\"weight\":\"f32.8x3\"},"
+                                "{\"op\":\"l2_norm\",\"name\":\"n\",\"in\":[\"l\"]},"
+                                "{\"op\":\"bias_network\",\"name\":\"b\",\"in\":[\"x\"],\"windows\":0,"
+                                "\"weight\":\"f32.4x2\",\"weight2\":\"f32.2x4\",\"trained\":[%d,%d]},"
+                                "{\"op\":\"attention\",\"name\":\"a\",\"in\":[\"n\",\"n\",\"n\",\"b\"],"
+                                "\"heads\":2,\"scale\":1},"
+                                "{\"op\":\"unwindows\",\"name\":\"u\",\"in\":[\"a\"]}],"
+                                "\"outputs\":{\"u\":\"u\"}}";
+    static const char *const names[] = { "u" };
+    static const int sides[][2] = { { 2, 3 }, { 2, 0 }, { 0, 3 }, { 0, 0 }, { 2, 5 } };
+    enum { SIDES = sizeof sides / sizeof *sides };
+    float answers[SIDES][64 * 8];
+    (void)state;
+    for (size_t i = 0; i < SIDES; i++) {
+        char text[sizeof graph];
+        snprintf(text, sizeof text, graph, sides[i][0], sides[i][1]);
+        run(text, names, 1, 24 * sizeof(float), answers[i], sizeof answers[i]);
+    }
+    for (size_t i = 1; i < 4; i++)
+        assert_memory_equal(answers[i], answers[0], sizeof *answers);
+    assert_memory_not_equal(answers[4], answers[0], sizeof *answers);
+}
+
 static void test_graph_without_weights(void **state)
 {
     static const char header[] = "{\"__metadata__\":{\"vitrt.graph\":\"{\\\"version\\\":1,\\\"size\\\":[8,8],"
@@ -401,6 +430,7 @@ int main(void)
         cmocka_unit_test(test_examples_open),
         cmocka_unit_test(test_depthwise_reads_pixels),
         cmocka_unit_test(test_activation_of_rows_before_a_map),
+        cmocka_unit_test(test_sides_of_a_bias_network),
         cmocka_unit_test(test_graph_without_weights),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_other_documents),
