@@ -145,8 +145,9 @@ VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open_memory(const vitrt_buffe
 
 /* Writes the model to one safetensors file (UTF-8 path), which opens without the code for its family: the graph as JSON
  * in the metadata, the texts of config.json and preprocessor_config.json for labels and preprocessing, and the weights,
- * in the type they were read in. The file is written beside path and then takes its place, so that a failure leaves
- * what was there, and path may be what the model was opened from. Thread-safe. */
+ * in the type they were published in, or f32 where something is computed of them. The file is written beside path
+ * and then takes its place, so that a failure leaves what was there, and path may be what the model was opened from.
+ * Thread-safe. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_save(const vitrt_model *model, const char *path, vitrt_error *err);
 
 /* Sessions keep what they need of a model alive: it may be freed before them. NULL is allowed. */

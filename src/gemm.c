@@ -84,7 +84,7 @@ static void finish_in_order(const struct vt_gemm *g, size_t row, size_t m, size_
     struct vt_row_run run;
     for (size_t r = row; r < row + m; r += run.count) {
         run = vt_row_run_at(g->order, r, row + m);
-        if (run.to == VT_NO_ROW)
+        if (run.to == VT_NOWHERE)
             continue;
         const struct vt_epilogue e = epilogue_at(&g->epilogue, run.to, column);
         const float *first = &sums->u.floats[(r - row) * nr]; /* int32_t has as many bytes */
@@ -98,7 +98,7 @@ static void prefetch_in_order(const struct vt_gemm *g, size_t row, size_t m, siz
     struct vt_row_run run;
     for (size_t r = row; r < row + m; r += run.count) {
         run = vt_row_run_at(g->order, r, row + m);
-        if (run.to == VT_NO_ROW)
+        if (run.to == VT_NOWHERE)
             continue;
         const struct vt_epilogue e = epilogue_at(&g->epilogue, run.to, column);
         prefetch_results(g, run.count, n, &e);
