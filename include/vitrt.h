@@ -108,8 +108,8 @@ typedef struct vitrt_model vitrt_model;
 
 /* vitrt_model_options.flags */
 #define VITRT_MODEL_COPY_BUFFERS 1u /* open_memory: copy the buffers instead of referring to them */
-#define VITRT_MODEL_MAP_FILES    2u /* open: map weight files instead of reading them. A file that becomes shorter while \
-                                       the model is open then kills the process that reads it. */
+#define VITRT_MODEL_MAP_FILES    2u /* open: map weight files instead of reading them. A file that becomes shorter \
+                                       while the model is open then kills the process that reads it. */
 
 typedef struct vitrt_model_options {
     const vitrt_allocator *allocator; /* NULL: malloc; copied */
@@ -145,8 +145,9 @@ VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_open_memory(const vitrt_buffe
 
 /* Writes the model to one safetensors file (UTF-8 path), which opens without the code for its family: the graph as JSON
  * in the metadata, the texts of config.json and preprocessor_config.json for labels and preprocessing, and the weights,
- * in the type they were read in. The file is written beside path and then takes its place, so that a failure leaves
- * what was there, and path may be what the model was opened from. Thread-safe. */
+ * in the type they were published in, or f32 where something is computed of them. The file is written beside path
+ * and then takes its place, so that a failure leaves what was there, and path may be what the model was opened from.
+ * Thread-safe. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_save(const vitrt_model *model, const char *path, vitrt_error *err);
 
 /* Sessions keep what they need of a model alive: it may be freed before them. NULL is allowed. */

@@ -51,8 +51,8 @@ static inline size_t vt_product_bytes(enum vt_product product)
  * bias: [nr], of c's type, padded (all nr are read), or NULL.
  * residual: rows ldr apart, only n columns are read, or NULL; it may be c itself. Always NULL for U8S8.
  * c: rows ldc apart, only n columns are written. k = 0 yields bias + residual.
- * F32: the sum starts from bias and is rounded once per step of k; then residual is added. NaN and infinities go the way
- * of the arithmetic.
+ * F32: the sum starts from bias and is rounded once per step of k; then residual is added. NaN and infinities go the
+ * way of the arithmetic.
  * BF16: products are exact. CPUs with instructions for it (bundle "avx512bf16") add them in pairs in their own way and
  * take denormal operands and results for 0; all others add them one by one as F32 does. So unlike everything else here
  * the bits of this product depend on the bundle; within a bundle they depend on nothing.

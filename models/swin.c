@@ -23,6 +23,12 @@ struct block {
     struct vt_name name; /* what its modules' names begin with */
 };
 
+/* Channels of a stage. */
+static uint32_t dim_of(const struct swin_config *c, uint32_t stage)
+{
+    return c->dim << stage;
+}
+
 static struct vt_name name_of(const struct swin *s, const char *leaf)
 {
     return vt_name("%s%s", s->c->root, leaf);
@@ -68,7 +74,7 @@ static vt_value embed(struct swin *s, vt_value pixels)
 static vt_value patch_merging(struct swin *s, vt_value x, unsigned stage)
 {
     static const uint32_t block[2] = { 2, 2 };
-    const uint32_t dim = vt_swin_dim(s->c, stage - 1);
+    const uint32_t dim = dim_of(s->c, stage - 1);
     const unsigned at = s->c->merge_at_end ? stage - 1 : stage;
     const struct vt_name reduction = stage_name(s, at, s->names->reduction),
                          norm = stage_name(s, at, s->names->reduction_norm),
@@ -193,7 +199,7 @@ static vt_order windows_of(struct vt_graph *g, const struct swin_stage *stage, b
 
 static vt_value blocks(struct swin *s, vt_value x, unsigned stage, unsigned *in_model)
 {
-    struct block b = { .stage = &s->c->stages[stage], .dim = vt_swin_dim(s->c, stage) };
+    struct block b = { .stage = &s->c->stages[stage], .dim = dim_of(s->c, stage) };
     for (; b.in_stage < b.stage->depth && !s->g->status; b.in_stage++, ++*in_model) {
         b.in_model = *in_model;
         b.order = windows_of(s->g, b.stage, b.in_stage % 2);
@@ -268,11 +274,6 @@ static void head(struct swin *s, vt_value features, struct vt_model_facts *facts
     vt_graph_output(s->g, "logits", logits);
 }
 
-uint32_t vt_swin_dim(const struct swin_config *c, uint32_t stage)
-{
-    return c->dim << stage;
-}
-
 void vt_swin_build(struct vt_graph *g, const struct swin_config *c, struct vt_model_facts *facts)
 {
     struct swin s = { .g = g, .c = c, .names = c->names };
@@ -280,7 +281,7 @@ void vt_swin_build(struct vt_graph *g, const struct swin_config *c, struct vt_mo
     check(g, c);
     if (g->status)
         return;
-    facts->dim = vt_swin_dim(c, c->stage_count - 1);
+    facts->dim = dim_of(c, c->stage_count - 1);
     memcpy(facts->trained_size, c->image, sizeof facts->trained_size);
     memcpy(facts->size_multiple, c->patch, sizeof facts->size_multiple);
     const vt_value pixels = vt_graph_input(g, 3);

@@ -57,9 +57,6 @@ struct swin_config {
     struct swin_stage stages[VT_MAX_STAGES];
 };
 
-/* Channels of a stage: they double from each to the next. */
-uint32_t vt_swin_dim(const struct swin_config *c, uint32_t stage);
-
 /* Reads depths and num_heads, lists with an element for each stage; c keeps what it has where they are missing. */
 void vt_swin_read_stages(struct swin_config *c, struct vt_member depths, struct vt_member heads);
 /* Reads what the relative biases of Swin V2 are for, where that is not the stage's own window: list elements of 0. */

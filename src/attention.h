@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attention of one head: softmax(scale * (q k^T + bias) + mask) v, exact, without the matrix of scores ever being in memory.
+ * Attention of one head: softmax(scale * (q k^T + bias) + mask) v, exact, without the matrix of scores ever being in
+ * memory.
  *
  * Keys and values are packed into panels in the caller's scratch; then each tile of query rows gets its scores, their
  * exponentials and its output while they are in the first-level cache. A row's result depends on that row and the keys

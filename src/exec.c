@@ -25,6 +25,13 @@ void *vt_exec_view(const struct vt_exec *x, struct vt_view view)
     return element_of(x, view, whole ? vt_exec_offsets(x, view.value)[0] : 0);
 }
 
+const float *vt_exec_image(const struct vt_exec *x, struct vt_view view, size_t image)
+{
+    if (x->plan->graph->nodes[view.value].type == VT_NODE_INPUT)
+        return x->pixels[x->first + image] + view.column;
+    return vt_exec_row(x, view, vt_exec_offsets(x, view.value)[image]);
+}
+
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value)
 {
     return x->plan->values[value].ld;

@@ -26,7 +26,8 @@ static void gather_windows(const struct vt_exec *x, const struct vt_step *s, siz
     const struct vt_view in = s->gather->in[0];
     const size_t from = vt_row_run_at(x->plan->values[s->gather - x->plan->graph->nodes].order, row, row + 1).to;
     const float *src = vt_exec_view(x, in);
-    vt_put(x->plan->kernels, bf16, from == VT_NO_ROW ? NULL : src + from * vt_exec_ld(x, in.value), in.columns, out, 0);
+    vt_put(x->plan->kernels, bf16, from == VT_NOWHERE ? NULL : src + from * vt_exec_ld(x, in.value), in.columns, out,
+           0);
 }
 
 static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_t row, bool bf16, void *out)

@@ -84,7 +84,7 @@ static void finish_in_order(const struct vt_gemm *g, size_t row, size_t m, size_
     struct vt_row_run run;
     for (size_t r = row; r < row + m; r += run.count) {
         run = vt_row_run_at(g->order, r, row + m);
-        if (run.to == VT_NO_ROW)
+        if (run.to == VT_NOWHERE)
             continue;
         const struct vt_epilogue e = epilogue_at(&g->epilogue, run.to, column);
         const float *first = &sums->u.floats[(r - row) * nr]; /* int32_t has as many bytes */
@@ -136,7 +136,7 @@ static size_t end_of_short_runs(const struct vt_gemm *g, size_t row, size_t end,
     const size_t mr = g->kernels->gemm[g->product].mr;
     while (end < row_end) {
         const struct vt_row_run next = vt_row_run_at(g->order, end, row_end);
-        if (next.to == VT_NO_ROW || 2 * next.count >= mr || end + next.count - row > mr)
+        if (next.to == VT_NOWHERE || 2 * next.count >= mr || end + next.count - row > mr)
             break;
         end += next.count;
     }
@@ -152,7 +152,7 @@ static void runs_of_panel(const struct vt_gemm *g, size_t row, size_t row_end, s
     for (size_t end; row < row_end; row = end) {
         const struct vt_row_run run = vt_row_run_at(g->order, row, row_end);
         end = row + run.count;
-        if (run.to == VT_NO_ROW)
+        if (run.to == VT_NOWHERE)
             continue;
         if (2 * run.count >= mr) {
             tiles_of_run(g, &run, column, n);

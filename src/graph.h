@@ -93,7 +93,8 @@ enum vt_node_type {
     VT_NODE_ADD,    /* in[0] + in[1] */
     VT_NODE_MUL,    /* in[0] * in[1], or in[0] * weight (LayerScale) without a second input */
     VT_NODE_POOL,   /* mean over the rows from first_row on: one row */
-    VT_NODE_POOL2D, /* largest or mean value in windows of in[0], a map without prefix; what lies outside does not count */
+    VT_NODE_POOL2D, /* largest or mean value in windows of in[0], a map without prefix; what lies outside does not
+                       count */
     VT_NODE_SLICE,  /* row_count rows from first_row on; row_count 0: all of them, with the map */
     VT_NODE_TOKENS, /* weight's rows for every image */
     VT_NODE_CONCAT, /* in[0] | in[1], columns side by side */
@@ -101,13 +102,14 @@ enum vt_node_type {
                        in[0]'s rows */
     VT_NODE_HEAD_COMBINE, /* mean of in[0] and in[1] */
     VT_NODE_CONVERT,      /* in[0] in another element type: put in by vt_pass_precision, not by families */
-    VT_NODE_WINDOWS,        /* a map's rows in the order of windows, zeros where windows stick out of it */
-    VT_NODE_UNWINDOWS,      /* rows in the order of windows back in the map's */
+    VT_NODE_WINDOWS,      /* a map's rows in the order of windows, zeros where windows stick out of it */
+    VT_NODE_UNWINDOWS,    /* rows in the order of windows back in the map's */
     VT_NODE_SPACE_TO_DEPTH, /* block[0] x block[1] rows of a map side by side, the rows of the first column first; zeros
                                where blocks stick out of it */
-    VT_NODE_POSITIONS,      /* plan-time constant: a table of positions resized to in[0]'s map; only its shape is read */
-    VT_NODE_RELATIVE_BIAS,  /* plan-time constant: what attention in windows over in[0]'s map adds to its scores; only the
-                               shape of in[0] is read */
+    VT_NODE_POSITIONS,     /* plan-time constant: a table of positions resized to in[0]'s map, of which only the shape
+                              is read */
+    VT_NODE_RELATIVE_BIAS, /* plan-time constant: what attention in windows over in[0]'s map adds to its scores; only
+                              the shape of in[0] is read */
     VT_NODE_TYPE_COUNT
 };
 
@@ -154,8 +156,9 @@ struct vt_node {
     uint32_t in_count;
     uint32_t columns;      /* of its value */
     enum vt_dtype element; /* of its value: F32, or BF16 of CONVERT and of slices of it */
-    vt_weight weight,
-        bias; /* linear and conv2d; LayerNorm's gamma and beta; embed's tokens; positions' table; mul's vector */
+    /* Of linear, conv2d and a relative bias's network; LayerNorm's gamma and beta; L2 norm's scales, mul's vector, the
+     * rows of tokens and embed, the tables of positions and of a relative bias */
+    vt_weight weight, bias;
     vt_weight weight2; /* relative bias from a network: of its second layer */
     union {
         struct {

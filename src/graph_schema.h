@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a graph is written as JSON: one table for reading and writing says what stands there of each operation. For
- * people it is docs/graph.md. What is added to the table must have a default that older files mean; what changes the
- * meaning of older files needs a new version.
+ * people it is docs/graph.md. Whatever is added to the table makes a new version, and must have a default that files of
+ * older ones mean.
  */
 #ifndef VT_GRAPH_SCHEMA_H
 #define VT_GRAPH_SCHEMA_H

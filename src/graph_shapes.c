@@ -104,7 +104,8 @@ static vitrt_status bias_shape(const struct vt_graph *g, const struct vt_node *n
     if (st)
         return st;
     const struct vt_window_grid windows = vt_windows_over(&g->patterns[node->u.relative_bias.order], in->map);
-    const uint64_t area = vt_window_area(&windows), rows = area * vt_bias_ld((size_t)area) * node->u.relative_bias.heads;
+    const size_t area = vt_window_area(&windows);
+    const uint64_t rows = (uint64_t)area * vt_bias_ld(area) * node->u.relative_bias.heads;
     *out = (struct vt_shape){ .prefix = rows > MAX_ROWS ? UINT32_MAX : (uint32_t)rows, .order = VT_RASTER };
     return VITRT_OK;
 }
@@ -122,7 +123,8 @@ static vitrt_status attention_shape(const struct vt_graph *g, const struct vt_no
     const struct vt_node *bias = &g->nodes[node->in[3].value];
     const uint32_t *map = shapes[bias->in[0].value].map;
     if (q->order != bias->u.relative_bias.order || q->map[0] != map[0] || q->map[1] != map[1])
-        return vt_err(err, VITRT_EINVAL, "%s: node %s: its bias %s is for windows over another map or of another pattern",
+        return vt_err(err, VITRT_EINVAL,
+                      "%s: node %s: its bias %s is for windows over another map or of another pattern",
                       vt_checkpoint_path(g->checkpoint), node->name, bias->name);
     return VITRT_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention: a piece of work is a range of query rows of one head of one group, which is an image or a window of it; see
- * attention.h. */
+/* Attention: a piece of work is a range of query rows of one head of one group, which is an image or a window of it;
+ * see attention.h. */
 #include "attention.h"
 #include "ops.h"
 

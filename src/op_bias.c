@@ -64,7 +64,8 @@ static double locate(const double *places, size_t n, double x, size_t *left)
 }
 
 /* Linear in both directions. places has room for both sides of `from`. */
-static void stretch(const struct offsets *from, const float *table, const struct offsets *to, float *out, double *places)
+static void stretch(const struct offsets *from, const float *table, const struct offsets *to, float *out,
+                    double *places)
 {
     double *columns = places + from->height;
     stretched_places(places, from->height, to->height);
@@ -98,7 +99,8 @@ static void run_network(const struct vt_exec *x, const struct vt_node *node, con
                         const struct vt_window_grid *windows, const struct offsets *o, float *out)
 {
     const uint32_t *trained = node->u.relative_bias.trained;
-    const uint32_t *unit = trained[0] ? trained : windows->size;
+    const uint32_t unit[2] = { trained[0] ? trained[0] : windows->size[0],
+                               trained[1] ? trained[1] : windows->size[1] };
     const float *first = w->weight, *second = w->weight2;
     const size_t hidden = (size_t)x->plan->graph->weights[node->weight].rows;
     for (size_t i = 0; i < o->height; i++)

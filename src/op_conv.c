@@ -93,17 +93,15 @@ static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct conv_job *job = arg;
     const struct vt_view in = job->s->node->in[0], out = vt_view_of(job->s->out);
-    const size_t *rows_in = vt_exec_offsets(job->x, in.value), *rows_out = vt_exec_offsets(job->x, out.value);
+    const size_t *rows_out = vt_exec_offsets(job->x, out.value);
     const size_t rows = job->x->plan->values[out.value].rows, nr = job->gemm.kernels->gemm[job->gemm.product].nr;
-    const bool is_input = job->x->plan->graph->nodes[in.value].type == VT_NODE_INPUT;
     char *windows = vt_exec_scratch(job->x, worker);
     for (size_t i = begin; i < end; i++) {
         const size_t image = i / job->blocks, row = i % job->blocks * job->rows;
         const size_t count = rows - row < job->rows ? rows - row : job->rows, first = rows_out[image] + row;
         if (rows_out[image + 1] == rows_out[image])
             continue; /* an image that could not be read */
-        const float *map =
-            is_input ? job->x->pixels[job->x->first + image] + in.column : vt_exec_row(job->x, in, rows_in[image]);
+        const float *map = vt_exec_image(job->x, in, image);
         for (size_t group = 0; group < job->groups; group++) {
             struct vt_gemm gemm = gemm_of_group(&job->gemm, group);
             const size_t offset = (first - rows_out[0]) * gemm.epilogue.ldc;

@@ -40,7 +40,8 @@ static size_t carve(const struct vt_node *node, const struct vt_shape *out, char
 {
     const size_t zeros = vt_round_up(vt_size_mul(node->columns, sizeof(float)), VT_ALIGN);
     const size_t row = vt_round_up(vt_size_mul(zeros, out->map[1]), VT_ALIGN);
-    const size_t taps = vt_size_mul((size_t)node->u.conv.slide.kernel[0] * node->u.conv.slide.kernel[1], sizeof(float *));
+    const uint32_t *kernel = node->u.conv.slide.kernel;
+    const size_t taps = vt_size_mul((size_t)kernel[0] * kernel[1], sizeof(float *));
     *c = base ? (struct scratch){ (float *)base, (float *)(base + zeros), (const float **)(base + zeros + row) }
               : (struct scratch){ NULL, NULL, NULL };
     return vt_size_add(vt_size_add(zeros, row), taps);
@@ -107,7 +108,7 @@ static struct output_row row_of(const struct depthwise_job *job, size_t image, s
     struct output_row r = { .ld = vt_exec_ld(job->x, in.value),
                             .ldo = vt_exec_ld(job->x, out.value),
                             .bf16 = vt_exec_element(job->x, out.value) == VT_BF16 };
-    r.map = vt_exec_row(job->x, in, vt_exec_offsets(job->x, in.value)[image] + job->in->prefix);
+    r.map = vt_exec_image(job->x, in, image) + job->in->prefix * r.ld;
     r.out = vt_exec_row(job->x, out,
                         vt_exec_offsets(job->x, out.value)[image] + job->out->prefix + oy * job->out->map[1]);
     const size_t begin = slide->padding[0], end = begin + height; /* of the map's rows in the padded map */
@@ -120,13 +121,21 @@ static struct output_row row_of(const struct depthwise_job *job, size_t image, s
     return r;
 }
 
-static void copy_prefix(const struct depthwise_job *job, size_t image)
+/* Rows before the map: the activation is for all rows. */
+static void copy_prefix(const struct depthwise_job *job, const struct scratch *c, size_t image)
 {
     const struct vt_view in = job->s->node->in[0], out = vt_view_of(job->s->out);
+    const struct vt_kernels *kernels = job->x->plan->kernels;
     const bool bf16 = vt_exec_element(job->x, out.value) == VT_BF16;
-    for (size_t i = 0; i < job->in->prefix; i++)
-        vt_put(job->x->plan->kernels, bf16, vt_exec_row(job->x, in, vt_exec_offsets(job->x, in.value)[image] + i),
-               in.columns, vt_exec_row(job->x, out, vt_exec_offsets(job->x, out.value)[image] + i), 0);
+    for (size_t i = 0; i < job->in->prefix; i++) {
+        const float *row = vt_exec_row(job->x, in, vt_exec_offsets(job->x, in.value)[image] + i);
+        if (job->s->activation) {
+            kernels->activation_f32[job->s->activation](in.columns, row, c->row);
+            row = c->row;
+        }
+        vt_put(kernels, bf16, row, in.columns, vt_exec_row(job->x, out, vt_exec_offsets(job->x, out.value)[image] + i),
+               0);
+    }
 }
 
 static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
@@ -141,7 +150,7 @@ static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
         if (rows[image + 1] == rows[image])
             continue; /* an image that could not be read */
         if (i % height == 0)
-            copy_prefix(job, image);
+            copy_prefix(job, &c, image);
         const struct output_row r = row_of(job, image, i % height);
         convolve_row(job, &r, &c);
     }
@@ -151,6 +160,7 @@ void vt_run_depthwise(const struct vt_exec *x, const struct vt_step *s, const st
 {
     const struct vt_plan_value *values = x->plan->values;
     struct depthwise_job job = { x, s, w, &values[s->node->in[0].value].shape, &values[s->out].shape };
-    const size_t rows = x->images * job.out->map[0], shares = vt_pool_size(x->pool) == 1 ? 1 : 4 * vt_pool_size(x->pool);
+    const size_t rows = x->images * job.out->map[0];
+    const size_t shares = vt_pool_size(x->pool) == 1 ? 1 : 4 * vt_pool_size(x->pool); /* for cores of different speed */
     vt_parallel(x->pool, rows, rows / shares ? rows / shares : 1, run_rows, &job);
 }

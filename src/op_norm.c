@@ -57,9 +57,9 @@ static void norm_to_windows(const struct norm_job *n, const struct vt_row_order 
     struct vt_row_run run;
     for (size_t row = begin; row < end; row += run.count) {
         run = vt_row_run_at(order, row, end);
-        if (run.to != VT_NO_ROW)
+        if (run.to != VT_NOWHERE)
             normalise(n, run.count, x + run.to * ldx, ldx, out_row(n, row), n->ldo);
-        for (size_t i = 0; i < run.count && run.to == VT_NO_ROW; i++)
+        for (size_t i = 0; i < run.count && run.to == VT_NOWHERE; i++)
             memset(out_row(n, row + i), 0, row_bytes);
     }
 }

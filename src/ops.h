@@ -33,6 +33,10 @@ void *vt_exec_row(const struct vt_exec *x, struct vt_view view, size_t row);
 void *vt_exec_view(const struct vt_exec *x, struct vt_view view);
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value);
 
+/* First element of an image's rows of a view in f32. Convolutions ask for it: where nothing else reads the
+ * input, it may be in the caller's memory and not in the arena. */
+const float *vt_exec_image(const struct vt_exec *x, struct vt_view view, size_t image);
+
 enum vt_dtype vt_exec_element(const struct vt_exec *x, vt_value value);
 
 /* Offset table of a value: image i < images of this pass owns rows [i] .. [i + 1]. */
@@ -79,6 +83,7 @@ void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct
 
 extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add,
     vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_convert, vt_op_positions,
-    vt_op_l2_norm, vt_op_pool2d, vt_op_tokens, vt_op_windows, vt_op_unwindows, vt_op_space_to_depth, vt_op_relative_bias;
+    vt_op_l2_norm, vt_op_pool2d, vt_op_tokens, vt_op_windows, vt_op_unwindows, vt_op_space_to_depth,
+    vt_op_relative_bias;
 
 #endif

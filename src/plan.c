@@ -51,7 +51,8 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
         const size_t element = vt_dtype_bytes(p->graph->nodes[v].element), columns = value->shape.columns;
         const bool packed = constant || value->whole_batch || p->graph->nodes[v].type == VT_NODE_ATTENTION_SCORES;
         value->ld = packed ? columns : vt_row_stride(columns, element);
-        value->bytes = vt_round_up(vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element), VT_ALIGN);
+        value->bytes = vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element);
+        value->bytes = vt_round_up(value->bytes, VT_ALIGN);
         total = vt_size_add(total, value->bytes);
         if (total > SIZE_MAX / 4) /* then no sum of places in the arena overflows */
             return vt_err(err, VITRT_ELIMIT,

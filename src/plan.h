@@ -4,8 +4,7 @@
  *
  * Dead nodes are dropped, chains of linear -> activation -> LayerScale -> residual add become one step, as do norms and
  * linear layers with a change in the order of rows before or behind them; values get places in one arena by their
- * lifetimes. Making a plan reads no weights and takes no arena: what a session costs is
- * known before it is created.
+ * lifetimes. Making a plan reads no weights and takes no arena: what a session costs is known before it is created.
  *
  * A batch goes through the steps in passes of as many images as keep the threads busy, so that what one step leaves in
  * the caches the next one finds there; only the input and the outputs have room for the whole batch.
@@ -22,13 +21,13 @@
 
 struct vt_step {
     enum vt_node_type type;
-    const struct vt_node *node; /* the first of the fused chain */
-    vt_value out;               /* what the last one yields */
-    const struct vt_node *gather;     /* windows or space_to_depth that make the rows of in[0] as they are read, or NULL */
+    const struct vt_node *node;    /* the first of the fused chain */
+    vt_value out;                  /* what the last one yields */
+    const struct vt_node *gather;  /* windows or space_to_depth that make the rows of in[0] as they are read, or NULL */
     vt_weight weight, bias, weight2;
-    enum vt_activation activation;    /* fused: applied to weight * x + bias, */
-    vt_weight scale;                  /* then multiplied by this vector, */
-    struct vt_view residual;          /* then added to this; value VT_NO_VALUE: none */
+    enum vt_activation activation; /* fused: applied to weight * x + bias, */
+    vt_weight scale;               /* then multiplied by this vector, */
+    struct vt_view residual;       /* then added to this; value VT_NO_VALUE: none */
     vt_value scores[VT_SCORES_COUNT]; /* attention: what it yields beside its output, or VT_NO_VALUE */
 };
 
@@ -94,7 +93,7 @@ void vt_plan_free(struct vt_plan *p); /* NULL is allowed */
 /* What a step reads first: in[0], or what its rows are gathered from. */
 struct vt_view vt_step_input(const struct vt_step *s);
 
-/* What the steps want of the store: request i < step_count * VT_STEP_WEIGHTS, those of one step one behind the other. */
+/* What the steps want of the store: request i < step_count * VT_STEP_WEIGHTS, those of one step behind each other. */
 enum { VT_STEP_WEIGHT, VT_STEP_BIAS, VT_STEP_SCALE, VT_STEP_WEIGHT2, VT_STEP_WEIGHTS };
 struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i);
 

@@ -41,7 +41,7 @@ struct vt_row_run vt_row_run_at(const struct vt_row_order *o, size_t row, size_t
     size_t count = 1;
     while (count < most && rows[count] == (inside ? rows[0] + count : VT_NO_ROW))
         count++;
-    return (struct vt_row_run){ row, count, inside ? image * o->map_count + rows[0] : VT_NO_ROW };
+    return (struct vt_row_run){ row, count, inside ? image * o->map_count + rows[0] : VT_NOWHERE };
 }
 
 const float *vt_row_order_mask(const struct vt_row_order *o, size_t window)

@@ -21,10 +21,12 @@ void vt_row_order_free(struct vt_row_order *o, const vitrt_allocator *a); /* als
 /* The mask of a window, [area][area], or NULL. */
 const float *vt_row_order_mask(const struct vt_row_order *o, size_t window);
 
+#define VT_NOWHERE SIZE_MAX
+
 /* Rows of several images in this order that stand together in the map's order, too. */
 struct vt_row_run {
     size_t row, count;
-    size_t to; /* the first one's among the rows of the maps, or VT_NO_ROW: none of them is in the map */
+    size_t to; /* the first one's among the rows of the maps, or VT_NOWHERE: none of them is in the map */
 };
 
 /* The run that begins at `row` and ends before `end` at the latest. */

@@ -39,8 +39,8 @@ struct vt_weight_request {
 };
 
 /* Finds the weights or reads and packs them. What is new goes into one block of memory: an allocator can put that into
- * large pages, which small blocks do not fill (22 MB of ViT-Ti in 4 KiB pages cost 2 % of its time). On failure what has
- * been packed is kept, and the rest of the block for the same attempt once more. */
+ * large pages, which small blocks do not fill (22 MB of ViT-Ti in 4 KiB pages cost 2 % of its time). On failure what
+ * has been packed is kept, and the rest of the block for the same attempt once more. */
 vitrt_status vt_weights_load(struct vt_weights *w, struct vt_weight_request *requests, size_t count,
                              const struct vt_kernels *kernels, vitrt_error *err);
 

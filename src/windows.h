@@ -4,8 +4,8 @@
  * stand together, and attention looks at equal groups of consecutive rows. Partition, cyclic shift, padding and their
  * inverses are one list of row numbers. A new scheme of windows is a new pattern here.
  *
- * Windows may be shifted cyclically by some rows and columns (Liu et al. 2021, arXiv:2103.14030, 3.2); then those at the
- * map's end hold tokens of both of its ends, which a mask keeps apart.
+ * Windows may be shifted cyclically by some rows and columns (Liu et al. 2021, arXiv:2103.14030, 3.2); then those at
+ * the map's end hold tokens of both of its ends, which a mask keeps apart.
  */
 #ifndef VT_WINDOWS_H
 #define VT_WINDOWS_H

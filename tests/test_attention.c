@@ -161,8 +161,9 @@ static const double bf16_roundoff = 0x1p-8; /* as unit_roundoff, of 8 bits */
 
 /* Scores of query i over their largest, in t[keys], and by how much the argument of each exponential may be off
  * together with its own error, in error[keys]. A score is a chain of dim products that are rounded or, in bf16, flushed
- * to zero (kernels.h), then a bias is added and a mask over the scale, which is rounded, too. The exponential is within 2 ulp, which are at most 4 roundings, of an argument that is rounded
- * twice; that of bf16 says its own bound. That all scores are taken over a maximum that is off, too, cancels. */
+ * to zero (kernels.h), then a bias is added and a mask over the scale, which is rounded, too. The exponential is
+ * within 2 ulp, which are at most 4 roundings, of an argument that is rounded twice; that of bf16 says its own bound.
+ * That all scores are taken over a maximum that is off, too, cancels. */
 static void exponents(const struct vt_attention *a, size_t i, double *t, double *error)
 {
     const double scale = (double)a->scale;
@@ -179,7 +180,8 @@ static void exponents(const struct vt_attention *a, size_t i, double *t, double 
         const double mask = a->mask ? (double)a->mask[i * a->ld_mask + k] : 0;
         t[k] += bias + mask;
         magnitude += fabs(bias) + fabs(mask);
-        error[k] = gamma_of(a->dim + 1 + (a->bias ? 3 : 0)) * magnitude + (double)(a->dim + 1) * scale * (double)FLT_MIN;
+        error[k] = gamma_of(a->dim + 1 + (a->bias ? 3 : 0)) * magnitude;
+        error[k] += (double)(a->dim + 1) * scale * (double)FLT_MIN;
         worst = fmax(worst, error[k]);
         largest = fmax(largest, t[k]);
     }

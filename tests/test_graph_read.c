@@ -91,6 +91,110 @@ static void test_examples_open(void **state)
     }
 }
 
+/* The first output that is named, for 8 x 8 pixels whose rows are so many bytes apart. */
+static void run(const char *graph, const char *const *outputs, size_t count, size_t stride, float *answer, size_t size)
+{
+    struct graph g;
+    struct counting counting;
+    vitrt_model *m;
+    vitrt_session *s;
+    vitrt_error err;
+    float pixels[8 * 32] = { 0 };
+    vitrt_output out[2] = { { .buffer = answer, .buffer_bytes = size } };
+    for (size_t i = 0; i < 8; i++)
+        for (size_t k = 0; k < 24; k++)
+            pixels[i * stride / sizeof *pixels + k] = (float)(i * 7 + k * 5 % 13) - 30;
+    strcpy(g.text, graph);
+    assert_ok(open(&g, &counting, &m, &err), &err);
+    const vitrt_session_options options = { .threads = 1, .outputs = outputs, .output_count = count };
+    const vitrt_image image = { .data = pixels, .width = 8, .height = 8, .stride = stride, .format = VITRT_FORMAT_F32 };
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+    assert_ok(vitrt_run(s, &image, 1, out, &err), &err);
+    assert_int_equal(out[0].offsets[1] * out[0].columns * sizeof(float), size);
+    vitrt_session_free(s);
+    vitrt_model_free(m);
+}
+
+/* Pixels that lie as the input does stay where the caller has them; others are copied into the arena. */
+static void test_depthwise_reads_pixels(void **state)
+{
+    static const char graph[] = "{\"version\":1,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"x\"},"
+                                "{\"op\":\"conv2d\",\"name\":\"d\",\"in\":[\"x\"],\"weight\":\"f32.3x1x3x3\","
+                                "\"padding\":[1,1]}],\"outputs\":{\"d\":\"d\"}}";
+    static const char *const names[] = { "d" };
+    float stay[64 * 3], copied[64 * 3];
+    (void)state;
+    run(graph, names, 1, 24 * sizeof(float), stay, sizeof stay);
+    run(graph, names, 1, 32 * sizeof(float), copied, sizeof copied);
+    assert_memory_equal(stay, copied, sizeof stay);
+    assert_true(stay[0] != 0);
+}
+
+/* The activation behind a depthwise convolution is for the rows before the map, too, in the same step (where nobody
+ * else reads the sums) and in one of its own. */
+static void test_activation_of_rows_before_a_map(void **state)
+{
+    static const char graph[] = "{\"version\":1,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"x\"},"
+                                "{\"op\":\"conv2d\",\"name\":\"p\",\"in\":[\"x\"],\"weight\":\"f32.8x3x2x2\","
+                                "\"stride\":[2,2]},"
+                                "{\"op\":\"embed\",\"name\":\"e\",\"in\":[\"p\"],\"weight\":\"f32.3x8\"},"
+                                "{\"op\":\"conv2d\",\"name\":\"d\",\"in\":[\"e\"],\"weight\":\"f32.8x1x3x3\","
+                                "\"padding\":[1,1]},"
+                                "{\"op\":\"activation\",\"name\":\"a\",\"in\":[\"d\"],\"activation\":\"gelu\"}],"
+                                "\"outputs\":{\"a\":\"a\",\"d\":\"d\"}}";
+    static const char *const names[] = { "a", "d" };
+    float one_step[19 * 8], two_steps[19 * 8];
+    (void)state;
+    run(graph, names, 1, 24 * sizeof(float), one_step, sizeof one_step);
+    run(graph, names, 2, 24 * sizeof(float), two_steps, sizeof two_steps);
+    assert_memory_equal(one_step, two_steps, sizeof one_step);
+}
+
+/* A side of 0 is the window's own, whatever the other one is. */
+static void test_sides_of_a_bias_network(void **state)
+{
+    static const char graph[] = "{\"version\":1,\"size\":[8,8],\"windows\":[{\"size\":[2,3]}],\"nodes\":["
+                                "{\"op\":\"input\",\"name\":\"x\"},"
+                                "{\"op\":\"windows\",\"name\":\"w\",\"in\":[\"x\"],\"windows\":0},"
+                                "{\"op\":\"linear\",\"name\":\"l\",\"in\":[\"w\"],\"weight\":\"f32.8x3\"},"
+                                "{\"op\":\"l2_norm\",\"name\":\"n\",\"in\":[\"l\"]},"
+                                "{\"op\":\"bias_network\",\"name\":\"b\",\"in\":[\"x\"],\"windows\":0,"
+                                "\"weight\":\"f32.4x2\",\"weight2\":\"f32.2x4\",\"trained\":[%d,%d]},"
+                                "{\"op\":\"attention\",\"name\":\"a\",\"in\":[\"n\",\"n\",\"n\",\"b\"],"
+                                "\"heads\":2,\"scale\":1},"
+                                "{\"op\":\"unwindows\",\"name\":\"u\",\"in\":[\"a\"]}],"
+                                "\"outputs\":{\"u\":\"u\"}}";
+    static const char *const names[] = { "u" };
+    static const int sides[][2] = { { 2, 3 }, { 2, 0 }, { 0, 3 }, { 0, 0 }, { 2, 5 } };
+    enum { SIDES = sizeof sides / sizeof *sides };
+    float answers[SIDES][64 * 8];
+    (void)state;
+    for (size_t i = 0; i < SIDES; i++) {
+        char text[sizeof graph];
+        snprintf(text, sizeof text, graph, sides[i][0], sides[i][1]);
+        run(text, names, 1, 24 * sizeof(float), answers[i], sizeof answers[i]);
+    }
+    for (size_t i = 1; i < 4; i++)
+        assert_memory_equal(answers[i], answers[0], sizeof *answers);
+    assert_memory_not_equal(answers[4], answers[0], sizeof *answers);
+}
+
+static void test_graph_without_weights(void **state)
+{
+    static const char header[] = "{\"__metadata__\":{\"vitrt.graph\":\"{\\\"version\\\":1,\\\"size\\\":[8,8],"
+                                 "\\\"nodes\\\":[{\\\"op\\\":\\\"input\\\",\\\"name\\\":\\\"x\\\"}],"
+                                 "\\\"outputs\\\":{\\\"pixels\\\":\\\"x\\\"}}\"}}";
+    char file[8 + sizeof header - 1] = { (char)(sizeof header - 1) };
+    const vitrt_buffer buffer = { "model.safetensors", file, sizeof file };
+    vitrt_model *m;
+    vitrt_error err;
+    (void)state;
+    assert_in_range(sizeof header - 1, 1, 255);
+    memcpy(file + 8, header, sizeof header - 1);
+    assert_ok(vitrt_model_open_memory(&buffer, 1, NULL, &m, &err), &err);
+    vitrt_model_free(m);
+}
+
 /* ---- One mistake each ---- */
 
 struct mistake {
@@ -324,6 +428,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_examples_open),
+        cmocka_unit_test(test_depthwise_reads_pixels),
+        cmocka_unit_test(test_activation_of_rows_before_a_map),
+        cmocka_unit_test(test_sides_of_a_bias_network),
+        cmocka_unit_test(test_graph_without_weights),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_other_documents),
         cmocka_unit_test(test_growth),

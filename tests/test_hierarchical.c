@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Families with maps (Swin, SwinV2, CvT): windows are never a step of their own, results have the same bits however they
- * are run, stages say how large their maps are, and any size that a patch fits into runs.
+ * Families with maps (Swin, SwinV2, CvT): windows are never a step of their own, results have the same bits however
+ * they are run, stages say how large their maps are, and any size that a patch fits into runs.
  */
 #include "support.h"
 
@@ -48,8 +48,13 @@ static void test_no_pass_for_windows(void **state)
 /* norm1 to windows, qkv, attention in them, proj from them with the residual, norm2, fc1, fc2. */
 static void test_blocks_of_swin_are_seven_steps(void **state)
 {
-    static const char *const wanted[] = { "to windows of 4x4 shifted by 2x2", "", "in windows of 4x4 shifted by 2x2 + bias",
-                                          "from windows of 4x4 shifted by 2x2 + residual", "", "+ gelu", "+ residual" };
+    static const char *const wanted[] = { "to windows of 4x4 shifted by 2x2",
+                                          "",
+                                          "in windows of 4x4 shifted by 2x2 + bias",
+                                          "from windows of 4x4 shifted by 2x2 + residual",
+                                          "",
+                                          "+ gelu",
+                                          "+ residual" };
     const vitrt_session_options options = { .threads = 1 };
     static char text[1 << 16];
     vitrt_model *m;
@@ -118,7 +123,8 @@ static void bits_of_case(const char *name, vitrt_precision precision)
     run(name, (vitrt_session_options){ .threads = 1, .precision = precision }, 1, 0, &first, size);
     for (int32_t threads = 1; threads <= 4; threads++)
         for (size_t position = 0; position < BATCH; position += 2) {
-            run(name, (vitrt_session_options){ .threads = threads, .precision = precision }, BATCH, position, &again, size);
+            const vitrt_session_options options = { .threads = threads, .precision = precision };
+            run(name, options, BATCH, position, &again, size);
             assert_memory_equal(alone, other, size * sizeof *alone);
         }
 }

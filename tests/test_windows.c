@@ -129,7 +129,8 @@ static void test_against_frameworks(void **state)
             for (unsigned variant = 0; variant < 24; variant++) {
                 const uint32_t *w = windows[k];
                 const struct vt_window_pattern p = { .size = { w[0], w[1] },
-                                                     .shift = { variant & 1 ? w[0] / 2 : 0, variant & 2 ? w[1] / 2 : 0 },
+                                                     .shift = { variant & 1 ? w[0] / 2 : 0,
+                                                                variant & 2 ? w[1] / 2 : 0 },
                                                      .fit = (enum vt_window_fit)(variant / 8),
                                                      .shift_first = variant & 4,
                                                      .mask = -100 };

@@ -34,6 +34,7 @@ static const char *const tensors[] = {
     "f32.8x8x3x3",
     "f32.8x4x1x1",
     "f32.8x1x3x3",
+    "f32.3x1x3x3",
     "i8.8x3x2x2",
     /* rows: tokens, and positions for 4 x 4 patches behind a token */
     "f32.3x8",
