@@ -16,6 +16,7 @@ struct layer {
     bool biased, masked;               /* as in windows: a bias of each head, the mask of windows that are shifted */
     char *qkv;
     float *bias, *mask;
+    uint8_t *mask_rows;
     void *out, *scratch;
 };
 
@@ -43,6 +44,7 @@ static struct vt_attention head_of(const struct layer *l, size_t i)
                                   .ld_bias = ld_bias,
                                   .mask = l->masked ? l->mask : NULL,
                                   .ld_mask = l->tokens,
+                                  .mask_rows = l->mask_rows,
                                   .out = (char *)l->out + (row * ldo + column) * bytes,
                                   .ldo = ldo,
                                   .out_is_bf16 = l->product == VT_PRODUCT_BF16 };
@@ -76,7 +78,10 @@ static void bench_layer(const struct bench *b, const char *name, struct layer l)
     l.qkv = bench_operand(b, l.product, true, rows * vt_row_stride(3 * width, bench_element_bytes(l.product)));
     l.out = vt_bench_alloc(rows * vt_row_stride(width, bench_element_bytes(l.product)) * sizeof(float));
     l.bias = random_values(l.heads * l.tokens * vt_bias_ld(l.tokens));
-    l.mask = random_values(l.tokens * l.tokens);
+    l.mask = random_values(VT_WINDOW_REGIONS * l.tokens);
+    l.mask_rows = vt_bench_alloc(l.tokens);
+    for (size_t i = 0; i < l.tokens; i++)
+        l.mask_rows[i] = (uint8_t)(i % VT_WINDOW_REGIONS);
     l.scratch = vt_bench_alloc(vt_attention_scratch_bytes(l.kernels, l.product, l.tokens, l.dim, l.dim));
     const struct bench_case c = {
         .run = attend, .arg = &l, .operations = 4.0 * (double)(rows * l.tokens * width), .product = l.product
@@ -91,6 +96,7 @@ static void bench_layer(const struct bench *b, const char *name, struct layer l)
     free(l.out);
     free(l.bias);
     free(l.mask);
+    free(l.mask_rows);
     free(l.scratch);
 }
 

@@ -116,7 +116,7 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
         kernel->tile(m, at_most(a->keys - k, nr), a->dim, q, a->ldq, h->keys + k / nr * h->keys_panel, NULL,
                      bias ? bias + k : NULL, a->ld_bias, h->scores + k, h->ld);
     for (size_t r = 0; r < m && a->mask; r++) /* the softmax multiplies by scale */
-        a->kernels->axpy_f32(a->keys, 1 / a->scale, a->mask + (i + r) * a->ld_mask, h->scores + r * h->ld);
+        a->kernels->axpy_f32(a->keys, 1 / a->scale, a->mask + a->mask_rows[i + r] * a->ld_mask, h->scores + r * h->ld);
     exponentials(a, h, m, inverse);
     float *sums = a->out_is_bf16 ? h->sums : (float *)a->out + i * a->ldo;
     const size_t ld_sums = a->out_is_bf16 ? h->ld_sums : a->ldo;

@@ -22,8 +22,9 @@ struct vt_attention {
     float scale;
     const float *bias; /* [queries, keys], rows ld_bias apart, or NULL */
     size_t ld_bias;
-    const float *mask; /* [queries, keys], rows ld_mask apart, or NULL */
+    const float *mask; /* rows [keys], ld_mask apart, or NULL */
     size_t ld_mask;
+    const uint8_t *mask_rows; /* [queries]: the row of the mask for each */
     void *out; /* [queries, dim_v] */
     size_t ldo;
     bool out_is_bf16; /* out is rounded to bf16, which only BF16 can; otherwise float */

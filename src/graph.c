@@ -4,10 +4,12 @@
 #include "graph.h"
 
 #include <assert.h>
-#include <float.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Of attention, so that neither biases nor masks over it overflow. */
+#define LEAST_SCALE 1e-20f
 
 void vt_graph_init(struct vt_graph *g, const vitrt_allocator *a, const struct vt_checkpoint *c, vitrt_error *err)
 {
@@ -255,8 +257,8 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
     expect_parts(g, node, "value columns", node->in[2].columns, heads);
     if (g->status)
         return VT_NO_VALUE;
-    if (!(scale > 0 && scale <= FLT_MAX))
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its scale is no positive number", node->name);
+    if (!(scale >= LEAST_SCALE && scale <= 1 / LEAST_SCALE))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its scale is no number from 1e-20 to 1e20", node->name);
     if (bias != VT_NO_VALUE)
         add_bias(g, node, bias);
     return value_of(g, node);

@@ -89,14 +89,18 @@ static void read_input_sides(struct vt_node_reader *r, const char *key, vt_json 
                           (unsigned)sides[0], (unsigned)sides[1], VITRT_MAX_INPUT_SIDE);
 }
 
-/* What a session takes by default must be in proportion to the file: a caller may ask for a large input, a few bytes
- * of JSON may not. */
-static void check_area(struct vt_graph *g, const uint32_t size[2])
+static uint64_t weight_bytes(const struct vt_graph *g)
 {
-    const uint64_t usual = 1024 * 1024, area = (uint64_t)size[0] * size[1];
     uint64_t bytes = 0;
     for (size_t i = 0; i < vt_checkpoint_tensor_count(g->checkpoint); i++)
         bytes += vt_checkpoint_tensor(g->checkpoint, i)->bytes;
+    return bytes;
+}
+
+/* A caller may ask for a large input, a few bytes of JSON may not. */
+static void check_area(struct vt_graph *g, const uint32_t size[2])
+{
+    const uint64_t usual = 1024 * 1024, area = (uint64_t)size[0] * size[1], bytes = weight_bytes(g);
     if (area > usual && area > bytes)
         vt_graph_fail(g, VITRT_ELIMIT, "the graph: size is %ux%u, which is too large for %llu bytes of weights",
                       (unsigned)size[0], (unsigned)size[1], (unsigned long long)bytes);
@@ -131,6 +135,20 @@ static void count_outputs(const struct vt_graph *g, struct vt_model_facts *facts
     }
 }
 
+/* What a session takes by default must be in proportion to the file: values of a GiB, and of more where weights are
+ * large. */
+static void check_values(struct vt_graph *g, const struct vt_shape *shapes)
+{
+    const uint64_t most = ((uint64_t)1 << 28) + 16 * weight_bytes(g);
+    uint64_t numbers = 0;
+    for (size_t i = 0; i < g->node_count && numbers <= most; i++)
+        numbers += (uint64_t)vt_shape_rows(&shapes[i]) * shapes[i].columns; /* less than 2^59 each */
+    if (numbers > most)
+        vt_graph_fail(g, VITRT_ELIMIT, "the graph: its values have over %llu numbers at its own size, expected at most "
+                      "that many for %llu bytes of weights", (unsigned long long)most,
+                      (unsigned long long)weight_bytes(g));
+}
+
 /* The graph must work at the size it says. */
 static void check_shapes(struct vt_graph *g, const uint32_t size[2])
 {
@@ -144,6 +162,8 @@ static void check_shapes(struct vt_graph *g, const uint32_t size[2])
         if (shapes[g->outputs[i].value].order != VT_RASTER)
             vt_graph_fail(g, VITRT_EFORMAT, "the graph: output %s is node %s, whose rows are in the order of windows",
                           g->outputs[i].name, g->nodes[g->outputs[i].value].name);
+    if (!g->status)
+        check_values(g, shapes);
     vt_free(&g->alloc, shapes, g->node_count * sizeof *shapes);
 }
 

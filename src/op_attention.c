@@ -66,6 +66,7 @@ static struct vt_attention head_of(const struct vt_exec *x, const struct vt_step
                                   .ld_bias = vt_bias_ld(keys),
                                   .mask = order ? vt_row_order_mask(order, window) : NULL,
                                   .ld_mask = keys,
+                                  .mask_rows = order ? order->regions : NULL,
                                   .out = vt_exec_row(x, out, first_q),
                                   .ldo = vt_exec_ld(x, s->out),
                                   .out_is_bf16 = vt_exec_element(x, s->out) == VT_BF16,

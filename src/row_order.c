@@ -2,9 +2,19 @@
 /* See row_order.h. */
 #include "row_order.h"
 
-static size_t mask_bytes(const struct vt_row_order *o)
+static size_t row_bytes(const struct vt_row_order *o)
 {
-    return vt_size_mul(vt_size_mul(o->area, o->area), VT_WINDOW_MASKS * sizeof(float));
+    return o->area * o->count * sizeof *o->rows;
+}
+
+static size_t mask_floats(const struct vt_row_order *o)
+{
+    return VT_WINDOW_REGIONS * o->area;
+}
+
+static size_t masks_bytes(const struct vt_row_order *o)
+{
+    return VT_WINDOW_MASKS * mask_floats(o) * sizeof *o->masks;
 }
 
 vitrt_status vt_row_order_init(struct vt_row_order *o, const struct vt_window_pattern *pattern, const uint32_t map[2],
@@ -16,20 +26,25 @@ vitrt_status vt_row_order_init(struct vt_row_order *o, const struct vt_window_pa
     o->area = vt_window_area(&o->windows);
     o->count = vt_window_count(&o->windows);
     const bool masked = pattern->mask != 0 && (o->windows.shift[0] || o->windows.shift[1]);
-    o->rows = vt_alloc(a, o->area * o->count * sizeof *o->rows);
-    o->masks = masked ? vt_alloc(a, mask_bytes(o)) : NULL;
-    if (!o->rows || (masked && !o->masks))
-        return vt_err_memory(err, o->area * o->count * sizeof *o->rows + mask_bytes(o), "the order of windows");
+    o->rows = vt_alloc(a, row_bytes(o));
+    o->regions = masked ? vt_alloc(a, o->area) : NULL;
+    o->masks = masked ? vt_alloc(a, masks_bytes(o)) : NULL;
+    if (!o->rows || (masked && (!o->regions || !o->masks)))
+        return vt_err_memory(err, row_bytes(o) + (masked ? o->area + masks_bytes(o) : 0), "the order of windows");
     vt_window_rows(pattern, map, o->rows);
-    for (unsigned i = 0; i < VT_WINDOW_MASKS && masked; i++)
-        vt_window_mask(pattern, &o->windows, i, o->masks + i * o->area * o->area);
+    if (!masked)
+        return VITRT_OK;
+    vt_window_regions(&o->windows, o->regions);
+    for (unsigned i = 0; i < VT_WINDOW_MASKS; i++)
+        vt_window_mask(pattern, &o->windows, i, o->masks + i * mask_floats(o));
     return VITRT_OK;
 }
 
 void vt_row_order_free(struct vt_row_order *o, const vitrt_allocator *a)
 {
-    vt_free(a, o->rows, o->area * o->count * sizeof *o->rows);
-    vt_free(a, o->masks, mask_bytes(o));
+    vt_free(a, o->rows, row_bytes(o));
+    vt_free(a, o->regions, o->area);
+    vt_free(a, o->masks, masks_bytes(o));
 }
 
 struct vt_row_run vt_row_run_at(const struct vt_row_order *o, size_t row, size_t end)
@@ -47,5 +62,5 @@ struct vt_row_run vt_row_run_at(const struct vt_row_order *o, size_t row, size_t
 const float *vt_row_order_mask(const struct vt_row_order *o, size_t window)
 {
     const unsigned number = o->masks ? vt_window_mask_of(o->pattern, &o->windows, window) : VT_WINDOW_MASKS;
-    return number == VT_WINDOW_MASKS ? NULL : o->masks + number * o->area * o->area;
+    return number == VT_WINDOW_MASKS ? NULL : o->masks + number * mask_floats(o);
 }

@@ -11,14 +11,15 @@ struct vt_row_order {
     struct vt_window_grid windows;
     size_t map_count, area, count; /* rows of the map; tokens of a window; windows */
     uint32_t *rows;                /* [area * count]: rows of the map, VT_NO_ROW outside of it */
-    float *masks;                  /* [VT_WINDOW_MASKS][area][area], or NULL where windows are not shifted */
+    uint8_t *regions;              /* [area], of windows with a mask */
+    float *masks;                  /* [VT_WINDOW_MASKS][VT_WINDOW_REGIONS][area], or NULL: windows are not shifted */
 };
 
 vitrt_status vt_row_order_init(struct vt_row_order *o, const struct vt_window_pattern *pattern, const uint32_t map[2],
                                const vitrt_allocator *a, vitrt_error *err);
 void vt_row_order_free(struct vt_row_order *o, const vitrt_allocator *a); /* also of one whose init failed */
 
-/* The mask of a window, [area][area], or NULL. */
+/* The mask of a window, [VT_WINDOW_REGIONS][area], or NULL. */
 const float *vt_row_order_mask(const struct vt_row_order *o, size_t window);
 
 #define VT_NOWHERE SIZE_MAX

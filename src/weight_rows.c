@@ -69,9 +69,8 @@ static vitrt_status fold_norm(const struct reader *r, uint64_t row, uint64_t n, 
         const double s = gamma[i] / sqrt((double)variance[i] + w->norm.eps);
         float *numbers = x + i * w->columns;
         if (!isfinite(s))
-            return vt_err(r->err, VITRT_EFORMAT, "%s: tensor %s[%llu] is %g, expected a variance of at least 0",
-                          vt_checkpoint_path(r->checkpoint), w->norm.variance->name, (unsigned long long)(row + i),
-                          (double)variance[i]);
+            return vt_err(r->err, VITRT_EFORMAT, "%s: tensor %s[%llu] is negative, expected a variance",
+                          vt_checkpoint_path(r->checkpoint), w->norm.variance->name, (unsigned long long)(row + i));
         for (uint64_t c = 0; c < w->columns; c++)
             numbers[c] = (float)(w->fold == VT_FOLD_NORM_SCALE ? numbers[c] * s : beta[i] + (numbers[c] - mean[i]) * s);
     }

@@ -75,14 +75,21 @@ static bool wrapped(const struct vt_window_grid *g, int side, uint32_t at)
     return g->shift[side] && at >= g->size[side] - g->shift[side];
 }
 
+static unsigned region_of(const struct vt_window_grid *g, uint32_t token)
+{
+    return 2u * wrapped(g, 0, token / g->size[1]) + wrapped(g, 1, token % g->size[1]);
+}
+
+void vt_window_regions(const struct vt_window_grid *g, uint8_t *regions)
+{
+    for (uint32_t i = 0; i < vt_window_area(g); i++)
+        regions[i] = (uint8_t)region_of(g, i);
+}
+
 void vt_window_mask(const struct vt_window_pattern *p, const struct vt_window_grid *g, unsigned number, float *mask)
 {
-    const uint32_t area = (uint32_t)vt_window_area(g), width = g->size[1];
-    const bool right = number != 1, bottom = number != 0;
-    for (uint32_t i = 0; i < area; i++)
-        for (uint32_t j = 0; j < area; j++) {
-            const bool apart = (bottom && wrapped(g, 0, i / width) != wrapped(g, 0, j / width)) ||
-                               (right && wrapped(g, 1, i % width) != wrapped(g, 1, j % width));
-            mask[(size_t)i * area + j] = apart ? p->mask : 0;
-        }
+    static const unsigned sides[VT_WINDOW_MASKS] = { 1, 2, 3 }; /* bits of a region that matter at the right, ... */
+    for (unsigned region = 0; region < VT_WINDOW_REGIONS; region++)
+        for (uint32_t i = 0; i < vt_window_area(g); i++)
+            *mask++ = (region ^ region_of(g, i)) & sides[number] ? p->mask : 0;
 }

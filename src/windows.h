@@ -59,7 +59,14 @@ void vt_window_rows(const struct vt_window_pattern *p, const uint32_t map[2], ui
 /* Number of window i's mask, 0..VT_WINDOW_MASKS - 1, or VT_WINDOW_MASKS if it needs none. */
 unsigned vt_window_mask_of(const struct vt_window_pattern *p, const struct vt_window_grid *g, size_t i);
 
-/* mask[area * area]: that mask, p->mask between tokens of different regions, otherwise 0. */
+/* Tokens of a window at the map's end come from one of the map's two ends along each side. */
+#define VT_WINDOW_REGIONS 4
+
+/* regions[area]: which of them each token of such a window comes from, 0..VT_WINDOW_REGIONS - 1. */
+void vt_window_regions(const struct vt_window_grid *g, uint8_t *regions);
+
+/* mask[VT_WINDOW_REGIONS][area]: row r is what that mask adds to the scores of a query from region r, p->mask for keys
+ * from others, else 0. */
 void vt_window_mask(const struct vt_window_pattern *p, const struct vt_window_grid *g, unsigned number, float *mask);
 
 #endif

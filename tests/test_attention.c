@@ -74,15 +74,22 @@ static void *new_rows(struct guarded *g, enum vt_product product, enum content c
     return data;
 }
 
+enum { MASK_ROWS = 4 };
+
 static void add_bias_and_mask(struct call *c, enum place place)
 {
+    static uint8_t rows[256];
     const struct shape s = c->shape;
     float *bias = new_rows(&c->bias, VT_PRODUCT_F32, RANDOM, s.queries, s.keys, place, c->seed + 700);
-    float *mask = new_rows(&c->mask, VT_PRODUCT_F32, RANDOM, s.queries, s.keys, place, c->seed + 900);
+    float *mask = new_rows(&c->mask, VT_PRODUCT_F32, RANDOM, MASK_ROWS, s.keys, place, c->seed + 900);
     c->a.bias = bias;
     c->a.mask = mask;
     c->a.ld_bias = c->a.ld_mask = s.keys + GAP;
+    c->a.mask_rows = rows;
+    assert_in_range(s.queries, 1, sizeof rows);
     for (size_t i = 0; i < s.queries; i++)
+        rows[i] = (uint8_t)(i * 7 / 3 % MASK_ROWS);
+    for (size_t i = 0; i < MASK_ROWS; i++)
         for (size_t k = 0; k < s.keys; k++)
             mask[i * c->a.ld_mask + k] = mask[i * c->a.ld_mask + k] > 0.5f ? -100.0f : 0.0f;
 }
@@ -177,7 +184,7 @@ static void exponents(const struct vt_attention *a, size_t i, double *t, double 
             magnitude += scale * fabs(product);
         }
         const double bias = a->bias ? scale * (double)a->bias[i * a->ld_bias + k] : 0;
-        const double mask = a->mask ? (double)a->mask[i * a->ld_mask + k] : 0;
+        const double mask = a->mask ? (double)a->mask[a->mask_rows[i] * a->ld_mask + k] : 0;
         t[k] += bias + mask;
         magnitude += fabs(bias) + fabs(mask);
         error[k] = gamma_of(a->dim + 1 + (a->bias ? 3 : 0)) * magnitude;

@@ -102,7 +102,7 @@ static void check_masks(const struct vt_row_order *o)
         for (size_t i = 0; i < o->area; i++)
             for (size_t j = 0; j < o->area; j++) {
                 const bool apart = shifted && p.at[place_of(g, w, i)] != p.at[place_of(g, w, j)];
-                assert_true((mask ? mask[i * o->area + j] : 0) == (apart ? -100.0f : 0.0f));
+                assert_true((mask ? mask[o->regions[i] * o->area + j] : 0) == (apart ? -100.0f : 0.0f));
             }
     }
     free(p.at);
