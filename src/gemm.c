@@ -210,6 +210,20 @@ size_t vt_row_stride(size_t columns, size_t element_bytes)
     return columns * element_bytes % period == 0 ? columns + line / element_bytes : columns;
 }
 
+/* Panels of a piece: about `usual`, and so many that equal pieces come out even between the threads. */
+static size_t panels_of_piece(size_t panels, size_t usual, size_t row_blocks, size_t threads)
+{
+    size_t best = usual, least = SIZE_MAX;
+    for (size_t n = usual + usual / 2; n >= at_least_one(usual / 2); n--) {
+        const size_t longest = divide_up(row_blocks * divide_up(panels, n), threads) * n; /* work of a thread */
+        if (longest < least) {
+            least = longest;
+            best = n;
+        }
+    }
+    return best;
+}
+
 struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, unsigned threads)
 {
     const size_t mr = g->kernels->gemm[g->product].mr, panels = divide_up(g->n, g->kernels->gemm[g->product].nr);
@@ -222,6 +236,8 @@ struct vt_gemm_split vt_gemm_split(const struct vt_gemm *g, unsigned threads)
     const size_t wanted = threads > 1 ? 4 * (size_t)threads : 1;
     const size_t groups = divide_up(wanted, at_least_one(s.row_blocks));
     s.panels = at_least_one(divide_up(panels, groups < panels ? groups : at_least_one(panels)));
+    if (threads > 1)
+        s.panels = panels_of_piece(panels, s.panels, s.row_blocks, threads);
     s.panel_groups = divide_up(panels, s.panels);
     return s;
 }
