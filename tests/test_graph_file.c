@@ -368,11 +368,17 @@ static void test_saves_over_its_own_file(void **state)
     }
 }
 
+struct saves {
+    const vitrt_model *model;
+    const char *path;
+};
+
 static void *save_often(void *arg)
 {
+    const struct saves *saves = arg;
     for (int i = 0; i < 10; i++) {
         vitrt_error err;
-        assert_ok(vitrt_model_save(arg, in_folder("many"), &err), &err);
+        assert_ok(vitrt_model_save(saves->model, saves->path, &err), &err);
     }
     return NULL;
 }
@@ -381,11 +387,12 @@ static void test_threads_save_to_one_path(void **state)
 {
     pthread_t threads[3];
     vitrt_model *m = open_tiny("vit", NULL);
+    struct saves saves = { m, in_folder("many") };
     vitrt_error err;
     (void)state;
     assert_ok(vitrt_model_save(m, in_folder("one"), &err), &err);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, save_often, m), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, save_often, &saves), 0);
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
     expect_same_files(in_folder("one"), in_folder("many"));
