@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shapes of all values for one input size. */
 #include "graph.h"
+#include "row_needs.h"
 
 #include <string.h>
 
@@ -194,20 +195,7 @@ static vitrt_status space_to_depth_shape(const struct vt_graph *g, const struct 
 /* Rows in the order of windows pass through what works row by row, attention, and the way back. */
 static bool takes_windows(const struct vt_node *node)
 {
-    switch (node->type) {
-    case VT_NODE_LINEAR:
-    case VT_NODE_LAYER_NORM:
-    case VT_NODE_L2_NORM:
-    case VT_NODE_ACTIVATION:
-    case VT_NODE_ADD:
-    case VT_NODE_MUL:
-    case VT_NODE_CONCAT:
-    case VT_NODE_HEAD_COMBINE:
-    case VT_NODE_CONVERT:
-    case VT_NODE_ATTENTION:
-    case VT_NODE_UNWINDOWS: return true;
-    default: return false;
-    }
+    return vt_row_by_row(node, 0) || node->type == VT_NODE_UNWINDOWS;
 }
 
 static vitrt_status check_orders(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,

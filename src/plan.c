@@ -77,7 +77,6 @@ static vitrt_status allocate(struct vt_plan *p, vitrt_error *err)
     p->steps = vt_calloc(&p->alloc, n, sizeof *p->steps);
     p->row_sets = vt_calloc(&p->alloc, n, sizeof *p->row_sets);
     p->orders = vt_calloc(&p->alloc, n, sizeof *p->orders);
-    p->order_capacity = n;
     return p->values && p->steps && p->row_sets && p->orders
                ? VITRT_OK
                : vt_err_memory(err, n * (sizeof *p->values + sizeof *p->steps), "the plan");
@@ -245,7 +244,7 @@ void vt_plan_free(struct vt_plan *p)
     vt_free(&p->alloc, p->row_sets, n * sizeof *p->row_sets);
     for (size_t i = 0; i < p->order_count; i++)
         vt_row_order_free(&p->orders[i], &p->alloc);
-    vt_free(&p->alloc, p->orders, p->order_capacity * sizeof *p->orders);
+    vt_free(&p->alloc, p->orders, n * sizeof *p->orders);
     free_nodes(&p->graph_storage);
     vt_free(&p->alloc, p->outputs, p->output_count * sizeof *p->outputs);
     vt_free(&p->alloc, p, sizeof *p);

@@ -73,7 +73,7 @@ struct vt_plan {
     size_t step_count, step_capacity;
     size_t constant_count; /* of the steps: evaluated once */
     struct vt_row_order *orders; /* of windows over maps */
-    size_t order_count, order_capacity;
+    size_t order_count;
     size_t *row_sets;      /* rows of one image, for each set */
     size_t row_set_count;
     size_t value_bytes;            /* arena: values, then the scratch of either steps or images */
