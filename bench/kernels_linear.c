@@ -83,9 +83,12 @@ static void fuse(struct layer *l)
     if (l->gemm.product == VT_PRODUCT_U8S8) {
         e->sum_scale = l->scale;
         e->sum_bias = l->bias;
-        e->to = l->role == FC1 ? VT_TO_U8 : VT_TO_F32;
-        e->inverse_scale = 1;
-        e->zero_point = 128;
+        e->to = l->role == FC1 || l->role == QKV ? VT_TO_U8 : VT_TO_F32;
+        e->highest = UINT8_MAX;
+        if (l->role == FC1) { /* what the next product's quantizer is folded into */
+            e->scale = l->scale;
+            e->residual = l->bias;
+        }
     }
 }
 

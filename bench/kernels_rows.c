@@ -13,6 +13,7 @@ struct vectors {
     const struct vt_kernels *kernels;
     size_t n;
     float *a, *b, *c, *y;
+    int32_t *integers; /* 1000 times a */
 };
 
 #define ACTIVATION(name, kind)                                                                                         \
@@ -60,28 +61,54 @@ static void run_finish(const struct vectors *v)
     v->kernels->finish[VT_ACT_GELU](v->n / nr, nr, v->a, nr, &e);
 }
 
-/* n integer sums dequantized, with GELU, quantized again. */
-static void run_finish_u8(const struct vectors *v)
+/* n integer sums as a tile's worth: what becomes of those of fc1 (with GELU), of q, k and v, of attention and of
+ * proj. */
+static struct vt_epilogue of_integers(const struct vectors *v, enum vt_destination to)
 {
     const size_t nr = v->kernels->gemm[VT_PRODUCT_U8S8].nr;
-    const struct vt_epilogue e = { .sum_scale = v->b,
-                                   .sum_bias = v->c,
-                                   .c = v->y,
-                                   .ldc = nr,
-                                   .to = VT_TO_U8,
-                                   .inverse_scale = 40.0f,
-                                   .zero_point = 128 };
-    v->kernels->finish[VT_ACT_GELU](v->n / nr, nr, v->a, nr, &e);
+    return (struct vt_epilogue){
+        .sum_scale = v->b, .sum_bias = v->c, .c = v->y, .ldc = nr, .to = to, .highest = UINT8_MAX
+    };
+}
+
+static void finish_integers(const struct vectors *v, enum vt_activation activation, const struct vt_epilogue *e)
+{
+    const size_t nr = v->kernels->gemm[VT_PRODUCT_U8S8].nr;
+    v->kernels->finish[activation](v->n / nr, nr, v->integers, nr, e);
+}
+
+static void run_finish_gelu_u8(const struct vectors *v)
+{
+    struct vt_epilogue e = of_integers(v, VT_TO_U8);
+    e.scale = v->b;
+    e.residual = v->c;
+    finish_integers(v, VT_ACT_GELU, &e);
+}
+
+static void run_finish_u8(const struct vectors *v)
+{
+    const struct vt_epilogue e = of_integers(v, VT_TO_U8);
+    finish_integers(v, VT_ACT_NONE, &e);
+}
+
+static void run_finish_rows_u8(const struct vectors *v)
+{
+    struct vt_epilogue e = of_integers(v, VT_TO_U8);
+    e.row_scale = v->b;
+    finish_integers(v, VT_ACT_NONE, &e);
+}
+
+static void run_finish_add(const struct vectors *v)
+{
+    struct vt_epilogue e = of_integers(v, VT_TO_F32);
+    e.residual = v->c;
+    e.ldr = e.ldc;
+    finish_integers(v, VT_ACT_NONE, &e);
 }
 
 static void run_quantize(const struct vectors *v)
 {
-    v->kernels->quantize_u8(v->n, v->a, 40.0f, 128, (uint8_t *)(void *)v->y);
-}
-
-static void run_dequantize(const struct vectors *v)
-{
-    v->kernels->dequantize(v->n, (const int32_t *)(const void *)v->y, v->b, v->c, v->a);
+    v->kernels->quantize_u8(v->n, v->a, v->b, v->c, UINT8_MAX, (uint8_t *)(void *)v->y);
 }
 
 /* n elements in four rows, which a kernel may take side by side. */
@@ -89,6 +116,12 @@ static void run_norm(const struct vectors *v)
 {
     const size_t n = v->n / NORM_ROWS;
     v->kernels->layer_norm_f32(NORM_ROWS, n, v->a, n, v->b, v->c, 1e-6f, v->y, n);
+}
+
+static void run_norm_u8(const struct vectors *v)
+{
+    const size_t n = v->n / NORM_ROWS;
+    v->kernels->layer_norm_u8(NORM_ROWS, n, v->a, n, v->b, v->c, 1e-6f, UINT8_MAX, (uint8_t *)(void *)v->y, n);
 }
 
 static void run_norm_bf16(const struct vectors *v)
@@ -105,6 +138,17 @@ static void run_softmax(const struct vectors *v)
 static void run_softmax_bf16(const struct vectors *v)
 {
     v->kernels->softmax_bf16(1, v->n, 0.125f, v->a, v->n, (vt_bf16 *)(void *)v->y, v->n, v->c);
+}
+
+/* Scores with exponents down to -8. */
+static void run_softmax_u8(const struct vectors *v)
+{
+    v->kernels->softmax_u8(1, v->n, 0.004f, v->integers, v->n, NULL, 0, (uint8_t *)(void *)v->y, v->n, v->c);
+}
+
+static void run_softmax_u8_bias(const struct vectors *v)
+{
+    v->kernels->softmax_u8(1, v->n, 0.004f, v->integers, v->n, v->b, v->n, (uint8_t *)(void *)v->y, v->n, v->c);
 }
 
 /* n elements in rows as short as heads are. */
@@ -139,7 +183,10 @@ static const struct {
 } kernels[] = {
     { "gelu_f32", run_gelu, { TILE, ROW, LAYER }, 8 },
     { "finish_gelu_f32", run_finish, { TILE }, 12 },
-    { "finish_gelu_u8", run_finish_u8, { TILE }, 5 },
+    { "finish_gelu_u8", run_finish_gelu_u8, { TILE }, 5 },
+    { "finish_u8", run_finish_u8, { TILE }, 5 },
+    { "finish_rows_u8", run_finish_rows_u8, { TILE }, 5 },
+    { "finish_add_i32", run_finish_add, { TILE }, 12 },
     { "gelu_tanh_f32", run_gelu_tanh, { ROW }, 8 },
     { "quick_gelu_f32", run_quick_gelu, { ROW }, 8 },
     { "silu_f32", run_silu, { ROW }, 8 },
@@ -147,13 +194,15 @@ static const struct {
     { "tanh_f32", run_tanh, { ROW }, 8 },
     { "softmax_f32", run_softmax, { 49, 197, 577 }, 8 },
     { "softmax_bf16", run_softmax_bf16, { 49, 197, 577 }, 6 },
+    { "softmax_u8", run_softmax_u8, { 49, 197, 577 }, 5 },
+    { "softmax_u8_bias", run_softmax_u8_bias, { 49, 197, 577 }, 9 },
     { "layer_norm_f32", run_norm, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 8 },
     { "layer_norm_bf16", run_norm_bf16, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 6 },
+    { "layer_norm_u8", run_norm_u8, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 5 },
     { "l2_norm_f32", run_l2_norm, { 49 * HEAD, 768 * HEAD }, 8 },
     { "l2_norm_bf16", run_l2_norm_bf16, { 49 * HEAD, 768 * HEAD }, 6 },
     { "to_bf16", run_to_bf16, { 768, ROW }, 6 },
-    { "quantize_u8", run_quantize, { 768, ROW }, 5 },
-    { "dequantize", run_dequantize, { TILE, ROW }, 16 },
+    { "quantize_u8", run_quantize, { 768, ROW }, 13 },
     { "add_f32", run_add, { 768 }, 12 },
     { "mul_f32", run_mul, { 768 }, 12 },
     { "scale_add_f32", run_scale_add, { 768 }, 16 },
@@ -199,7 +248,10 @@ void bench_rows(const struct bench *b)
                          .a = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
                          .b = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
                          .c = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
-                         .y = bench_operand(b, VT_PRODUCT_F32, true, LAYER) };
+                         .y = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
+                         .integers = vt_bench_alloc(LAYER * sizeof(int32_t)) };
+    for (size_t i = 0; i < LAYER; i++)
+        v.integers[i] = (int32_t)(1000 * v.a[i]);
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
         if (bench_wants(b, kernels[i].name))
             bench_kernel(i, &v);
@@ -207,4 +259,5 @@ void bench_rows(const struct bench *b)
     free(v.b);
     free(v.c);
     free(v.y);
+    free(v.integers);
 }

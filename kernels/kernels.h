@@ -100,23 +100,25 @@ enum vt_activation {
 };
 typedef void vt_activation_f32_fn(size_t n, const float *x, float *y);
 
-/* What the results of a product become: float, vt_bf16 as by vt_to_bf16_fn, uint8_t as by vt_quantize_u8_fn. */
+/* What the results of a product become: float, vt_bf16 as by vt_to_bf16_fn, or a code: clamp(round(x), 0, highest), to
+ * nearest, ties to even; NaN gives 0. */
 enum vt_destination { VT_TO_F32, VT_TO_BF16, VT_TO_U8 };
 
 /* What becomes of a tile of sums s: c[i, j] = act(s[i, j]) * scale[j] + residual[i, j], product and sum rounded once,
- * and then the conversion. Integer sums are first dequantized as by vt_dequantize_fn. One kernel for each activation,
- * [VT_ACT_NONE] included; act is that of vt_activation_f32_fn, but a GELU whose result is rounded to bf16 has
- * |error| <= 2e-6 * max(1, |x|). */
+ * and then the conversion. Integer sums, |s| < 2^31, first become (float)s * row_scale[i] * sum_scale[j] + sum_bias[j]:
+ * the conversion, the product with row_scale, and the other product and the sum together are each rounded. One kernel
+ * for each activation, [VT_ACT_NONE] included; act is that of vt_activation_f32_fn, but a GELU has |error| <= 2e-6 *
+ * max(1, |x|) where the result is rounded to bf16, and 1e-4 * max(1, |x|) where it becomes a code. */
 struct vt_epilogue {
     const float *sum_scale, *sum_bias; /* both [n]: the sums are int32_t; both NULL: float */
+    const float *row_scale;            /* [m], or NULL for 1: of integer sums */
     const float *scale;                /* [n], or NULL for 1 */
-    const float *residual;             /* rows ldr apart, or NULL for 0; may be c */
+    const float *residual;             /* rows ldr apart, or NULL for 0; may be c; ldr 0: the same row for all */
     size_t ldr;
     void *c; /* rows ldc apart */
     size_t ldc;
     enum vt_destination to;
-    float inverse_scale; /* of VT_TO_U8 */
-    int32_t zero_point;
+    uint8_t highest; /* of VT_TO_U8 */
 };
 
 /* sums: m rows of n, ld apart; float or int32_t. */
@@ -148,12 +150,10 @@ typedef void vt_prefetch_fn(size_t m, size_t bytes, const void *p, size_t ld_byt
 /* y[i] = x[i] rounded to nearest, ties to even; denormal x gives 0 of its sign; a NaN stays one. */
 typedef void vt_to_bf16_fn(size_t n, const float *x, vt_bf16 *y);
 
-/* y[i] = (float)x[i] * scale[i] + bias[i]: the conversion, then product and sum rounded once. |x[i]| < 2^31. */
-typedef void vt_dequantize_fn(size_t n, const int32_t *x, const float *scale, const float *bias, float *y);
-
-/* y[i] = clamp(round(x[i] * inverse_scale) + zero_point, 0, 255), round to nearest, ties to even; |zero_point| < 2^22.
- * The product is rounded to float first. NaN gives clamp(zero_point, 0, 255). */
-typedef void vt_quantize_u8_fn(size_t n, const float *x, float inverse_scale, int32_t zero_point, uint8_t *y);
+/* Codes: y[i] = clamp(round(x[i] * scale[i] + shift[i]), 0, highest), product and sum rounded once, then to nearest,
+ * ties to even. NaN gives 0. */
+typedef void vt_quantize_u8_fn(size_t n, const float *x, const float *scale, const float *shift, uint8_t highest,
+                               uint8_t *y);
 
 /* ---- Rows ---- */
 
@@ -166,6 +166,10 @@ typedef void vt_layer_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx
 /* The same rounded to bf16 as by vt_to_bf16_fn. */
 typedef void vt_layer_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
                                    const float *beta, float eps, vt_bf16 *y, size_t ldy);
+
+/* The same as codes, clamp(round(y), 0, highest) as by vt_quantize_u8_fn: gamma and beta are in units of a code. */
+typedef void vt_layer_norm_u8_fn(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta,
+                                 float eps, uint8_t highest, uint8_t *y, size_t ldy);
 
 /* For each of m rows of n, which are ldx and ldy apart: y[i] = exp(scale * (x[i] - max x)), sums[row] = the sum of y.
  * scale > 0. x == y allowed where ldx == ldy. n = 0 gives the sum 0.
@@ -180,6 +184,14 @@ typedef void vt_softmax_f32_fn(size_t m, size_t n, float scale, const float *x, 
  * 2^-126. */
 typedef void vt_softmax_bf16_fn(size_t m, size_t n, float scale, const float *x, size_t ldx, vt_bf16 *y, size_t ldy,
                                 float *sums);
+
+/* Probabilities as codes, not normalised, so that the largest one of a row is always 255: for each of m rows of n
+ * y[i] = round(255 * exp(s[i] - max s)), s[i] = (float)x[i] * scale + bias[i], and sums[row] = the sum of the codes,
+ * exact for n <= 65,000. Without bias (NULL) s[i] - max s is scale * (float)(x[i] - max x). |x[i]| < 2^30;
+ * 0 < scale < 2^60. bias: rows ld_bias apart, finite. exp is within 1e-3 of its result, relatively, and may be 0 below
+ * 2^-16. n = 0 gives the sum 0. */
+typedef void vt_softmax_u8_fn(size_t m, size_t n, float scale, const int32_t *x, size_t ldx, const float *bias,
+                              size_t ld_bias, uint8_t *y, size_t ldy, float *sums);
 
 /* For each of m rows of n, which are ldx and ldy apart: y = x * (scale / max(sqrt(sum of x^2), 1e-12)), which is what
  * torch.nn.functional.normalize gives, times scale. x == y allowed where ldx == ldy. A square and the sum that it is
@@ -210,6 +222,10 @@ typedef void vt_depthwise_f32_fn(size_t m, size_t n, size_t taps, const float *c
 typedef void vt_depthwise_bf16_fn(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
                                   const float *bias, vt_bf16 *y, size_t ldy);
 
+/* The same as codes, clamp(round(y), 0, highest) as by vt_quantize_u8_fn: w and bias are in units of a code. */
+typedef void vt_depthwise_u8_fn(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
+                                const float *bias, uint8_t highest, uint8_t *y, size_t ldy);
+
 struct vt_kernels {
     struct vt_gemm_kernel gemm[VT_PRODUCT_COUNT];
     vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
@@ -221,16 +237,18 @@ struct vt_kernels {
     vt_axpy_f32_fn *axpy_f32;
     vt_prefetch_fn *prefetch;
     vt_to_bf16_fn *to_bf16;
-    vt_dequantize_fn *dequantize;
     vt_quantize_u8_fn *quantize_u8;
     vt_layer_norm_f32_fn *layer_norm_f32;
     vt_layer_norm_bf16_fn *layer_norm_bf16;
+    vt_layer_norm_u8_fn *layer_norm_u8;
     vt_softmax_f32_fn *softmax_f32;
     vt_softmax_bf16_fn *softmax_bf16;
+    vt_softmax_u8_fn *softmax_u8;
     vt_l2_norm_f32_fn *l2_norm_f32;
     vt_l2_norm_bf16_fn *l2_norm_bf16;
     vt_depthwise_f32_fn *depthwise_f32;
     vt_depthwise_bf16_fn *depthwise_bf16;
+    vt_depthwise_u8_fn *depthwise_u8;
     const char *bundle; /* name of the best bundle in use: "ref", "avx2", ... */
 };
 

@@ -34,6 +34,8 @@ static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t ro
         e.sum_scale += column;
         e.sum_bias += column;
     }
+    if (e.row_scale)
+        e.row_scale += row;
     if (e.scale)
         e.scale += column;
     if (e.residual)
@@ -50,7 +52,7 @@ static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const 
     if (g->m * e->ldc * bytes < g->l2_bytes / 2)
         return;
     g->kernels->prefetch(m, n * bytes, e->c, e->ldc * bytes);
-    if (e->residual && e->residual != e->c)
+    if (e->residual && e->residual != e->c && e->ldr > 0)
         g->kernels->prefetch(m, n * sizeof *e->residual, e->residual, e->ldr * sizeof *e->residual);
 }
 

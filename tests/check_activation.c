@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The activations of every bundle: against libm in double with the bound of the contract, against "ref" bit by bit,
- * at every tail. Also the GELU that epilogues have for bf16. */
+ * at every tail. Also the GELUs that epilogues have for bf16 and for codes. */
 #include "check.h"
 
 static double gelu(double x)
@@ -148,6 +148,68 @@ static void test_gelu_for_bf16(void **state)
     for_each_bundle(gelu_for_bf16_of_bundle);
 }
 
+/* ---- GELU for codes ---- */
+
+/* A result y within the bound becomes y * scale + shift, both rounded, whose code is that of a number that far away at
+ * most. Scales so large that the bound is several codes. */
+static bool code_close(float x, float scale, float shift, uint8_t code)
+{
+    if (isnan(x))
+        return code == 0;
+    const double exact = isinf(x) ? fmax((double)x, 0) : gelu((double)x), bound = 1e-4 * fmax(1, fabs((double)x));
+    if (isinf(x) && x < 0)
+        return true; /* the limit, or NaN */
+    const double value = exact * (double)scale + (double)shift;
+    const double slack = bound * (double)scale * (1 + 2 * unit_roundoff) + unit_roundoff * fabs(value) + 0.5;
+    return isinf(value) ? code == UINT8_MAX
+                        : (double)code >= fmin(fmax(value - slack, 0), UINT8_MAX) &&
+                              (double)code <= fmin(fmax(value + slack, 0), UINT8_MAX);
+}
+
+static void check_gelu_for_codes(const struct vt_kernels *k, const float *x, float middle)
+{
+    static float scale[BLOCK], shift[BLOCK];
+    const struct vt_kernels ref = reference_bundle();
+    uint8_t y[BLOCK], want[BLOCK];
+    struct vt_epilogue e = { .scale = scale, .residual = shift, .c = y, .to = VT_TO_U8, .highest = UINT8_MAX };
+    for (size_t i = 0; i < BLOCK; i++) { /* the exact result is in the middle of the codes, or as it comes */
+        const bool centre = middle > 0 && fabsf(x[i]) < 1e30f;
+        scale[i] = centre ? middle : 20;
+        shift[i] = centre ? (float)(127.5 - gelu((double)x[i]) * (double)middle) : 17;
+    }
+    k->finish[VT_ACT_GELU](1, BLOCK, x, BLOCK, &e);
+    e.c = want;
+    ref.finish[VT_ACT_GELU](1, BLOCK, x, BLOCK, &e);
+    require(memcmp(y, want, sizeof y) == 0, "other codes than ref", "GELU for codes", k->bundle, 0, BLOCK, 0, 0);
+    for (size_t i = 0; i < BLOCK; i++)
+        if (!code_close(x[i], scale[i], shift[i], y[i]))
+            fail_msg("GELU for codes %s: f(%a) * %a + %a gives %d", k->bundle, (double)x[i], (double)scale[i],
+                     (double)shift[i], y[i]);
+}
+
+static void gelu_for_codes_of_bundle(const struct vt_kernels *kernels)
+{
+    static float x[BLOCK];
+    uint64_t seed = 1;
+    for (uint64_t bits = 0; bits <= UINT32_MAX;) {
+        next_floats(&bits, x);
+        check_gelu_for_codes(kernels, x, 0);
+        check_gelu_for_codes(kernels, x, 1e5f);
+    }
+    for (size_t block = 0; block < 50; block++) {
+        for (size_t i = 0; i < BLOCK; i++)
+            x[i] = 12 * random_float(&seed);
+        check_gelu_for_codes(kernels, x, 0);
+        check_gelu_for_codes(kernels, x, 1e5f);
+    }
+}
+
+static void test_gelu_for_codes(void **state)
+{
+    (void)state;
+    for_each_bundle(gelu_for_codes_of_bundle);
+}
+
 /* ---- Places ---- */
 
 /* A row of any length, in place or not, equals its elements computed alone by "ref", and nothing else is written. */
@@ -187,10 +249,8 @@ int main(int argc, char **argv)
 {
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_floats),
-        cmocka_unit_test(test_usual_range),
-        cmocka_unit_test(test_gelu_for_bf16),
-        cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_all_floats),     cmocka_unit_test(test_usual_range), cmocka_unit_test(test_gelu_for_bf16),
+        cmocka_unit_test(test_gelu_for_codes), cmocka_unit_test(test_tails),
     };
     return cmocka_run_group_tests_name("check_activation", tests, NULL, NULL);
 }

@@ -19,12 +19,13 @@ enum arrangement {
 
 struct convolution {
     size_t m, n, taps, step;
-    struct guarded memory[MOST_TAPS + 4];
+    struct guarded memory[MOST_TAPS + 5];
     size_t used; /* of memory */
     const float *x[MOST_TAPS];
     float *w, *bias; /* bias may be NULL */
     float *y;
     vt_bf16 *rounded;
+    uint8_t *codes, highest;
     size_t ldy;
 };
 
@@ -90,9 +91,12 @@ static void check_output(const struct vt_kernels *k, const struct convolution *c
             arrangement);
     require(memcmp(c->rounded + i * c->ldy, want_rounded, c->n * sizeof *want_rounded) == 0,
             "other bits than rounded floats", "depthwise_bf16", k->bundle, c->m, c->n, c->taps, arrangement);
+    for (size_t ch = 0; ch < c->n; ch++)
+        require(c->codes[i * c->ldy + ch] == (uint8_t)fmin(fmax(rint((double)y[ch]), 0), c->highest),
+                "other codes than those of the floats", "depthwise_u8", k->bundle, c->m, c->n, c->taps, arrangement);
     for (size_t gap = c->n; gap < c->ldy && i + 1 < c->m; gap++)
-        require(untouched(y + gap), "wrote between outputs", "depthwise_f32", k->bundle, c->m, c->n, c->taps,
-                arrangement);
+        require(untouched(y + gap) && c->codes[i * c->ldy + gap] == CANARY, "wrote between outputs", "depthwise_f32",
+                k->bundle, c->m, c->n, c->taps, arrangement);
 }
 
 static void check_case(const struct vt_kernels *k, size_t m, size_t n, size_t taps, enum arrangement arrangement,
@@ -100,18 +104,22 @@ static void check_case(const struct vt_kernels *k, size_t m, size_t n, size_t ta
 {
     const enum place place = choice & 1 ? AT_END : AT_START;
     const enum fill fill = (enum fill)(choice % FILL_COUNT);
-    struct convolution c = { .m = m, .n = n, .taps = taps, .ldy = n + GAP };
+    struct convolution c = { .m = m, .n = n, .taps = taps, .ldy = n + GAP, .highest = choice & 4 ? 255 : 15 };
     const size_t count = m ? (m - 1) * c.ldy + n : 0;
     place_taps(&c, arrangement, fill, place);
     c.w = take(&c, taps * n * sizeof *c.w, place);
     fill_floats(FILL_UNIFORM, taps * n, c.w, n);
+    for (size_t i = 0; i < taps * n; i++)
+        c.w[i] *= 20; /* for codes of more than 1 */
     if (choice & 2) {
         c.bias = take(&c, n * sizeof *c.bias, place);
         fill_floats(fill, n, c.bias, n + 1);
     }
     c.y = take(&c, count * sizeof *c.y, place);
     c.rounded = take(&c, count * sizeof *c.rounded, place);
+    c.codes = take(&c, count, place);
     k->depthwise_f32(m, n, taps, c.x, c.step, c.w, c.bias, c.y, c.ldy);
+    k->depthwise_u8(m, n, taps, c.x, c.step, c.w, c.bias, c.highest, c.codes, c.ldy);
     k->depthwise_bf16(m, n, taps, c.x, c.step, c.w, c.bias, c.rounded, c.ldy);
     for (size_t i = 0; i < m; i++)
         check_output(k, &c, i, arrangement);
@@ -164,6 +172,7 @@ static void nan_of_bundle(const struct vt_kernels *k)
 {
     enum { OUTPUTS = 12, AT = 5, N = 20 };
     static float x[(OUTPUTS + 2) * N], y[OUTPUTS * N];
+    static uint8_t codes[OUTPUTS * N];
     float w[9 * N];
     const float *taps[9];
     for (size_t i = 0; i < 9 * N; i++)
@@ -175,10 +184,12 @@ static void nan_of_bundle(const struct vt_kernels *k)
     x[AT * N + 17] = NAN;
     x[9 * N + 2] = 0;
     k->depthwise_f32(OUTPUTS, N, 9, taps, N, w, NULL, y, N);
+    k->depthwise_u8(OUTPUTS, N, 9, taps, N, w, NULL, 200, codes, N);
     for (size_t i = 0; i < OUTPUTS; i++)
         for (size_t c = 0; c < N; c++) {
             const bool reached = (c == 17 && i <= AT && i + 2 >= AT) || (c == 2 && i == 9);
             assert_true(reached ? isnan(y[i * N + c]) : isinf(y[i * N + c]));
+            assert_int_equal(codes[i * N + c], reached ? 0 : 200);
         }
 }
 

@@ -96,22 +96,6 @@ static void check_axpy(const struct vt_kernels *k, struct operands o, size_t n)
     operands_check(&o, "axpy_f32", k, n, o.b, want);
 }
 
-/* Integers of any size: each has a random number of low bits, and either sign. */
-static void check_dequantize(const struct vt_kernels *k, struct operands o, size_t n)
-{
-    float want[LONGEST];
-    int32_t *x = (int32_t *)(void *)o.a;
-    uint64_t seed = n;
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t random = random_bits(&seed);
-        x[i] = (int32_t)(random >> 33 >> random % 31);
-        x[i] = random & 1 << 8 ? -x[i] : x[i];
-        want[i] = fmaf((float)x[i], o.b[i], o.c[i]);
-    }
-    k->dequantize(n, x, o.b, o.c, o.y);
-    operands_check(&o, "dequantize", k, n, o.y, want);
-}
-
 static void arithmetic_of_bundle(const struct vt_kernels *k)
 {
     for (size_t n = 0; n <= LONGEST; n++) {
@@ -127,7 +111,6 @@ static void arithmetic_of_bundle(const struct vt_kernels *k)
                 check_scale_rows(k, operands_new(n, fill, place), n, 0);
                 check_scale_rows(k, operands_new(n, fill, place), n, 3);
                 check_axpy(k, operands_new(n, fill, place), n);
-                check_dequantize(k, operands_new(n, fill, place), n);
             }
         }
     }
@@ -193,34 +176,48 @@ static void check_scale_rows_bf16(const struct vt_kernels *k, size_t n, const fl
     guarded_free(&memory);
 }
 
+/* Neighbouring elements have different ones. */
 struct quantizer {
-    float inverse_scale;
-    int32_t zero_point;
+    float scale, shift;
+    uint8_t highest;
 };
 static const struct quantizer quantizers[] = {
-    { 1, 0 },   { 12.75f, 128 }, { 0.37f, -7 },   { 1e-3f, 300 }, { 1e30f, 3 },
-    { 0, 255 }, { -2, 100 },     { INFINITY, 9 }, { 1, 4194303 }, { 1, -4194303 },
+    { 1, 0, 255 },   { 12.75f, 128, 255 }, { 0.37f, -7, 63 },     { 1e-3f, 300.5f, 255 },    { 1e30f, 3, 200 },
+    { 0, 255, 255 }, { -2, 100, 15 },      { INFINITY, 9, 255 },  { 1, 4194303.5f, 255 },    { 1, -1e30f, 255 },
+    { 1, NAN, 255 }, { 1, 0.5f, 1 },       { 1, -INFINITY, 255 }, { 1e-38f, INFINITY, 254 },
 };
 enum { QUANTIZERS = sizeof quantizers / sizeof quantizers[0] };
 
-static uint8_t code_of(float x, struct quantizer q)
+static uint8_t code_of(float x, const struct quantizer *q, uint8_t highest)
 {
-    const float scaled = x * q.inverse_scale;
-    const double code = (isnan(scaled) ? 0 : rint((double)scaled)) + q.zero_point;
-    return (uint8_t)fmin(fmax(code, 0), UINT8_MAX);
+    const float code = fmaf(x, q->scale, q->shift);
+    return isnan(code) ? 0 : (uint8_t)fmin(fmax(rint((double)code), 0), highest);
 }
 
-static void check_quantize(const struct vt_kernels *k, size_t n, const float *x, struct quantizer q, enum place place)
+/* Element i has the quantizer first + i, or all have the first one. */
+static void check_quantize(const struct vt_kernels *k, size_t n, const float *x, size_t first, bool all_same,
+                           enum place place)
 {
-    struct guarded memory;
-    uint8_t *y = guarded_new(&memory, n, place);
-    k->quantize_u8(n, x, q.inverse_scale, q.zero_point, y);
-    for (size_t i = 0; i < n; i++)
-        if (y[i] != code_of(x[i], q))
-            fail_msg("quantize_u8 %s: %a * %a + %d gives %d", k->bundle, (double)x[i], (double)q.inverse_scale,
-                     (int)q.zero_point, y[i]);
-    require(guarded_intact(&memory), "wrote outside", "quantize_u8", k->bundle, 0, n, 0, 0);
-    guarded_free(&memory);
+    const uint8_t highest = quantizers[first].highest;
+    struct guarded memory[3];
+    float *scale = guarded_floats(&memory[0], n, place), *shift = guarded_floats(&memory[1], n, place);
+    uint8_t *y = guarded_new(&memory[2], n, place);
+    for (size_t i = 0; i < n; i++) {
+        const struct quantizer *q = &quantizers[(first + (all_same ? 0 : i)) % QUANTIZERS];
+        scale[i] = q->scale;
+        shift[i] = q->shift;
+    }
+    k->quantize_u8(n, x, scale, shift, highest, y);
+    for (size_t i = 0; i < n; i++) {
+        const struct quantizer *q = &quantizers[(first + (all_same ? 0 : i)) % QUANTIZERS];
+        if (y[i] != code_of(x[i], q, highest))
+            fail_msg("quantize_u8 %s: %a * %a + %a gives %d", k->bundle, (double)x[i], (double)q->scale,
+                     (double)q->shift, y[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        require(guarded_intact(&memory[i]), "wrote outside", "quantize_u8", k->bundle, 0, n, 0, 0);
+        guarded_free(&memory[i]);
+    }
 }
 
 static void check_conversions(const struct vt_kernels *k, size_t n, const float *x, enum place place)
@@ -228,7 +225,7 @@ static void check_conversions(const struct vt_kernels *k, size_t n, const float 
     check_to_bf16(k, n, x, place);
     check_scale_rows_bf16(k, n, x, place);
     for (size_t q = 0; q < QUANTIZERS; q++)
-        check_quantize(k, n, x, quantizers[q], place);
+        check_quantize(k, n, x, q, n % 2, place);
 }
 
 static void sweep_of_bundle(const struct vt_kernels *k)
@@ -240,8 +237,8 @@ static void sweep_of_bundle(const struct vt_kernels *k)
     }
     for (size_t q = 0; q < QUANTIZERS; q++) { /* codes, what is halfway between them, and the limits */
         for (size_t i = 0; i < BLOCK; i++)
-            x[i] = (float)i / 4 - 300 - (float)quantizers[q].zero_point;
-        check_quantize(k, BLOCK, x, quantizers[q], AT_END);
+            x[i] = (float)i / 4 - 300 - quantizers[q].shift;
+        check_quantize(k, BLOCK, x, q, true, AT_END);
     }
 }
 
@@ -318,9 +315,10 @@ static void entries_of_bundle(const struct vt_kernels *k)
     for (enum vt_activation act = VT_ACT_NONE; act < VT_ACT_COUNT; act++)
         assert_non_null(k->finish[act]);
     assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_rows_f32 && k->scale_rows_bf16 && k->axpy_f32);
-    assert_true(k->prefetch && k->to_bf16 && k->dequantize && k->quantize_u8);
-    assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->softmax_f32 && k->softmax_bf16);
-    assert_true(k->l2_norm_f32 && k->l2_norm_bf16 && k->depthwise_f32 && k->depthwise_bf16);
+    assert_true(k->prefetch && k->to_bf16 && k->quantize_u8);
+    assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->layer_norm_u8);
+    assert_true(k->softmax_f32 && k->softmax_bf16 && k->softmax_u8 && k->l2_norm_f32 && k->l2_norm_bf16);
+    assert_true(k->depthwise_f32 && k->depthwise_bf16 && k->depthwise_u8);
 }
 
 static void test_table(void **state)

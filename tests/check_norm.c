@@ -112,6 +112,53 @@ static void test_bf16(void **state)
     for_each_bundle(bf16_of_bundle);
 }
 
+/* The kernel that makes codes gives those of the floats, row by row. */
+static void check_codes(const struct vt_kernels *kernels, size_t m, size_t n, enum fill fill, enum place place,
+                        uint8_t highest)
+{
+    const size_t ldx = n + GAP, ldy = n + 1, count = m ? (m - 1) * ldy + n : 0;
+    struct guarded memory;
+    static float x[MOST_ROWS * (LONGEST + GAP)], gamma[LONGEST], beta[LONGEST], y[LONGEST];
+    uint8_t *codes = guarded_new(&memory, count, place);
+    fill_floats(fill, m * ldx, x, n);
+    fill_floats(FILL_UNIFORM, n, gamma, n + 1);
+    fill_floats(fill, n, beta, n + 2);
+    for (size_t i = 0; i < n; i++) { /* most codes are between the limits */
+        gamma[i] *= 60;
+        beta[i] = beta[i] * 60 + 120;
+    }
+    x[n / 2] = fill == FILL_EQUAL ? NAN : x[n / 2];
+    kernels->layer_norm_u8(m, n, x, ldx, gamma, beta, 1e-6f, highest, codes, ldy);
+    for (size_t r = 0; r < m; r++) {
+        kernels->layer_norm_f32(1, n, x + r * ldx, ldx, gamma, beta, 1e-6f, y, n);
+        for (size_t i = 0; i < ldy && r * ldy + i < count; i++) {
+            const uint8_t want =
+                i == n ? CANARY : (uint8_t)(isnan(y[i]) ? 0 : fmin(fmax(rint((double)y[i]), 0), highest));
+            require(codes[r * ldy + i] == want, i == n ? "wrote between rows" : "other codes than those of the floats",
+                    "layer_norm_u8", kernels->bundle, m, n, 0, fill);
+        }
+    }
+    require(guarded_intact(&memory), "wrote outside", "layer_norm_u8", kernels->bundle, m, n, 0, n);
+    guarded_free(&memory);
+}
+
+static void codes_of_bundle(const struct vt_kernels *kernels)
+{
+    static const uint8_t highest[] = { 255, 63, 15 };
+    for (size_t l = 0; l < LENGTHS; l++)
+        for (enum fill fill = 0; fill < FILL_COUNT; fill++)
+            for (enum place place = 0; place < PLACES; place++)
+                check_codes(kernels, (l + fill + place) % (MOST_ROWS + 1), lengths[l], fill, place,
+                            highest[(l + fill) % 3]);
+    kernels->layer_norm_u8(1, 0, NULL, 0, NULL, NULL, 1e-6f, 255, NULL, 0);
+}
+
+static void test_codes(void **state)
+{
+    (void)state;
+    for_each_bundle(codes_of_bundle);
+}
+
 static void rows_of_bundle(const struct vt_kernels *kernels)
 {
     static const float eps[] = { 1e-5f, 1e-6f, 1e-12f }, shifts[] = { 0, 3, -100 };
@@ -261,11 +308,9 @@ int main(int argc, char **argv)
 {
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_nan_and_empty_row),
-        cmocka_unit_test(test_l2_rows),
-        cmocka_unit_test(test_special_l2),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_codes),   cmocka_unit_test(test_nan_and_empty_row),
+        cmocka_unit_test(test_l2_rows), cmocka_unit_test(test_special_l2),
     };
     return cmocka_run_group_tests_name("check_norm", tests, NULL, NULL);
 }

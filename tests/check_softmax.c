@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Softmax of every bundle, to float and to bf16: its exp in ulp over the whole range, rows against double precision
- * with a derived bound, masks (-inf), NaN, "ref" bit by bit, rows at any distance, tails.
+ * Softmax of every bundle, to float, to bf16 and to codes: its exp in ulp over the whole range, rows against double
+ * precision with a derived bound, masks (-inf), NaN, "ref" bit by bit, rows at any distance, tails.
  */
 #include "check.h"
 
@@ -247,13 +247,140 @@ static void test_masks_and_nan(void **state)
     for_each_bundle(bf16_masks_of_bundle);
 }
 
+/* ---- Codes ---- */
+
+struct code_case {
+    size_t m, n;
+    float scale;
+    int bits; /* scores have at most so many */
+    bool bias;
+    enum place place;
+};
+
+static int32_t random_score(uint64_t *seed, int bits)
+{
+    const int32_t magnitude = (int32_t)(random_bits(seed) >> 34 >> (30 - bits));
+    return random_bits(seed) & 1 ? magnitude : -magnitude;
+}
+
+static double score(const struct code_case *t, const int32_t *x, const float *bias, size_t i)
+{
+    return (double)t->scale * x[i] + (bias ? (double)bias[i] : 0);
+}
+
+/* Codes within the contract's bound of the exponential, and half a code of rounding. Scores with bias are rounded once
+ * each, and so is their difference, by which the exponent is off absolutely. Maxima without fmax: gcc 12 for AArch64
+ * cannot compile such a loop. */
+static bool codes_close(const struct code_case *t, const int32_t *x, const float *bias, const uint8_t *y, float sum)
+{
+    double max = -INFINITY, largest = 0, total = 0;
+    int most = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        const double s = score(t, x, bias, i);
+        max = s > max ? s : max;
+        largest = fabs(s) > largest ? fabs(s) : largest;
+    }
+    for (size_t i = 0; i < t->n; i++) {
+        const double s = score(t, x, bias, i) - max, code = 255 * exp(s);
+        const double off = (bias ? 4 * unit_roundoff * largest : 0) + 4 * unit_roundoff * fabs(s);
+        if (!(fabs(y[i] - code) <= 0.5 + code * (1e-3 + expm1(off < 1 ? off : 1)) + 255 * 0x1p-16))
+            return false;
+        total += y[i];
+        most = y[i] > most ? y[i] : most;
+    }
+    return (double)sum == total && (t->n == 0 || most == UINT8_MAX);
+}
+
+static void check_codes(const struct vt_kernels *k, struct code_case t, uint64_t seed)
+{
+    const struct vt_kernels ref = reference_bundle();
+    const size_t ldx = t.n + 2, ldy = t.n + 3, ld_bias = t.n + 1, last = t.m ? t.m - 1 : 0;
+    struct guarded memory[4];
+    int32_t *x = guarded_new(&memory[0], (last * ldx + t.n) * sizeof *x, t.place);
+    float *bias = guarded_floats(&memory[1], last * ld_bias + t.n, t.place);
+    float *sums = guarded_floats(&memory[2], t.m, t.place);
+    uint8_t *y = guarded_new(&memory[3], last * ldy + t.n, t.place), want[LONGEST];
+    for (size_t i = 0; i < t.m; i++) {
+        for (size_t j = 0; j < t.n; j++) {
+            x[i * ldx + j] = random_score(&seed, t.bits);
+            bias[i * ld_bias + j] = j % 7 == 3 ? -100 : random_float(&seed);
+        }
+    }
+    k->softmax_u8(t.m, t.n, t.scale, x, ldx, t.bias ? bias : NULL, ld_bias, y, ldy, sums);
+    for (size_t i = 0; i < t.m; i++) {
+        float want_sum;
+        const float *row_bias = t.bias ? bias + i * ld_bias : NULL;
+        require(codes_close(&t, x + i * ldx, row_bias, y + i * ldy, sums[i]), "outside the error bound", "softmax_u8",
+                k->bundle, t.m, t.n, (size_t)t.bits, seed);
+        ref.softmax_u8(1, t.n, t.scale, x + i * ldx, 0, row_bias, 0, want, 0, &want_sum);
+        require(memcmp(y + i * ldy, want, t.n) == 0 && same_bits(1, sums + i, &want_sum), "other codes than ref",
+                "softmax_u8", k->bundle, t.m, t.n, (size_t)t.bits, seed);
+        for (size_t j = t.n; j < ldy && i + 1 < t.m; j++)
+            require(y[i * ldy + j] == CANARY, "wrote between rows", "softmax_u8", k->bundle, t.m, t.n, (size_t)t.bits,
+                    seed);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        require(guarded_intact(&memory[i]), "wrote outside", "softmax_u8", k->bundle, t.m, t.n, (size_t)t.bits, seed);
+        guarded_free(&memory[i]);
+    }
+}
+
+/* Scores from a few to all bits, with scales that make exponents of a few units of them, or much more. */
+static void codes_of_bundle(const struct vt_kernels *k)
+{
+    uint64_t seed = 1;
+    for (size_t l = 0; l < LENGTHS; l++)
+        for (int bits = 0; bits <= 30; bits += 5)
+            for (unsigned choice = 0; choice < 12; choice++) {
+                const struct code_case t = { .m = (l + choice) % (MOST_ROWS + 1),
+                                             .n = lengths[l],
+                                             .scale = ldexpf(choice / 4 == 2   ? 70
+                                                             : choice / 4 == 1 ? 6
+                                                                               : 1,
+                                                             -bits),
+                                             .bits = bits,
+                                             .bias = choice & 2,
+                                             .place = choice & 1 ? AT_END : AT_START };
+                check_codes(k, t, random_bits(&seed));
+            }
+    check_codes(k, (struct code_case){ .m = 3, .n = 197, .scale = 1e6f, .bits = 30, .place = AT_END }, 1);
+    check_codes(k, (struct code_case){ .m = 3, .n = 197, .scale = 1e-12f, .bits = 30, .place = AT_END }, 1);
+    for (size_t n = 0; n <= 40; n++)
+        check_codes(k, (struct code_case){ .m = 2, .n = n, .scale = 1, .bits = 3, .bias = n & 1, .place = AT_END }, n);
+}
+
+static void test_codes(void **state)
+{
+    (void)state;
+    for_each_bundle(codes_of_bundle);
+}
+
+/* Every exponent down to where all codes are 0, in steps of which a code has many. */
+static void exp_codes_of_bundle(const struct vt_kernels *k)
+{
+    const struct code_case t = { .n = 2, .scale = 0x1p-15f };
+    for (int32_t x = 0; x <= 20 << 15; x += check_exhaustive ? 1 : 13) {
+        const int32_t row[2] = { 0, -x };
+        uint8_t y[2];
+        float sum;
+        k->softmax_u8(1, 2, t.scale, row, 2, NULL, 0, y, 2, &sum);
+        if (!codes_close(&t, row, NULL, y, sum))
+            fail_msg("softmax_u8 %s: exp(%a) gives code %d, sum %a", k->bundle, ldexp(-x, -15), y[1], (double)sum);
+    }
+}
+
+static void test_exp_codes(void **state)
+{
+    (void)state;
+    for_each_bundle(exp_codes_of_bundle);
+}
+
 int main(int argc, char **argv)
 {
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exp),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_masks_and_nan),
+        cmocka_unit_test(test_exp),   cmocka_unit_test(test_rows),      cmocka_unit_test(test_masks_and_nan),
+        cmocka_unit_test(test_codes), cmocka_unit_test(test_exp_codes),
     };
     return cmocka_run_group_tests_name("check_softmax", tests, NULL, NULL);
 }

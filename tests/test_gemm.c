@@ -13,7 +13,7 @@
 struct problem {
     struct vt_gemm gemm;
     size_t m, bytes; /* bytes: of an element of c */
-    struct guarded a, panels, bias, sum_scale, sum_bias, scale, c;
+    struct guarded a, panels, bias, sum_scale, sum_bias, row_scale, scale, shift, c;
     void *initial, *want; /* of c's size */
 };
 
@@ -77,18 +77,21 @@ static void choose_epilogue(struct problem *p, uint64_t *seed)
     const uint64_t choice = random_bits(seed);
     const float *sum_scale = random_floats(&p->sum_scale, p->gemm.n, seed);
     const float *sum_bias = random_floats(&p->sum_bias, p->gemm.n, seed);
-    const float *scale = random_floats(&p->scale, p->gemm.n, seed);
+    const float *row_scale = random_floats(&p->row_scale, p->m, seed);
+    const float *scale = random_floats(&p->scale, p->gemm.n, seed), *shift = random_floats(&p->shift, p->gemm.n, seed);
     e->ldc = odd_stride(p->gemm.n);
     if (p->gemm.product == VT_PRODUCT_U8S8 && choice % 4 == 0)
         return;
     if (p->gemm.product == VT_PRODUCT_U8S8) {
         e->sum_scale = sum_scale;
         e->sum_bias = sum_bias;
+        e->row_scale = choice & 64 ? row_scale : NULL;
     }
     e->scale = choice & 4 ? scale : NULL;
     e->to = (enum vt_destination)(choice >> 4) % 3;
-    e->inverse_scale = 3;
-    e->zero_point = 77;
+    if (e->to == VT_TO_U8 && choice & 128)
+        e->residual = shift; /* the same for each row */
+    e->highest = choice & 256 ? UINT8_MAX : 63;
     p->gemm.activation = choice & 8 ? VT_ACT_GELU : VT_ACT_NONE;
 }
 
@@ -118,7 +121,8 @@ static struct problem problem_new(const struct vt_kernels *kernels, enum vt_prod
 
 static void problem_free(struct problem *p)
 {
-    struct guarded *const all[] = { &p->a, &p->panels, &p->bias, &p->sum_scale, &p->sum_bias, &p->scale, &p->c };
+    struct guarded *const all[] = { &p->a,         &p->panels, &p->bias,  &p->sum_scale, &p->sum_bias,
+                                    &p->row_scale, &p->scale,  &p->shift, &p->c };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         assert_true(guarded_intact(all[i]));
         guarded_free(all[i]);
@@ -140,8 +144,10 @@ static void compute_row(const struct problem *p, size_t i)
                      (const char *)g->panels + j / kernel->nr * panel_bytes(g->product, kernel, g->k),
                      g->bias ? (const float *)g->bias + j : NULL, NULL, 0, sums + j, 0);
     e.c = (char *)p->want + i * e.ldc * p->bytes;
-    if (e.residual)
+    if (e.residual && e.ldr > 0)
         e.residual = e.c;
+    if (e.row_scale)
+        e.row_scale += i;
     if (g->product == VT_PRODUCT_U8S8 && !e.sum_scale)
         memcpy(e.c, sums, g->n * sizeof *sums);
     else
@@ -283,11 +289,8 @@ int main(int argc, char **argv)
 {
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_block),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_nothing_to_do),
-        cmocka_unit_test(test_row_stride),
+        cmocka_unit_test(test_pieces),        cmocka_unit_test(test_block),      cmocka_unit_test(test_order),
+        cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_row_stride),
     };
     return cmocka_run_group_tests_name("test_gemm", tests, NULL, NULL);
 }

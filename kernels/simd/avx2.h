@@ -117,6 +117,39 @@ static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
         p[i] = lanes[i];
 }
 
+/* The minimum is x where x is NaN. The conversion gives -2^31 for a NaN and for what is too negative, and packing with
+ * saturation then 0. */
+static inline __m256i vf_to_code(vf x, vf highest) { return _mm256_cvtps_epi32(_mm256_min_ps(highest, x)); }
+static inline __m128i vf_to_u8(vf x, vf highest)
+{
+    const __m256i code = vf_to_code(x, highest);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    return _mm_packus_epi16(words, words);
+}
+static inline void vf_store_u8(uint8_t *p, vf x, vf highest)
+{
+    _mm_storel_epi64((__m128i *)(void *)p, vf_to_u8(x, highest));
+}
+static inline void vf_store_u8_n(uint8_t *p, vf x, vf highest, size_t n)
+{
+    uint8_t lanes[8];
+    if (n >= 8) {
+        vf_store_u8(p, x, highest);
+        return;
+    }
+    vf_store_u8(lanes, x, highest);
+    for (size_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+
+/* Packing leaves fours of the first and of the second in turn. */
+static inline void vf_store_u8_pair(uint8_t *p, vf first, vf second, vf highest)
+{
+    const __m256i words = _mm256_packs_epi32(vf_to_code(first, highest), vf_to_code(second, highest));
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i *)(void *)p, _mm_shuffle_epi32(bytes, _MM_SHUFFLE(3, 1, 2, 0)));
+}
+
 static inline vf vf_keep_n(vf x, vf other, size_t n)
 {
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_mask(n)));
@@ -137,7 +170,10 @@ static inline vf vf_copysign(vf magnitude, vf sign)
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 
-static inline vf vf_zero_for_nan(vf x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
+static inline vf vf_minus_abs_from(vf x, float end)
+{
+    return _mm256_max_ps(_mm256_set1_ps(-end), _mm256_or_ps(_mm256_set1_ps(-0.0f), x));
+}
 
 static inline vf vf_zero_below(vf x, vf key, vf limit)
 {
@@ -168,9 +204,8 @@ static inline void vi_store_n(int32_t *p, vi x, size_t n) { vt_store_lanes((char
 
 static inline __m128i vi_to_u8(vi x)
 {
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)x),
-                                          _mm256_extracti128_si256((__m256i)x, 1));
-    return _mm_packus_epi16(words, words);
+    const __m256i low_bytes = _mm256_set1_epi32(0x0C080400), fours = _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4);
+    return _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(_mm256_shuffle_epi8((__m256i)x, low_bytes), fours));
 }
 static inline void vi_store_u8(uint8_t *p, vi x) { _mm_storel_epi64((__m128i *)(void *)p, vi_to_u8(x)); }
 static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
@@ -185,9 +220,37 @@ static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
         p[i] = lanes[i];
 }
 
+static inline vi vi_keep_n(vi x, vi other, size_t n)
+{
+    return (vi)_mm256_blendv_epi8((__m256i)other, (__m256i)x, vf_mask(n));
+}
+
 static inline vi vi_add(vi a, vi b) { return (vi)_mm256_add_epi32((__m256i)a, (__m256i)b); }
+static inline vi vi_sub(vi a, vi b) { return (vi)_mm256_sub_epi32((__m256i)a, (__m256i)b); }
+static inline vi vi_max(vi a, vi b) { return (vi)_mm256_max_epi32((__m256i)a, (__m256i)b); }
+
+static inline int32_t vi_max_of_lanes(vi x)
+{
+    __m128i max = _mm_max_epi32(_mm256_castsi256_si128((__m256i)x), _mm256_extracti128_si256((__m256i)x, 1));
+    max = _mm_max_epi32(max, _mm_unpackhi_epi64(max, max));
+    return _mm_cvtsi128_si32(_mm_max_epi32(max, _mm_shuffle_epi32(max, 1)));
+}
+static inline int32_t vi_sum_of_lanes(vi x)
+{
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128((__m256i)x), _mm256_extracti128_si256((__m256i)x, 1));
+    sum = _mm_add_epi32(sum, _mm_unpackhi_epi64(sum, sum));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 1)));
+}
+
 static inline vf vf_of_vi(vi x) { return _mm256_cvtepi32_ps((__m256i)x); }
 static inline vi vi_of_vf(vf x) { return (vi)_mm256_cvtps_epi32(x); }
+static inline vi vi_of_bits(vf x) { return (vi)_mm256_castps_si256(x); }
+static inline vf vf_of_bits(vi x) { return _mm256_castsi256_ps((__m256i)x); }
+static inline vf vf_of_fraction(vi x)
+{
+    const __m256i fraction = _mm256_and_si256((__m256i)x, _mm256_set1_epi32(0x7FFFFF));
+    return _mm256_castsi256_ps(_mm256_or_si256(fraction, _mm256_set1_epi32(0x3F800000)));
+}
 
 /* For tmpl/gemm_u8s8.h: every other one of the bytes, widened to words, and the sum of two products of words. */
 static inline vi vi_even_u8(vi x) { return (vi)_mm256_and_si256((__m256i)x, _mm256_set1_epi16(0xFF)); }

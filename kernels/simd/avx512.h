@@ -79,6 +79,30 @@ static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
     _mm256_mask_storeu_epi16(p, vf_mask(n), vf_to_bf16(x));
 }
 
+/* The minimum is x where x is NaN; the conversion gives -2^31 for a NaN and for what is too negative. */
+static inline __m512i vf_to_code(vf x, vf highest) { return _mm512_cvtps_epi32(_mm512_min_ps(highest, x)); }
+static inline __m128i vf_to_u8(vf x, vf highest)
+{
+    return _mm512_cvtepi32_epi8(_mm512_max_epi32(vf_to_code(x, highest), _mm512_setzero_si512()));
+}
+static inline void vf_store_u8(uint8_t *p, vf x, vf highest)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, vf_to_u8(x, highest));
+}
+static inline void vf_store_u8_n(uint8_t *p, vf x, vf highest, size_t n)
+{
+    _mm_mask_storeu_epi8(p, vf_mask(n), vf_to_u8(x, highest));
+}
+
+/* Packing saturates, and leaves fours of the first and of the second in turn: a0 b0 a2 b2 a1 b1 a3 b3. */
+static inline void vf_store_u8_pair(uint8_t *p, vf first, vf second, vf highest)
+{
+    const __m512i words = _mm512_packs_epi32(vf_to_code(first, highest), vf_to_code(second, highest));
+    const __m256i bytes = _mm256_packus_epi16(_mm512_castsi512_si256(words), _mm512_extracti64x4_epi64(words, 1));
+    const __m256i order = _mm256_setr_epi32(0, 4, 2, 6, 1, 5, 3, 7);
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permutevar8x32_epi32(bytes, order));
+}
+
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return _mm512_mask_blend_ps(vf_mask(n), other, x); }
 
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
@@ -96,7 +120,12 @@ static inline vf vf_copysign(vf magnitude, vf sign)
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 
-static inline vf vf_zero_for_nan(vf x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
+/* The instruction takes the number of less magnitude, and then sets its sign. */
+static inline vf vf_minus_abs_from(vf x, float end)
+{
+    enum { LESS_MAGNITUDE = 2, NEGATIVE = 3 << 2 };
+    return _mm512_range_ps(x, _mm512_set1_ps(end), LESS_MAGNITUDE | NEGATIVE);
+}
 
 static inline vf vf_zero_below(vf x, vf key, vf limit)
 {
@@ -132,9 +161,27 @@ static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
     _mm_mask_storeu_epi8(p, vf_mask(n), _mm512_cvtepi32_epi8((__m512i)x));
 }
 
+static inline vi vi_keep_n(vi x, vi other, size_t n)
+{
+    return (vi)_mm512_mask_blend_epi32(vf_mask(n), (__m512i)other, (__m512i)x);
+}
+
 static inline vi vi_add(vi a, vi b) { return (vi)_mm512_add_epi32((__m512i)a, (__m512i)b); }
+static inline vi vi_sub(vi a, vi b) { return (vi)_mm512_sub_epi32((__m512i)a, (__m512i)b); }
+static inline vi vi_max(vi a, vi b) { return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+static inline int32_t vi_max_of_lanes(vi x) { return _mm512_reduce_max_epi32((__m512i)x); }
+static inline int32_t vi_sum_of_lanes(vi x) { return _mm512_reduce_add_epi32((__m512i)x); }
+
 static inline vf vf_of_vi(vi x) { return _mm512_cvtepi32_ps((__m512i)x); }
 static inline vi vi_of_vf(vf x) { return (vi)_mm512_cvtps_epi32(x); }
+static inline vi vi_of_bits(vf x) { return (vi)_mm512_castps_si512(x); }
+static inline vf vf_of_bits(vi x) { return _mm512_castsi512_ps((__m512i)x); }
+static inline vf vf_of_fraction(vi x)
+{
+    const __m512i fraction = _mm512_set1_epi32(0x7FFFFF), one = _mm512_set1_epi32(0x3F800000);
+    enum { FIRST = 0xF0, SECOND = 0xCC, THIRD = 0xAA };
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32((__m512i)x, fraction, one, (FIRST & SECOND) | THIRD));
+}
 
 /* For tmpl/gemm_u8s8.h: every other one of the bytes, widened to words, and the sum of two products of words. */
 static inline vi vi_even_u8(vi x) { return (vi)_mm512_and_si512((__m512i)x, _mm512_set1_epi16(0xFF)); }

@@ -104,6 +104,21 @@ static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
     memcpy(p, &lanes, n * sizeof *p);
 }
 
+/* The minimum of a NaN is one; the conversion gives 0 for it and for what is negative. */
+static inline uint16x4_t vf_to_code(vf x, vf highest) { return vmovn_u32(vcvtnq_u32_f32(vminq_f32(x, highest))); }
+static inline void vf_store_u8_pair(uint8_t *p, vf first, vf second, vf highest)
+{
+    vst1_u8(p, vmovn_u16(vcombine_u16(vf_to_code(first, highest), vf_to_code(second, highest))));
+}
+static inline void vf_store_u8_n(uint8_t *p, vf x, vf highest, size_t n)
+{
+    const uint16x4_t words = vf_to_code(x, highest);
+    const uint8x8_t bytes = vmovn_u16(vcombine_u16(words, words));
+    const uint32_t lanes = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    memcpy(p, &lanes, n);
+}
+static inline void vf_store_u8(uint8_t *p, vf x, vf highest) { vf_store_u8_n(p, x, highest, VL); }
+
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return vbslq_f32(vf_mask(n), x, other); }
 
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
@@ -119,10 +134,7 @@ static inline vf vf_copysign(vf magnitude, vf sign) { return vbslq_f32(vdupq_n_u
 static inline vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 
-static inline vf vf_zero_for_nan(vf x)
-{
-    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vceqq_f32(x, x)));
-}
+static inline vf vf_minus_abs_from(vf x, float end) { return vnegq_f32(vminq_f32(vabsq_f32(x), vdupq_n_f32(end))); }
 
 static inline vf vf_zero_below(vf x, vf key, vf limit)
 {
@@ -158,9 +170,22 @@ static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
 }
 static inline void vi_store_u8(uint8_t *p, vi x) { vi_store_u8_n(p, x, VL); }
 
+static inline vi vi_keep_n(vi x, vi other, size_t n) { return vbslq_s32(vf_mask(n), x, other); }
+
 static inline vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
+static inline vi vi_sub(vi a, vi b) { return vsubq_s32(a, b); }
+static inline vi vi_max(vi a, vi b) { return vmaxq_s32(a, b); }
+static inline int32_t vi_max_of_lanes(vi x) { return vmaxvq_s32(x); }
+static inline int32_t vi_sum_of_lanes(vi x) { return vaddvq_s32(x); }
+
 static inline vf vf_of_vi(vi x) { return vcvtq_f32_s32(x); }
 static inline vi vi_of_vf(vf x) { return vcvtnq_s32_f32(x); }
+static inline vi vi_of_bits(vf x) { return vreinterpretq_s32_f32(x); }
+static inline vf vf_of_bits(vi x) { return vreinterpretq_f32_s32(x); }
+static inline vf vf_of_fraction(vi x)
+{
+    return vreinterpretq_f32_s32(vorrq_s32(vandq_s32(x, vdupq_n_s32(0x7FFFFF)), vdupq_n_s32(0x3F800000)));
+}
 
 static inline float vf_sum16(const vf *lane)
 {

@@ -67,6 +67,23 @@ static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
 }
 static inline void vf_store_bf16(uint16_t *p, vf x) { vf_store_bf16_n(p, x, 1); }
 
+/* Stored as codes: x rounded to nearest, ties to even, at least 0 and at most highest, a whole number up to 255; a NaN
+ * gives 0. */
+static inline void vf_store_u8_n(uint8_t *p, vf x, vf highest, size_t n)
+{
+    const float limited = !(x > 0.0f) ? 0.0f : x < highest ? x : highest;
+    if (n)
+        *p = (uint8_t)((double)limited + 0x1.8p52 - 0x1.8p52); /* the sum leaves a double no bits behind the point */
+}
+static inline void vf_store_u8(uint8_t *p, vf x, vf highest) { vf_store_u8_n(p, x, highest, 1); }
+
+/* 2 VL of them. */
+static inline void vf_store_u8_pair(uint8_t *p, vf first, vf second, vf highest)
+{
+    vf_store_u8(p, first, highest);
+    vf_store_u8(p + 1, second, highest);
+}
+
 /* The first n lanes of x, then lanes of other. */
 static inline vf vf_keep_n(vf x, vf other, size_t n) { return n ? x : other; }
 
@@ -83,8 +100,8 @@ static inline vf vf_copysign(vf magnitude, vf sign) { return copysignf(magnitude
 static inline vf vf_max(vf a, vf b) { return a > b ? a : b; }
 static inline vf vf_min(vf a, vf b) { return a < b ? a : b; }
 
-/* x, or 0 for a NaN. */
-static inline vf vf_zero_for_nan(vf x) { return x == x ? x : 0.0f; }
+/* -|x|, at least -end < 0; for a NaN any number or NaN. */
+static inline vf vf_minus_abs_from(vf x, float end) { return vf_max(-end, -fabsf(x)); }
 
 /* x where key is not below limit (also where key is NaN), else 0. */
 static inline vf vf_zero_below(vf x, vf key, vf limit) { return key < limit ? 0.0f : x; }
@@ -120,7 +137,7 @@ static inline void vi_store_n(int32_t *p, vi x, size_t n)
         *p = x;
 }
 
-/* Stored as bytes, 0 <= x < 256. */
+/* The low byte of each. */
 static inline void vi_store_u8(uint8_t *p, vi x) { *p = (uint8_t)x; }
 static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
 {
@@ -128,12 +145,37 @@ static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
         *p = (uint8_t)x;
 }
 
-static inline vi vi_add(vi a, vi b) { return a + b; }
+static inline vi vi_keep_n(vi x, vi other, size_t n) { return n ? x : other; }
 
-/* To the nearest float, and to the nearest integer where |x| < 2^31; ties to even. The sum leaves a double no bits
- * behind the point. */
+/* Modulo 2^32. */
+static inline vi vi_add(vi a, vi b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+static inline vi vi_sub(vi a, vi b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+static inline vi vi_max(vi a, vi b) { return a > b ? a : b; }
+
+/* Of all lanes; the sum modulo 2^32. */
+static inline int32_t vi_max_of_lanes(vi x) { return x; }
+static inline int32_t vi_sum_of_lanes(vi x) { return x; }
+
+/* To the nearest float, and to the nearest integer where x < 2^31; ties to even. Below -2^31 it is -2^31. */
 static inline vf vf_of_vi(vi x) { return (float)x; }
-static inline vi vi_of_vf(vf x) { return (int32_t)((double)x + 0x1.8p52 - 0x1.8p52); }
+static inline vi vi_of_vf(vf x) { return (int32_t)(x < -0x1p31f ? -0x1p31 : (double)x + 0x1.8p52 - 0x1.8p52); }
+
+/* The same bits. */
+static inline vi vi_of_bits(vf x)
+{
+    vi bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+static inline vf vf_of_bits(vi bits)
+{
+    vf x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The float in [1, 2) that has the low 23 bits of x behind its point. */
+static inline vf vf_of_fraction(vi x) { return vf_of_bits((x & 0x7FFFFF) | 0x3F800000); }
 
 /* Sum and maximum of 16 lanes: 8 + 8, 4 + 4, 2 + 2, 1 + 1. */
 static inline float vf_sum16(const vf *lane)

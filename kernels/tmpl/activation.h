@@ -51,6 +51,17 @@ static inline vf gelu_for_bf16(vf x)
     return gelu_of(x, b, u);
 }
 
+/* For results that become codes. Here b may be a number where x is NaN, which the maximum passes. */
+static inline vf gelu_for_codes(vf x)
+{
+    const vf b = vf_minus_abs_from(x, GELU_CODE_END);
+    vf u = vf_fma(vf_set1(GELU_CODE_G4), b, vf_set1(GELU_CODE_G3));
+    u = vf_fma(u, b, vf_set1(GELU_CODE_G2));
+    u = vf_fma(u, b, vf_set1(GELU_CODE_G1));
+    u = vf_fma(u, b, vf_set1(GELU_CODE_G0));
+    return vf_fma(vf_mul(u, u), b, vf_max(vf_zero(), x));
+}
+
 static inline vf gelu_tanh(vf x)
 {
     const vf u = vf_mul(x, vf_fma(vf_mul(x, x), vf_set1(GELU_TANH_CUBIC), vf_set1(GELU_TANH_LINEAR)));

@@ -18,6 +18,7 @@ struct depthwise {
     const float *const *x; /* [taps] */
     size_t step;
     const float *w, *bias; /* [taps, n]; [n] or NULL */
+    vf highest;            /* of codes */
 };
 
 /* How the taps lie to each other. */
@@ -36,6 +37,36 @@ static inline enum window window_of(const struct depthwise *d)
         stride_2 = stride_2 && third == first + d->step;
     }
     return stride_1 ? WINDOW_STRIDE_1 : stride_2 ? WINDOW_STRIDE_2 : WINDOW_ANY;
+}
+
+/* What becomes of sums. */
+static inline void store_f32_n(const struct depthwise *d, float *y, vf sum, size_t n)
+{
+    (void)d;
+    vf_store_n(y, sum, n);
+}
+static inline void store_f32(const struct depthwise *d, float *y, vf sum)
+{
+    (void)d;
+    vf_store(y, sum);
+}
+static inline void store_bf16_n(const struct depthwise *d, vt_bf16 *y, vf sum, size_t n)
+{
+    (void)d;
+    vf_store_bf16_n(y, sum, n);
+}
+static inline void store_bf16(const struct depthwise *d, vt_bf16 *y, vf sum)
+{
+    (void)d;
+    vf_store_bf16(y, sum);
+}
+static inline void store_u8_n(const struct depthwise *d, uint8_t *y, vf sum, size_t n)
+{
+    vf_store_u8_n(y, sum, d->highest, n);
+}
+static inline void store_u8(const struct depthwise *d, uint8_t *y, vf sum)
+{
+    vf_store_u8(y, sum, d->highest);
 }
 
 static inline vf start_of(const struct depthwise *d, size_t c)
@@ -97,7 +128,7 @@ static inline vf start_of(const struct depthwise *d, size_t c)
                 sum[p] = start;                                                                                        \
             TAPS(count)                                                                                                \
             for (size_t p = 0; p < count; p++, out += ldy)                                                             \
-                store(out, sum[p]);                                                                                    \
+                store(d, out, sum[p]);                                                                                 \
         }                                                                                                              \
     }
 
@@ -110,7 +141,10 @@ static inline vf start_of(const struct depthwise *d, size_t c)
     DEFINE_PIXELS(name, 7, TAPS, type, store)                                                                          \
     DEFINE_PIXELS(name, 8, TAPS, type, store)
 
-#define PIXELS_OF(name, one) { one, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8 }
+#define PIXELS_OF(name, one)                                                                                           \
+    {                                                                                                                  \
+        one, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8                                      \
+    }
 
 /* An output that is alone, as those at the edges of a map are: vectors of channels side by side instead. */
 #define DEFINE_ALONE(name, type, store)                                                                                \
@@ -128,13 +162,13 @@ static inline vf start_of(const struct depthwise *d, size_t c)
                     sum[v] = vf_fma(vf_load(pixel + v * VL), vf_load(w + v * VL), sum[v]);                             \
             }                                                                                                          \
             for (size_t v = 0; v < count; v++)                                                                         \
-                store(y + c + v * VL, sum[v]);                                                                         \
+                store(d, y + c + v * VL, sum[v]);                                                                      \
         }                                                                                                              \
         for (; c < end; c += VL) {                                                                                     \
             vf sum = start_of(d, c);                                                                                   \
             for (size_t t = 0; t < d->taps; t++)                                                                       \
                 sum = vf_fma(vf_load(d->x[t] + i * d->step + c), vf_load(d->w + t * d->n + c), sum);                   \
-            store(y + c, sum);                                                                                         \
+            store(d, y + c, sum);                                                                                      \
         }                                                                                                              \
     }
 
@@ -149,36 +183,56 @@ static inline vf last_channels(const struct depthwise *d, size_t i, size_t c)
 }
 
 /* Outputs side by side are as many in all parts of a row, or one less: few of them would wait for themselves. */
-#define VT_DEFINE_DEPTHWISE(kernel, type, store)                                                                       \
-    DEFINE_ALONE(kernel##_alone, type, store)                                                                          \
-    DEFINE_WINDOW(kernel##_any, ANY_TAPS, type, store)                                                                 \
-    DEFINE_WINDOW(kernel##_stride_1, STRIDE_1_TAPS, type, store)                                                       \
-    DEFINE_WINDOW(kernel##_stride_2, STRIDE_2_TAPS, type, store)                                                       \
+#define VT_DEFINE_DEPTHWISE(name, type, store)                                                                         \
+    DEFINE_ALONE(name##_alone, type, store)                                                                            \
+    DEFINE_WINDOW(name##_any, ANY_TAPS, type, store)                                                                   \
+    DEFINE_WINDOW(name##_stride_1, STRIDE_1_TAPS, type, store)                                                         \
+    DEFINE_WINDOW(name##_stride_2, STRIDE_2_TAPS, type, store)                                                         \
                                                                                                                        \
-    void VT_FN(kernel)(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,            \
-                       const float *bias, type *y, size_t ldy)                                                         \
+    static inline void name(const struct depthwise *d, size_t m, type *y, size_t ldy)                                  \
     {                                                                                                                  \
         typedef void pixels_fn(const struct depthwise *, size_t i, size_t c, size_t end, type *y, size_t ldy);         \
         static pixels_fn *const pixels[][MOST_PIXELS] = {                                                              \
-            [WINDOW_ANY] = PIXELS_OF(kernel##_any, kernel##_alone),                                                    \
-            [WINDOW_STRIDE_1] = PIXELS_OF(kernel##_stride_1, kernel##_alone),                                          \
-            [WINDOW_STRIDE_2] = PIXELS_OF(kernel##_stride_2, kernel##_alone),                                          \
+            [WINDOW_ANY] = PIXELS_OF(name##_any, name##_alone),                                                        \
+            [WINDOW_STRIDE_1] = PIXELS_OF(name##_stride_1, name##_alone),                                              \
+            [WINDOW_STRIDE_2] = PIXELS_OF(name##_stride_2, name##_alone),                                              \
         };                                                                                                             \
-        const struct depthwise d = { n, taps, x, step, w, bias };                                                      \
-        const enum window window = m > 1 ? window_of(&d) : WINDOW_ANY;                                                 \
-        const size_t parts = (m + MOST_PIXELS - 1) / MOST_PIXELS, whole = n / VL * VL;                                 \
+        const enum window window = m > 1 ? window_of(d) : WINDOW_ANY;                                                  \
+        const size_t parts = (m + MOST_PIXELS - 1) / MOST_PIXELS, whole = d->n / VL * VL;                              \
         for (size_t c = 0; c < whole; c += MOST_CHANNELS) {                                                            \
             const size_t end = c + MOST_CHANNELS < whole ? c + MOST_CHANNELS : whole;                                  \
             for (size_t part = 0, i = 0; part < parts; part++) {                                                       \
                 const size_t next = m * (part + 1) / parts;                                                            \
-                pixels[window][next - i - 1](&d, i, c, end, y + i * ldy, ldy);                                         \
+                pixels[window][next - i - 1](d, i, c, end, y + i * ldy, ldy);                                          \
                 i = next;                                                                                              \
             }                                                                                                          \
         }                                                                                                              \
-        if (whole < n)                                                                                                 \
+        if (whole < d->n)                                                                                              \
             for (size_t i = 0; i < m; i++)                                                                             \
-                store##_n(y + i * ldy + whole, last_channels(&d, i, whole), n - whole);                                \
+                store##_n(d, y + i * ldy + whole, last_channels(d, i, whole), d->n - whole);                           \
     }
 
-VT_DEFINE_DEPTHWISE(vt_depthwise_f32, float, vf_store)
-VT_DEFINE_DEPTHWISE(vt_depthwise_bf16, vt_bf16, vf_store_bf16)
+VT_DEFINE_DEPTHWISE(depthwise_f32, float, store_f32)
+VT_DEFINE_DEPTHWISE(depthwise_bf16, vt_bf16, store_bf16)
+VT_DEFINE_DEPTHWISE(depthwise_u8, uint8_t, store_u8)
+
+void VT_FN(vt_depthwise_f32)(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
+                             const float *bias, float *y, size_t ldy)
+{
+    const struct depthwise d = { n, taps, x, step, w, bias, vf_zero() };
+    depthwise_f32(&d, m, y, ldy);
+}
+
+void VT_FN(vt_depthwise_bf16)(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
+                              const float *bias, vt_bf16 *y, size_t ldy)
+{
+    const struct depthwise d = { n, taps, x, step, w, bias, vf_zero() };
+    depthwise_bf16(&d, m, y, ldy);
+}
+
+void VT_FN(vt_depthwise_u8)(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
+                            const float *bias, uint8_t highest, uint8_t *y, size_t ldy)
+{
+    const struct depthwise d = { n, taps, x, step, w, bias, vf_set1(highest) };
+    depthwise_u8(&d, m, y, ldy);
+}

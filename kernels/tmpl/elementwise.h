@@ -74,43 +74,20 @@ void VT_FN(vt_to_bf16)(size_t n, const float *x, vt_bf16 *y)
         vf_store_bf16_n(y + i, vf_load_n(x + i, n - i), n - i);
 }
 
-void VT_FN(vt_dequantize)(size_t n, const int32_t *x, const float *scale, const float *bias, float *y)
+/* Two vectors at a time, and then what is left of them. */
+void VT_FN(vt_quantize_u8)(size_t n, const float *x, const float *scale, const float *shift, uint8_t highest,
+                           uint8_t *y)
 {
+    const vf most = vf_set1(highest);
     size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(y + i, vf_fma(vf_of_vi(vi_load(x + i)), vf_load(scale + i), vf_load(bias + i)));
-    if (i < n) {
-        const size_t rest = n - i;
-        const vf number = vf_of_vi(vi_load_n(x + i, rest));
-        vf_store_n(y + i, vf_fma(number, vf_load_n(scale + i, rest), vf_load_n(bias + i, rest)), rest);
+    for (; i + 2 * VL <= n; i += 2 * VL) {
+        const vf first = vf_fma(vf_load(x + i), vf_load(scale + i), vf_load(shift + i));
+        const vf second = vf_fma(vf_load(x + i + VL), vf_load(scale + i + VL), vf_load(shift + i + VL));
+        vf_store_u8_pair(y + i, first, second, most);
     }
-}
-
-/* A scale, a zero point and the numbers that reach the ends of 0..255. */
-struct quantizer {
-    vf inverse_scale, lowest, highest;
-    vi zero_point;
-};
-
-static inline struct quantizer quantizer_of(float inverse_scale, int32_t zero_point)
-{
-    return (struct quantizer){ vf_set1(inverse_scale), vf_set1((float)-zero_point),
-                               vf_set1((float)(UINT8_MAX - zero_point)), vi_set1(zero_point) };
-}
-
-/* Limits before rounding, which gives the same since they are whole numbers, and keeps the conversion in its range. */
-static inline vi quantized(const struct quantizer *q, vf x)
-{
-    const vf scaled = vf_zero_for_nan(vf_mul(x, q->inverse_scale));
-    return vi_add(vi_of_vf(vf_min(vf_max(scaled, q->lowest), q->highest)), q->zero_point);
-}
-
-void VT_FN(vt_quantize_u8)(size_t n, const float *x, float inverse_scale, int32_t zero_point, uint8_t *y)
-{
-    const struct quantizer q = quantizer_of(inverse_scale, zero_point);
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vi_store_u8(y + i, quantized(&q, vf_load(x + i)));
-    if (i < n)
-        vi_store_u8_n(y + i, quantized(&q, vf_load_n(x + i, n - i)), n - i);
+    for (; i < n; i += VL) {
+        const size_t left = n - i < VL ? n - i : VL;
+        const vf code = vf_fma(vf_load_n(x + i, left), vf_load_n(scale + i, left), vf_load_n(shift + i, left));
+        vf_store_u8_n(y + i, code, most, left);
+    }
 }

@@ -83,6 +83,36 @@ def fit_exp2(degree=4):
     show("exp2", *fit(list(range(1, degree + 1)), f, target, weight))
 
 
+def fit_exp2_fraction(degree=3):
+    """255 * 2^f = m C(m), m = 1 + f, 0 <= f <= 1: C corrects the line that the bits of a float make of its fraction."""
+    m = np.linspace(1, 2, 2001)
+    target = [255 * mp.mpf(2) ** (mp.mpf(v) - 1) / mp.mpf(v) for v in m]
+    weight = np.array([float(1 / t) for t in target])
+    show("exp2 for codes", *fit(list(range(degree + 1)), m, target, weight))
+
+
+def fit_gelu_for_codes(degree=4, power=2, end=3.55):
+    """As fit_gelu, with U(-a) = sum of c[i] a^i free at both ends: a is clamped to end, where U is not quite 0.
+
+    Least squares, again and again, with more weight for what is far off (Lawson's algorithm)."""
+    a = np.linspace(0, 8, 2001)
+    clamped = np.minimum(a, end)
+    basis = np.stack([clamped ** p for p in range(degree + 1)], axis=1)
+    phi = np.array([float(mp.ncdf(-mp.mpf(v))) for v in a])
+    weight, share, best = 1 / np.maximum(1, a), np.ones_like(a), (np.inf, None)
+    c = np.linalg.lstsq(basis * phi[:, None], phi ** (1 + 1 / power), rcond=None)[0]
+    for _ in range(1000):
+        u, s = basis @ c, weight * np.sqrt(share)
+        slope = (power * clamped * u ** (power - 1))[:, None] * basis
+        c = c + np.linalg.lstsq(slope * s[:, None], (a * phi - clamped * u ** power) * s, rcond=None)[0]
+        rounded = c.astype(np.float32).astype(float)
+        error = np.abs(a * phi - clamped * (basis @ rounded) ** power) * weight
+        best = min(best, (error.max(), tuple(rounded)))
+        share *= error / error.max() + 1e-3
+        share /= share.mean()
+    show("gelu for codes", [np.float32(v * (-1) ** i) for i, v in enumerate(best[1])], best[0])
+
+
 def fit_gelu(name, degree, power, root):
     """Phi(-a) = T(a)^power / 2 for a >= 0, so that gelu(x) = max(x, 0) - a T(a)^power / 2 with a = |x|.
 
@@ -111,5 +141,7 @@ def fit_gelu(name, degree, power, root):
 if __name__ == "__main__":
     fit_exp()
     fit_exp2()
+    fit_exp2_fraction()
     fit_gelu("gelu", degree=8, power=8, root=8.0)
     fit_gelu("gelu for bf16", degree=5, power=8, root=6.0)
+    fit_gelu_for_codes()
