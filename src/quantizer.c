@@ -3,7 +3,9 @@
 #include "quantizer.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
+#include <string.h>
 
 enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, unsigned bits)
 {
@@ -37,16 +39,28 @@ float vt_symmetric_scale(double max_abs, unsigned bits)
     return isfinite(scale) && scale > VT_MIN_SCALE ? (float)scale : VT_MIN_SCALE;
 }
 
+/* Doubles as what they are made of, for speed: calibration takes logarithms of all attention weights. */
+enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
+
+static double double_of(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 unsigned vt_log_steps(double ratio, unsigned limit)
 {
-    int exponent;
-    if (!(ratio > 0))
+    if (!(ratio >= DBL_MIN))
         return limit;
     if (ratio >= 1)
         return 0;
-    const double m = frexp(ratio, &exponent);                                /* in [1/2, 1): -2 log2(m) is in (0, 2] */
-    const double step_0 = 0.84089641525371454, step_1 = 0.59460355750136054; /* 2^-1/4, 2^-3/4 */
-    const unsigned steps = (unsigned)(-2 * exponent) + (m < step_0) + (m < step_1);
+    uint64_t bits;
+    memcpy(&bits, &ratio, sizeof bits);
+    const unsigned halvings = EXPONENT_BIAS - 1 - (unsigned)(bits >> MANTISSA_BITS);
+    const double m = double_of(bits + ((uint64_t)halvings << MANTISSA_BITS)); /* in [1/2, 1): -2 log2(m) in (0, 2] */
+    const double step_0 = 0.84089641525371454, step_1 = 0.59460355750136054;  /* 2^-1/4, 2^-3/4 */
+    const unsigned steps = 2 * halvings + (m < step_0) + (m < step_1);
     return steps < limit ? steps : limit;
 }
 
@@ -57,8 +71,8 @@ unsigned vt_log_code(const struct vt_log_quantizer *q, double x)
 
 double vt_log_power(unsigned steps)
 {
-    const double sqrt_2 = 1.41421356237309505;
-    return ldexp(steps & 1 ? sqrt_2 : 1, -(int)((steps + 1) / 2));
+    const uint64_t mantissa = steps & 1 ? 0x6a09e667f3bcd : 0; /* of sqrt(2) */
+    return double_of((uint64_t)(EXPONENT_BIAS - (steps + 1) / 2) << MANTISSA_BITS | mantissa);
 }
 
 double vt_log_value(const struct vt_log_quantizer *q, unsigned code)

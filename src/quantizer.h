@@ -76,14 +76,14 @@ struct vt_log_quantizer {
     uint8_t bits;
 };
 
-/* rne(-2 log2(ratio)), at least 0, at most limit (that also for 0, negative numbers and NaN). Without a logarithm, so
+/* rne(-2 log2(ratio)), at least 0, at most limit; limit also for NaN and what is below DBL_MIN. Without a logarithm, so
  * that every libm gives the same. */
 unsigned vt_log_steps(double ratio, unsigned limit);
 
 /* Its code, or 2^bits for what is too small to have one. */
 unsigned vt_log_code(const struct vt_log_quantizer *q, double x);
 
-/* sqrt(2)^-steps */
+/* sqrt(2)^-steps, steps <= 2000 */
 double vt_log_power(unsigned steps);
 
 /* What a code stands for; 2^bits stands for 0. */

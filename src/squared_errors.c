@@ -31,32 +31,35 @@ void vt_begin_error_sum(const struct vt_error_sums *s, size_t c, const struct vt
     s->coarse[c] = s->fine[c] = 0;
 }
 
-static inline void add(const struct vt_error_sums *s, size_t c, double fine_ratio, double error)
+/* Adds error^2. */
+static inline void add(double *coarse, double *fine, double anchor, double fine_ratio, double error)
 {
-    const double square = error * error, anchor = s->anchor[c], fine_anchor = anchor * fine_ratio;
-    const double coarse = (square + anchor) - anchor;
-    s->coarse[c] += coarse;
-    s->fine[c] += ((square - coarse) + fine_anchor) - fine_anchor;
+    const double square = error * error, fine_anchor = anchor * fine_ratio;
+    const double units = (square + anchor) - anchor;
+    *coarse += units;
+    *fine += ((square - units) + fine_anchor) - fine_anchor;
 }
 
 static void add_uniform(const struct vt_error_sums *s, size_t c, const struct vt_error_rule *rule, size_t n,
-                        const float *x)
+                        const float *restrict x)
 {
-    const struct vt_error_sums at = { s->inverse + c, s->zero + c, s->anchor + c, s->coarse + c, s->fine + c };
+    const double *restrict inverse = s->inverse + c, *restrict zero = s->zero + c, *restrict anchor = s->anchor + c;
+    double *restrict coarse = s->coarse + c, *restrict fine = s->fine + c;
     const double top = rule->top, fine_ratio = rule->fine_ratio;
     for (size_t i = 0; i < n; i++) {
-        const double t = x[i] * at.inverse[i] + at.zero[i];
-        add(&at, i, fine_ratio, t - vt_round_even(vt_clamp(t, 0, top)));
+        const double t = x[i] * inverse[i] + zero[i];
+        add(coarse + i, fine + i, anchor[i], fine_ratio, t - vt_round_even(vt_clamp(t, 0, top)));
     }
 }
 
 static void add_log(const struct vt_error_sums *s, size_t c, const struct vt_error_rule *rule, size_t n, const float *x)
 {
     const unsigned top = (unsigned)rule->top;
-    for (size_t i = 0; i < n; i++) {
-        const double ratio = x[i] * s->inverse[c + i];
+    for (size_t i = c; i < c + n; i++) {
+        const double ratio = x[i - c] * s->inverse[i];
         const unsigned steps = vt_log_steps(ratio, top + 1);
-        add(s, c + i, rule->fine_ratio, ratio - (steps > top ? 0 : vt_log_power(steps)));
+        const double error = ratio - (steps > top ? 0 : vt_log_power(steps));
+        add(s->coarse + i, s->fine + i, s->anchor[i], rule->fine_ratio, error);
     }
 }
 
