@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What calibration sees of one tensor [rows, columns] that passes by in pieces: first its range and its quantiles, then,
- * when the same numbers pass a second time, how large the squared error of each candidate range is. So the search of
- * quantizer_search.h runs over any number of images in bounded memory.
+ * What calibration sees of one tensor [rows, columns] that passes by in pieces: first its range and its quantiles;
+ * then, when the same numbers pass a second time, how large the squared error of each candidate range is. So the search
+ * of quantizer_search.h runs over any number of images in bounded memory.
  *
- * Rows may come in any pieces and, up to the limits for exact quantiles, in any order: no bit of a result depends on it.
- * An observer is used by one thread at a time.
+ * Rows may come in any pieces and, up to the limits for exact quantiles, in any order: no bit of a result depends on
+ * it. An observer is used by one thread at a time.
  */
 #ifndef VT_OBSERVER_H
 #define VT_OBSERVER_H
@@ -77,7 +77,7 @@ void vt_observer_compare(struct vt_observer *o, const float *x, size_t rows, siz
 void vt_observer_range(const struct vt_observer *o, size_t g, float *min, float *max);
 float vt_observer_max_abs(const struct vt_observer *o, size_t g);
 
-/* After the second pass: the mean; its error is at most n * max_abs * 2^-53. */
+/* After the second pass: the mean; its error is at most n * max_abs * 2^-51. */
 double vt_observer_mean(const struct vt_observer *o, size_t g);
 
 /* After the second pass: the candidate with the least squared error, the first of several, and its mean squared error

@@ -10,7 +10,7 @@
 enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, unsigned bits)
 {
     assert(bits >= 2 && bits <= VT_MAX_CODE_BITS);
-    if (!isfinite(lo) || !isfinite(hi)) {
+    if (!(fabs(lo) <= FLT_MAX && fabs(hi) <= FLT_MAX)) {
         *q = (struct vt_quantizer){ VT_MIN_SCALE, 0, (uint8_t)bits };
         return VT_FIT_NOT_FINITE;
     }

@@ -24,7 +24,7 @@
 enum vt_fit {
     VT_FIT_OK,
     VT_FIT_WIDENED,   /* the range was empty, or too narrow for the numbers' distance from 0, and was made wider */
-    VT_FIT_NOT_FINITE /* there are NaN or infinite numbers: a quantizer that makes everything 0 */
+    VT_FIT_NOT_FINITE /* there are NaN, or numbers too large for a float: a quantizer that makes everything 0 */
 };
 
 /* code = clamp(rne(x / scale + zero), 0, 2^bits - 1) stands for (code - zero) * scale. scale > 0 and finite. */

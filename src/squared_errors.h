@@ -2,7 +2,7 @@
 /*
  * Sums of the squared errors that quantizers make, by which they are chosen. The order of the numbers does not change a
  * bit of a sum: each squared error is cut into a multiple of a coarse unit, a multiple of a fine one and a rest that is
- * dropped (less than 2^-75 of the largest), and sums of multiples that fit into a double are exact.
+ * dropped (of n errors: at most n^2 2^-101 of the largest), and sums of multiples that fit into a double are exact.
  */
 #ifndef VT_SQUARED_ERRORS_H
 #define VT_SQUARED_ERRORS_H
@@ -44,8 +44,8 @@ void vt_add_squared_errors(const struct vt_error_sums *s, size_t c, const struct
 /* The sum of columns [c, c + n), which are one quantizer's, in units of scale^2. */
 double vt_error_sum(const struct vt_error_sums *s, size_t c, size_t n);
 
-/* The anchor for rounding numbers of at most max_abs to a unit whose multiples add up exactly, n of them: about
- * n * max_abs * 2^-52. */
+/* The anchor for rounding numbers of at most max_abs to a unit whose multiples add up exactly, n of them: at most
+ * n * max_abs * 2^-50. */
 double vt_sum_anchor(double max_abs, uint64_t n);
 
 #endif
