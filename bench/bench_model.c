@@ -104,6 +104,46 @@ static vitrt_status open_model(struct bench *b, vitrt_error *err)
                : vitrt_model_open_memory(b->checkpoint.files, b->checkpoint.file_count, NULL, &b->model, err);
 }
 
+/* Quantizes a float model on two images of noise: the time does not depend on the values. */
+static void quantize(struct bench *b)
+{
+    enum { IMAGES = 2 };
+    vitrt_model_info info;
+    vitrt_model *quantized;
+    vitrt_error err;
+    vitrt_image images[IMAGES];
+    uint32_t state = 2;
+    const vitrt_session_options *o = &b->options->session;
+    if (o->precision < VITRT_PRECISION_I8 || vt_graph_is_quantized(&b->model->graph))
+        return;
+    if (vitrt_model_get_info(b->model, &info))
+        vt_bench_fail("the model does not tell its size");
+    const uint32_t height = o->height ? o->height : info.height, width = o->width ? o->width : info.width;
+    const size_t count = (size_t)height * width * 3;
+    float *noise = vt_bench_alloc(IMAGES * count * sizeof *noise);
+    vt_bench_noise(IMAGES * count, 1, &state, noise);
+    for (size_t i = 0; i < IMAGES; i++)
+        images[i] =
+            (vitrt_image){ .data = noise + i * count, .width = width, .height = height, .format = VITRT_FORMAT_F32 };
+    const vitrt_quantize_options options = {
+        .images = images, .image_count = IMAGES, .height = height, .width = width
+    };
+    if (vitrt_model_quantize(b->model, &options, &quantized, &err))
+        vt_bench_fail("%s", err.message);
+    vitrt_model_free(b->model);
+    b->model = quantized;
+    free(noise);
+}
+
+static enum vt_product product_of(vitrt_precision precision)
+{
+    switch (precision) {
+    case VITRT_PRECISION_BF16: return VT_PRODUCT_BF16;
+    case VITRT_PRECISION_I8: return VT_PRODUCT_U8S8;
+    default: return VT_PRODUCT_F32;
+    }
+}
+
 static struct bench load(const struct bench_options *o)
 {
     struct bench b = { .options = o };
@@ -114,13 +154,16 @@ static struct bench load(const struct bench_options *o)
     double start = vt_bench_seconds();
     if (open_model(&b, &err))
         vt_bench_fail("%s", err.message);
-    b.session = create_session(&b);
     b.load_ms = ms_since(start);
+    quantize(&b);
+    start = vt_bench_seconds();
+    b.session = create_session(&b);
+    b.load_ms += ms_since(start);
     if (vitrt_session_get_info(b.session, &b.info))
         vt_bench_fail("the session does not tell its size");
     make_images(&b);
     b.load_ms += bench_run(&b, b.session);
-    b.product = o->session.precision == VITRT_PRECISION_BF16 ? VT_PRODUCT_BF16 : VT_PRODUCT_F32;
+    b.product = product_of(o->session.precision);
     vt_cpu_from_name(b.session->kernels.bundle, &b.cpu);
     write_output(&b);
     return b;
@@ -194,13 +237,14 @@ static struct figures figures_of(const struct bench *b)
 
 static void report_json(const struct bench *b)
 {
+    static const char *const precisions[VT_PRODUCT_COUNT] = { "f32", "bf16", "i8" };
     const struct figures f = figures_of(b);
     printf("{\"arch\": \"%s\", \"precision\": \"%s\", \"threads\": %u, \"batch\": %u, \"ms_min\": %.4f, "
            "\"ms_median\": %.4f, \"gflop\": %.4f, \"gflop_executed\": %.4f, \"gflops\": %.2f, \"peak_gflops\": %.2f, "
            "\"share_of_peak\": %.4f, \"rss_mb\": %.1f, \"load_ms\": %.2f}\n",
-           b->model->facts.architecture, b->product == VT_PRODUCT_BF16 ? "bf16" : "f32", (unsigned)b->info.threads,
-           (unsigned)b->info.max_batch, f.t.least_ms / f.images, f.t.median_ms / f.images, f.gflop, f.gflop_executed,
-           f.gflops, f.t.peak, f.share, resident_mib(b), b->load_ms);
+           b->model->facts.architecture, precisions[b->product], (unsigned)b->info.threads, (unsigned)b->info.max_batch,
+           f.t.least_ms / f.images, f.t.median_ms / f.images, f.gflop, f.gflop_executed, f.gflops, f.t.peak, f.share,
+           resident_mib(b), b->load_ms);
 }
 
 static void print_what_runs(const struct bench *b)

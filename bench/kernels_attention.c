@@ -47,7 +47,7 @@ static struct vt_attention head_of(const struct layer *l, size_t i)
                                   .mask_rows = l->mask_rows,
                                   .out = (char *)l->out + (row * ldo + column) * bytes,
                                   .ldo = ldo,
-                                  .out_is_bf16 = l->product == VT_PRODUCT_BF16 };
+                                  .to = l->product == VT_PRODUCT_BF16 ? VT_TO_BF16 : VT_TO_F32 };
 }
 
 static void attend(const void *arg, size_t round)

@@ -108,7 +108,8 @@ typedef struct vitrt_model vitrt_model;
 
 /* vitrt_model_options.flags */
 #define VITRT_MODEL_COPY_BUFFERS 1u /* open_memory: copy the buffers instead of referring to them */
-#define VITRT_MODEL_MAP_FILES    2u /* open: map weight files instead of reading them. A file that becomes shorter \
+#define VITRT_MODEL_MAP_FILES                                                                                          \
+    2u /* open: map weight files instead of reading them. A file that becomes shorter \
                                        while the model is open then kills the process that reads it. */
 
 typedef struct vitrt_model_options {
@@ -173,6 +174,38 @@ VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_get_info(const vitrt_model *m
 /* The label of a class (UTF-8, from the config), or NULL if there is none. Lives as long as the model. */
 VITRT_API const char *vitrt_model_label(const vitrt_model *model, uint32_t class_index);
 
+/* ---- Quantization ----------------------------------------------------------------------------------------------- */
+
+typedef struct vitrt_image vitrt_image;
+
+typedef struct vitrt_quantize_options {
+    /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual.
+     * Either an array, or a function that gives image i < image_count and is called twice for each, with release_image
+     * (may be NULL) behind it. */
+    const vitrt_image *images;
+    size_t image_count;
+    vitrt_status (*read_image)(void *user, size_t i, vitrt_image *image, vitrt_error *err);
+    void (*release_image)(void *user, vitrt_image *image);
+    void (*progress)(void *user, const char *what, size_t done, size_t total); /* NULL: silent */
+    void *user;
+    uint32_t weight_bits, activation_bits; /* of codes, 2 to 8; 0: 8. Fewer are not faster: for experiments. */
+    uint32_t height, width;                /* of the input for calibration; 0: the model's default */
+    int32_t threads;                       /* as in vitrt_session_options */
+    uint32_t flags;
+    vitrt_parallel_for parallel_for;
+    void *parallel_user;
+    const void *reserved[8];
+} vitrt_quantize_options;
+
+/* Makes a quantized model of a float one: weights become 8-bit codes, and from what its products read for the
+ * calibration images come the scales and zero points with which sessions turn numbers into codes (post-training
+ * quantization without training, with the scales of RepQ-ViT: Li et al. 2023, arXiv:2212.08254). The result runs in
+ * VITRT_PRECISION_I8 by default, and vitrt_model_save stores it. The model itself is not changed.
+ * VITRT_EINVAL: no images, blank ones, or a model that is quantized already. Thread-safe. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_quantize(const vitrt_model *model,
+                                                            const vitrt_quantize_options *options, vitrt_model **out,
+                                                            vitrt_error *err);
+
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
 typedef struct vitrt_session vitrt_session;
@@ -183,7 +216,11 @@ typedef enum vitrt_precision {
     /* Weights and what products read as bfloat16, sums and everything else in f32. About half the time and weight
      * memory on CPUs with AVX512-BF16; on others the same products in f32 arithmetic, slower than VITRT_PRECISION_F32.
      * Results differ between CPUs with and without these instructions by what sums in another order differ. */
-    VITRT_PRECISION_BF16
+    VITRT_PRECISION_BF16,
+    /* Of quantized models (vitrt_model_quantize), whose default it is: linear layers, convolutions and attention multiply
+     * 8-bit codes, everything else is f32. The same bits on every CPU. Asking such a model for f32 or bf16 runs its
+     * 8-bit weights in floats. */
+    VITRT_PRECISION_I8
 } vitrt_precision;
 
 typedef struct vitrt_session_options {
@@ -259,14 +296,14 @@ typedef enum vitrt_format {
     VITRT_FORMAT_F32    /* [height, width, 3] already resized and normalised: exactly the session's input size */
 } vitrt_format;
 
-typedef struct vitrt_image {
+struct vitrt_image {
     const void *data; /* top row first; only read, and not within what a session gave as an output */
     uint32_t width, height;
     size_t stride; /* bytes from row to row; 0: rows are packed */
     vitrt_format format;
     uint32_t reserved32;
     const void *reserved[4]; /* used by decoded images */
-} vitrt_image;
+};
 
 /* vitrt_decode_options.flags */
 #define VITRT_DECODE_EXIF_ORIENTATION 1u /* turn and mirror as the EXIF orientation tag of a JPEG says */

@@ -3,16 +3,20 @@
 #include "attention.h"
 
 #include "alloc.h"
+#include "gemm.h"
+#include "quantizer.h"
 
 #include <string.h>
 
 /* Places in the scratch of one piece. ld is the number of keys rounded up to whole panels. */
 struct head {
-    char *keys;       /* panels of nr keys */
-    char *values;     /* panels of nr columns */
-    float *scores;    /* [mr][ld] */
-    vt_bf16 *rounded; /* BF16: the same as an operand of the second product */
-    float *sums;      /* BF16: [mr][ld_sums], outputs before they are rounded */
+    char *keys;          /* panels of nr keys */
+    char *values;        /* panels of nr columns */
+    float *scores;       /* [mr][ld]; int32_t in U8S8 */
+    void *probabilities; /* [mr][ld] in the product's type; in F32 the scores' place */
+    float *sums;         /* [mr][ld_sums], outputs before they are finished; int32_t in U8S8 */
+    int32_t *key_bias;   /* U8S8: [ld], what q's zero point takes off */
+    float *biases;       /* U8S8: [mr][ld], bias plus mask */
     size_t ld, ld_sums;
     size_t keys_panel, values_panel; /* bytes */
 };
@@ -37,10 +41,13 @@ static size_t carve(struct head *h, const struct vt_kernels *kernels, enum vt_pr
     h->values_panel = vt_size_mul(vt_size_mul(vt_round_up(keys, kernel->kr), kernel->nr), bytes);
     h->keys = take(base, &used, h->ld / kernel->nr, h->keys_panel);
     h->values = take(base, &used, h->ld_sums / kernel->nr, h->values_panel);
-    h->scores = take(base, &used, vt_size_mul(kernel->mr, h->ld), sizeof(float));
-    if (product == VT_PRODUCT_BF16) {
-        h->rounded = take(base, &used, vt_size_mul(kernel->mr, h->ld), sizeof(vt_bf16));
-        h->sums = take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
+    const size_t tile = vt_size_mul(kernel->mr, h->ld);
+    h->scores = take(base, &used, tile, sizeof(float));
+    h->probabilities = product == VT_PRODUCT_F32 ? h->scores : take(base, &used, tile, bytes);
+    h->sums = take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
+    if (product == VT_PRODUCT_U8S8) {
+        h->key_bias = take(base, &used, h->ld, sizeof(int32_t));
+        h->biases = take(base, &used, tile, sizeof(float));
     }
     return used;
 }
@@ -57,24 +64,70 @@ static size_t at_most(size_t n, size_t most)
     return n < most ? n : most;
 }
 
+/* Codes less 128: the same with the highest bit turned over. */
+static void center(char *panel, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        panel[i] ^= (char)0x80;
+}
+
+/* What the zero point of q takes off the scores of n keys. */
+static void find_key_bias(const struct vt_attention *a, const char *panel, size_t n, int32_t *bias)
+{
+    a->kernels->gemm[VT_PRODUCT_U8S8].tile(1, n, a->dim, a->query_zero, a->dim, panel, NULL, NULL, 0, bias, n);
+    for (size_t i = 0; i < n; i++)
+        bias[i] = -bias[i];
+}
+
 static void pack(const struct vt_attention *a, const struct head *h)
 {
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
     const size_t nr = kernel->nr, bytes = vt_product_bytes(a->product);
+    const bool codes = a->product == VT_PRODUCT_U8S8;
     const char *k = a->k, *v = a->v;
-    for (size_t i = 0; i < a->keys; i += nr)
-        kernel->pack_rows(at_most(a->keys - i, nr), a->dim, k + i * a->ldk * bytes, a->ldk,
-                          h->keys + i / nr * h->keys_panel);
-    for (size_t j = 0; j < a->dim_v; j += nr)
-        kernel->pack_columns(at_most(a->dim_v - j, nr), a->keys, v + j * bytes, a->ldv,
-                             h->values + j / nr * h->values_panel);
+    for (size_t i = 0; i < a->keys; i += nr) {
+        char *panel = h->keys + i / nr * h->keys_panel;
+        kernel->pack_rows(at_most(a->keys - i, nr), a->dim, k + i * a->ldk * bytes, a->ldk, panel);
+        if (codes) {
+            center(panel, h->keys_panel);
+            find_key_bias(a, panel, at_most(a->keys - i, nr), h->key_bias + i);
+        }
+    }
+    for (size_t j = 0; j < a->dim_v; j += nr) {
+        char *panel = h->values + j / nr * h->values_panel;
+        kernel->pack_columns(at_most(a->dim_v - j, nr), a->keys, v + j * bytes, a->ldv, panel);
+        if (codes)
+            center(panel, h->values_panel);
+    }
 }
 
-/* exp(scale * score) of each row over its largest one, and the inverse of their sums. */
-static void exponentials(const struct vt_attention *a, const struct head *h, size_t m, float *inverse)
+/* Bias plus mask for m queries from row i on, or NULL. */
+static const float *biases_of(const struct vt_attention *a, const struct head *h, size_t i, size_t m, size_t *ld)
 {
-    if (a->product == VT_PRODUCT_BF16)
-        a->kernels->softmax_bf16(m, a->keys, a->scale, h->scores, h->ld, h->rounded, h->ld, inverse);
+    *ld = a->mask ? h->ld : a->ld_bias;
+    if (!a->mask)
+        return a->bias ? a->bias + i * a->ld_bias : NULL;
+    for (size_t r = 0; r < m; r++) {
+        const float *mask = a->mask + a->mask_rows[i + r] * a->ld_mask;
+        if (a->bias)
+            a->kernels->add_f32(a->keys, a->bias + (i + r) * a->ld_bias, mask, h->biases + r * h->ld);
+        else
+            memcpy(h->biases + r * h->ld, mask, a->keys * sizeof *mask);
+    }
+    return h->biases;
+}
+
+/* The probabilities of m queries from row i on, of which the largest in each row is 1 (or the code 255), and the inverse
+ * of their sums. */
+static void exponentials(const struct vt_attention *a, const struct head *h, size_t i, size_t m, float *inverse)
+{
+    size_t ld_bias = 0;
+    const float *biases = a->product == VT_PRODUCT_U8S8 ? biases_of(a, h, i, m, &ld_bias) : NULL;
+    if (a->product == VT_PRODUCT_U8S8)
+        a->kernels->softmax_u8(m, a->keys, a->scale, (const int32_t *)(const void *)h->scores, h->ld, biases, ld_bias,
+                               h->probabilities, h->ld, inverse);
+    else if (a->product == VT_PRODUCT_BF16)
+        a->kernels->softmax_bf16(m, a->keys, a->scale, h->scores, h->ld, h->probabilities, h->ld, inverse);
     else
         a->kernels->softmax_f32(m, a->keys, a->scale, h->scores, h->ld, h->scores, h->ld, inverse);
     for (size_t r = 0; r < m; r++)
@@ -89,11 +142,20 @@ static float float_of(vt_bf16 x)
     return f;
 }
 
+static float probability(const struct vt_attention *a, const struct head *h, size_t at)
+{
+    switch (a->product) {
+    case VT_PRODUCT_BF16: return float_of(((const vt_bf16 *)h->probabilities)[at]);
+    case VT_PRODUCT_U8S8: return ((const uint8_t *)h->probabilities)[at];
+    default: return h->scores[at];
+    }
+}
+
 /* Adds the probabilities of query i, row r of the tile. */
 static void add_scores(const struct vt_attention *a, const struct head *h, size_t i, size_t r, float inverse)
 {
     for (size_t k = 0; k < a->keys; k++) {
-        const float e = a->product == VT_PRODUCT_BF16 ? float_of(h->rounded[r * h->ld + k]) : h->scores[r * h->ld + k];
+        const float e = probability(a, h, r * h->ld + k);
         const size_t at = k * a->ld_scores;
         if (a->first_row && i == 0)
             a->first_row[at] = e * inverse;
@@ -102,31 +164,91 @@ static void add_scores(const struct vt_attention *a, const struct head *h, size_
     }
 }
 
+/* Rounds the probabilities of m queries, which are still to be divided by their sums, to what their codes stand for. */
+static void round_logarithms(const struct vt_attention *a, const struct head *h, size_t m, float *inverse)
+{
+    const struct vt_log_quantizer q = { a->log_scale, (uint8_t)a->log_bits };
+    for (size_t r = 0; r < m; r++) {
+        for (size_t k = 0; k < a->keys; k++) {
+            float *p = &h->scores[r * h->ld + k];
+            *p = (float)vt_log_value(&q, vt_log_code(&q, (double)(*p * inverse[r])));
+        }
+        inverse[r] = 1;
+    }
+}
+
+static void score(const struct vt_attention *a, const struct head *h, size_t i, size_t m)
+{
+    const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
+    const size_t nr = kernel->nr;
+    const bool codes = a->product == VT_PRODUCT_U8S8;
+    const char *q = (const char *)a->q + i * a->ldq * vt_product_bytes(a->product);
+    const float *bias = a->bias && !codes ? a->bias + i * a->ld_bias : NULL;
+    for (size_t k = 0; k < a->keys; k += nr)
+        kernel->tile(m, at_most(a->keys - k, nr), a->dim, q, a->ldq, h->keys + k / nr * h->keys_panel,
+                     codes ? h->key_bias + k : NULL, bias ? bias + k : NULL, a->ld_bias, h->scores + k, h->ld);
+    for (size_t r = 0; r < m && a->mask && !codes; r++) /* the softmax multiplies by scale */
+        a->kernels->axpy_f32(a->keys, 1 / a->scale, a->mask + a->mask_rows[i + r] * a->ld_mask, h->scores + r * h->ld);
+}
+
+/* Integer sums, or floats on their way to codes, through the epilogue of products. */
+static void finish(const struct vt_attention *a, const struct head *h, size_t i, size_t m, const float *inverse)
+{
+    const bool codes = a->product == VT_PRODUCT_U8S8;
+    const struct vt_epilogue e = { .sum_scale = codes ? a->sum_scale : NULL,
+                                   .sum_bias = codes ? a->sum_bias : NULL,
+                                   .row_scale = codes ? inverse : NULL,
+                                   .scale = codes ? NULL : a->out_scale,
+                                   .residual = codes ? NULL : a->out_shift,
+                                   .c = (char *)a->out + i * a->ldo * vt_destination_bytes(a->to),
+                                   .ldc = a->ldo,
+                                   .to = a->to,
+                                   .highest = a->highest };
+    if (!codes)
+        a->kernels->scale_rows_f32(m, a->dim_v, inverse, h->sums, h->ld_sums, h->sums, h->ld_sums);
+    a->kernels->finish[VT_ACT_NONE](m, a->dim_v, h->sums, h->ld_sums, &e);
+}
+
+/* Output rows of m queries without a key. */
+static void clear(const struct vt_attention *a, size_t i, size_t m)
+{
+    for (size_t r = i; r < i + m; r++) {
+        if (a->to == VT_TO_U8)
+            memcpy((uint8_t *)a->out + r * a->ldo, a->zero_codes, a->dim_v);
+        else if (a->to == VT_TO_BF16)
+            memset((vt_bf16 *)a->out + r * a->ldo, 0, a->dim_v * sizeof(vt_bf16));
+        else
+            memset((float *)a->out + r * a->ldo, 0, a->dim_v * sizeof(float));
+    }
+}
+
 /* Output rows of m <= mr queries from row i on. */
 static void attend(const struct vt_attention *a, const struct head *h, size_t i, size_t m)
 {
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
     const size_t nr = kernel->nr;
-    const bool bf16 = a->product == VT_PRODUCT_BF16;
-    const void *probabilities = bf16 ? (const void *)h->rounded : h->scores;
-    const char *q = (const char *)a->q + i * a->ldq * vt_product_bytes(a->product);
     float inverse[VT_MAX_TILE_ROWS];
-    const float *bias = a->bias ? a->bias + i * a->ld_bias : NULL;
-    for (size_t k = 0; k < a->keys; k += nr)
-        kernel->tile(m, at_most(a->keys - k, nr), a->dim, q, a->ldq, h->keys + k / nr * h->keys_panel, NULL,
-                     bias ? bias + k : NULL, a->ld_bias, h->scores + k, h->ld);
-    for (size_t r = 0; r < m && a->mask; r++) /* the softmax multiplies by scale */
-        a->kernels->axpy_f32(a->keys, 1 / a->scale, a->mask + a->mask_rows[i + r] * a->ld_mask, h->scores + r * h->ld);
-    exponentials(a, h, m, inverse);
-    float *sums = a->out_is_bf16 ? h->sums : (float *)a->out + i * a->ldo;
-    const size_t ld_sums = a->out_is_bf16 ? h->ld_sums : a->ldo;
+    const bool direct = a->product != VT_PRODUCT_U8S8 && a->to == VT_TO_F32;
+    if (!a->keys) {
+        clear(a, i, m);
+        return;
+    }
+    score(a, h, i, m);
+    exponentials(a, h, i, m, inverse);
+    if (a->log_bits)
+        round_logarithms(a, h, m, inverse);
+    float *sums = direct ? (float *)a->out + i * a->ldo : h->sums;
+    const size_t ld_sums = direct ? a->ldo : h->ld_sums;
     for (size_t j = 0; j < a->dim_v; j += nr)
-        kernel->tile(m, at_most(a->dim_v - j, nr), a->keys, probabilities, h->ld, h->values + j / nr * h->values_panel,
-                     NULL, NULL, 0, sums + j, ld_sums);
-    if (a->out_is_bf16) /* dim_v products for each query instead of one for each key */
+        kernel->tile(m, at_most(a->dim_v - j, nr), a->keys, h->probabilities, h->ld,
+                     h->values + j / nr * h->values_panel, NULL, NULL, 0, sums + j, ld_sums);
+    /* inverse takes dim_v products for each query instead of one for each key */
+    if (direct)
+        a->kernels->scale_rows_f32(m, a->dim_v, inverse, sums, ld_sums, sums, ld_sums);
+    else if (a->product != VT_PRODUCT_U8S8 && a->to == VT_TO_BF16)
         a->kernels->scale_rows_bf16(m, a->dim_v, inverse, sums, ld_sums, (vt_bf16 *)a->out + i * a->ldo, a->ldo);
     else
-        a->kernels->scale_rows_f32(m, a->dim_v, inverse, sums, ld_sums, sums, ld_sums);
+        finish(a, h, i, m, inverse);
     for (size_t r = 0; r < m && (a->first_row || a->column_sums); r++)
         add_scores(a, h, i + r, r, inverse[r]);
 }

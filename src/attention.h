@@ -14,20 +14,29 @@
 
 struct vt_attention {
     const struct vt_kernels *kernels;
-    enum vt_product product; /* F32 or BF16: the type of q, k and v */
+    enum vt_product product; /* the type of q, k and v, which are all uint8_t codes in U8S8 */
     size_t queries, keys;
     size_t dim, dim_v;     /* columns of q and k, of v and the output */
     const void *q, *k, *v; /* [queries, dim], [keys, dim], [keys, dim_v] */
     size_t ldq, ldk, ldv;
-    float scale;
-    const float *bias; /* [queries, keys], rows ld_bias apart, or NULL */
+    float scale;       /* U8S8: of sums of products of codes */
+    const float *bias; /* [queries, keys], rows ld_bias apart, or NULL; added before the scale, in U8S8 behind it */
     size_t ld_bias;
     const float *mask; /* rows [keys], ld_mask apart, or NULL */
     size_t ld_mask;
     const uint8_t *mask_rows; /* [queries]: the row of the mask for each */
-    void *out; /* [queries, dim_v] */
+    void *out;                /* [queries, dim_v] */
     size_t ldo;
-    bool out_is_bf16; /* out is rounded to bf16, which only BF16 can; otherwise float */
+    enum vt_destination to;             /* what the output is made of */
+    const float *out_scale, *out_shift; /* [dim_v]: floats to codes */
+    uint8_t highest;                    /* of them */
+    /* U8S8: the code of q's 0 in each column; each output is sum of code * probability, times sum_scale plus sum_bias,
+     * which is that of codes if they are what is asked for. A code of k or v counts less 128. */
+    const uint8_t *query_zero;         /* [dim] */
+    const float *sum_scale, *sum_bias; /* [dim_v] */
+    const uint8_t *zero_codes;         /* [dim_v]: what codes of an output without keys are */
+    uint32_t log_bits; /* F32: probabilities are rounded to log_scale * sqrt(2)^-code; 0: they are not */
+    float log_scale;
     /* What token reduction reads of the probabilities, or NULL: the first query's, and their sum over all queries, each
      * as a column [keys] of elements ld_scores apart. BF16 gives those that it multiplies with, which are rounded.
      * Sums are over rows in ascending order: one piece must have all. */

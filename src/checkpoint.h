@@ -16,7 +16,14 @@
 #define VT_MAX_RANK      8
 #define VT_SCRATCH_BYTES ((size_t)64 << 10) /* least scratch of vt_checkpoint_read_rows */
 
-enum vt_dtype { VT_F32, VT_F16, VT_BF16, VT_I8, VT_OTHER /* legal in the file, not readable as numbers */ };
+enum vt_dtype {
+    VT_F32,
+    VT_F16,
+    VT_BF16,
+    VT_I8,
+    VT_U8,   /* codes, which only values in memory have */
+    VT_OTHER /* legal in the file, not readable as numbers */
+};
 
 /* Bytes of one element; 0 for VT_OTHER. */
 size_t vt_dtype_bytes(enum vt_dtype dtype);
@@ -73,5 +80,9 @@ const struct vt_source *vt_checkpoint_source(const struct vt_checkpoint *c, cons
  * VITRT_EFORMAT and names tensor and index. Thread-safe. */
 vitrt_status vt_checkpoint_read_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row,
                                      uint64_t rows, float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err);
+
+/* Rows of an I8 tensor as they are stored. Thread-safe. */
+vitrt_status vt_checkpoint_read_codes(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row,
+                                      uint64_t rows, int8_t *dst, vitrt_error *err);
 
 #endif

@@ -23,7 +23,8 @@ size_t vt_dtype_bytes(enum vt_dtype dtype)
     case VT_F32: return 4;
     case VT_F16:
     case VT_BF16: return 2;
-    case VT_I8: return 1;
+    case VT_I8:
+    case VT_U8: return 1;
     case VT_OTHER: break;
     }
     return 0;
@@ -153,20 +154,43 @@ static vitrt_status scale_rows(const struct vt_checkpoint *c, const struct vt_te
     return VITRT_OK;
 }
 
+static vitrt_status check_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row, uint64_t rows,
+                               vitrt_error *err)
+{
+    const uint64_t there = t->rank >= 2 ? t->shape[0] : t->count;
+    if (rows <= there && row <= there - rows)
+        return VITRT_OK;
+    return vt_err(err, VITRT_EINVAL, "%s: tensor %s: rows %" PRIu64 " + %" PRIu64 " of %" PRIu64 " asked for",
+                  vt_checkpoint_source(c, t)->label, t->name, row, rows, there);
+}
+
+vitrt_status vt_checkpoint_read_codes(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row,
+                                      uint64_t rows, int8_t *dst, vitrt_error *err)
+{
+    const uint64_t columns = column_count(t);
+    const vitrt_status st = check_rows(c, t, row, rows, err);
+    if (st)
+        return st;
+    if (t->dtype != VT_I8)
+        return vt_err(err, VITRT_EFORMAT, "%s: tensor %s is of type %s, expected I8", vt_checkpoint_source(c, t)->label,
+                      t->name, t->dtype_name);
+    return vt_source_read(vt_checkpoint_source(c, t), t->offset + row * columns, dst, (size_t)(rows * columns), err);
+}
+
 vitrt_status vt_checkpoint_read_rows(const struct vt_checkpoint *c, const struct vt_tensor *t, uint64_t row,
                                      uint64_t rows, float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err)
 {
-    const uint64_t there = t->rank >= 2 ? t->shape[0] : t->count;
-    if (rows > there || row > there - rows || scratch_bytes < VT_SCRATCH_BYTES)
-        return vt_err(err, VITRT_EINVAL,
-                      "%s: tensor %s: rows %" PRIu64 " + %" PRIu64 " of %" PRIu64
-                      " asked for, with %zu bytes of scratch",
-                      vt_checkpoint_source(c, t)->label, t->name, row, rows, there, scratch_bytes);
+    vitrt_status st = check_rows(c, t, row, rows, err);
+    if (st)
+        return st;
+    if (scratch_bytes < VT_SCRATCH_BYTES)
+        return vt_err(err, VITRT_EINVAL, "%s: tensor %s is to be read with %zu bytes of scratch, expected %zu",
+                      vt_checkpoint_source(c, t)->label, t->name, scratch_bytes, VT_SCRATCH_BYTES);
     if (t->dtype == VT_OTHER)
         return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s is of type %s, expected F32, F16, BF16 or I8",
                       vt_checkpoint_source(c, t)->label, t->name, t->dtype_name);
     const uint64_t columns = column_count(t);
-    vitrt_status st = read_elements(c, t, row * columns, rows * columns, dst, scratch, scratch_bytes, err);
+    st = read_elements(c, t, row * columns, rows * columns, dst, scratch, scratch_bytes, err);
     if (!st && t->scale)
         st = scale_rows(c, t, row, rows, dst, scratch, scratch_bytes, err);
     return st;

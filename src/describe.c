@@ -74,8 +74,8 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
         put(t, " + scale");
     if (s->residual.value != VT_NO_VALUE)
         put(t, " + residual");
-    if (p->graph->nodes[s->out].element == VT_BF16 && s->type != VT_NODE_SLICE)
-        put(t, " to bf16");
+    if (p->graph->nodes[s->out].element != VT_F32 && s->type != VT_NODE_SLICE)
+        put(t, p->graph->nodes[s->out].element == VT_BF16 ? " to bf16" : " to codes");
     if (*vt_kernel_name(p, s))
         put(t, "  %s", vt_kernel_name(p, s));
     put(t, "\n");
@@ -83,6 +83,7 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
 
 size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
 {
+    static const char *const precisions[] = { "f32", "bf16", "i8" };
     struct text t = { buf, size, 0 };
     if (size)
         buf[0] = 0;
@@ -91,7 +92,7 @@ size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
     const struct vt_plan *p = s->plan;
     put(&t, "libvitrt %d.%d.%d, %s (%s), %s on %s, %ux%u, batch %u, %u thread%s\n", VITRT_VERSION_MAJOR,
         VITRT_VERSION_MINOR, VITRT_VERSION_PATCH, s->model->facts.family, s->model->facts.architecture,
-        p->product == VT_PRODUCT_BF16 ? "bf16" : "f32", p->kernels->bundle, (unsigned)p->height, (unsigned)p->width,
+        precisions[p->precision], p->kernels->bundle, (unsigned)p->height, (unsigned)p->width,
         (unsigned)p->max_batch, p->threads, p->threads == 1 ? "" : "s");
     put_tenths(&t, s->model->parameters, 1000000, " M parameters, packed weights ");
     put_tenths(&t, vt_plan_packed_bytes(p), 1 << 20, " MiB, arena ");

@@ -53,37 +53,48 @@ void *vt_exec_scratch(const struct vt_exec *x, size_t worker)
     return x->scratch + worker * x->scratch_bytes;
 }
 
+enum vt_destination vt_destination_of(enum vt_dtype element)
+{
+    return element == VT_BF16 ? VT_TO_BF16 : element == VT_U8 ? VT_TO_U8 : VT_TO_F32;
+}
+
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
+    const bool codes = s->node->product == VT_PRODUCT_U8S8;
     struct vt_gemm g = { .kernels = x->plan->kernels,
-                         .product = x->plan->product,
+                         .product = s->node->product,
                          .l2_bytes = x->plan->l2_bytes,
                          .m = vt_exec_rows(x, s->out),
                          .n = s->node->columns,
                          .panels = w->weight,
-                         .bias = w->bias,
+                         .bias = codes ? NULL : w->bias,
                          .activation = s->activation,
-                         .epilogue = { .scale = w->scale,
+                         .epilogue = { .sum_scale = codes ? w->sum_scale : NULL,
+                                       .sum_bias = codes ? w->sum_bias : NULL,
+                                       .scale = w->scale,
                                        .c = vt_exec_view(x, vt_view_of(s->out)),
                                        .ldc = vt_exec_ld(x, s->out),
-                                       .to = vt_exec_element(x, s->out) == VT_BF16 ? VT_TO_BF16 : VT_TO_F32 } };
+                                       .to = vt_destination_of(vt_exec_element(x, s->out)),
+                                       .highest = w->out.highest } };
     if (s->residual.value != VT_NO_VALUE) {
         g.epilogue.residual = vt_exec_view(x, s->residual);
         g.epilogue.ldr = vt_exec_ld(x, s->residual.value);
+    } else if (w->out.scale) {
+        g.epilogue.scale = w->out.scale;
+        g.epilogue.residual = w->out.shift; /* the same row for all */
     }
     return g;
 }
 
 const char *vt_gemm_name(const struct vt_plan *p, const struct vt_step *s)
 {
-    (void)s;
-    return p->kernels->gemm[p->product].name;
+    return p->kernels->gemm[s->node->product].name;
 }
 
 enum vt_layout vt_gemm_layout(const struct vt_plan *p, const struct vt_step *s)
 {
-    (void)s;
-    return vt_layout_of(p->product);
+    (void)p;
+    return vt_layout_of(s->node->product);
 }
 
 static void run_rows(void *arg, size_t begin, size_t end, size_t worker)

@@ -4,33 +4,43 @@
 
 #include <string.h>
 
-void vt_put(const struct vt_kernels *kernels, bool bf16, const float *src, size_t n, void *row, size_t at)
+struct vt_format vt_format_of_step(const struct vt_step *s, const struct vt_step_weights *w)
 {
-    if (bf16) {
-        vt_bf16 *dst = (vt_bf16 *)row + at;
-        if (src)
-            kernels->to_bf16(n, src, dst);
-        else
-            memset(dst, 0, n * sizeof *dst);
-        return;
+    switch (s->node->product) {
+    case VT_PRODUCT_BF16: return (struct vt_format){ .element = VT_BF16 };
+    case VT_PRODUCT_U8S8: return (struct vt_format){ .element = VT_U8, .codes = w->in };
+    default: return (struct vt_format){ .element = VT_F32 };
     }
-    float *dst = (float *)row + at;
-    if (src)
-        memcpy(dst, src, n * sizeof *dst);
-    else
-        memset(dst, 0, n * sizeof *dst);
 }
 
-static void gather_windows(const struct vt_exec *x, const struct vt_step *s, size_t row, bool bf16, void *out)
+void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const float *src, size_t n, void *row,
+            size_t at)
+{
+    const size_t bytes = vt_dtype_bytes(f->element);
+    char *dst = (char *)row + at * bytes;
+    if (!src && f->element == VT_U8)
+        memcpy(dst, f->codes.zero + at, n);
+    else if (!src)
+        memset(dst, 0, n * bytes);
+    else if (f->element == VT_U8)
+        kernels->quantize_u8(n, src, f->codes.scale + at, f->codes.shift + at, f->codes.highest, (uint8_t *)dst);
+    else if (f->element == VT_BF16)
+        kernels->to_bf16(n, src, (vt_bf16 *)(void *)dst);
+    else
+        memcpy(dst, src, n * bytes);
+}
+
+static void gather_windows(const struct vt_exec *x, const struct vt_step *s, size_t row, const struct vt_format *f,
+                           void *out)
 {
     const struct vt_view in = s->gather->in[0];
     const size_t from = vt_row_run_at(x->plan->values[s->gather - x->plan->graph->nodes].order, row, row + 1).to;
     const float *src = vt_exec_view(x, in);
-    vt_put(x->plan->kernels, bf16, from == VT_NOWHERE ? NULL : src + from * vt_exec_ld(x, in.value), in.columns, out,
-           0);
+    vt_put(x->plan->kernels, f, from == VT_NOWHERE ? NULL : src + from * vt_exec_ld(x, in.value), in.columns, out, 0);
 }
 
-static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_t row, bool bf16, void *out)
+static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_t row, const struct vt_format *f,
+                         void *out)
 {
     const struct vt_view in = s->gather->in[0];
     const uint32_t *block = s->gather->u.space_to_depth.block, *map = x->plan->values[in.value].shape.map;
@@ -41,18 +51,18 @@ static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_
     size_t column = 0;
     for (size_t i = left; i < left + block[1]; i++)
         for (size_t j = top; j < top + block[0]; j++, column += in.columns)
-            vt_put(x->plan->kernels, bf16, j < map[0] && i < map[1] ? src + (j * map[1] + i) * ld : NULL, in.columns,
-                   out, column);
+            vt_put(x->plan->kernels, f, j < map[0] && i < map[1] ? src + (j * map[1] + i) * ld : NULL, in.columns, out,
+                   column);
 }
 
-void vt_gather_rows(const struct vt_exec *x, const struct vt_step *s, size_t first, size_t count, bool bf16, void *rows,
-                    size_t ld)
+void vt_gather_rows(const struct vt_exec *x, const struct vt_step *s, size_t first, size_t count,
+                    const struct vt_format *f, void *rows, size_t ld)
 {
-    const size_t bytes = ld * (bf16 ? sizeof(vt_bf16) : sizeof(float));
+    const size_t bytes = ld * vt_dtype_bytes(f->element);
     for (size_t i = 0; i < count; i++) {
         if (s->gather->type == VT_NODE_WINDOWS)
-            gather_windows(x, s, first + i, bf16, (char *)rows + i * bytes);
+            gather_windows(x, s, first + i, f, (char *)rows + i * bytes);
         else
-            gather_block(x, s, first + i, bf16, (char *)rows + i * bytes);
+            gather_block(x, s, first + i, f, (char *)rows + i * bytes);
     }
 }

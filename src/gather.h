@@ -6,11 +6,21 @@
 
 #include "ops.h"
 
-/* Copies n floats to element `at` of a row, as floats or rounded to bf16; src NULL: zeros. */
-void vt_put(const struct vt_kernels *kernels, bool bf16, const float *src, size_t n, void *row, size_t at);
+/* What rows are made of. */
+struct vt_format {
+    enum vt_dtype element; /* F32, BF16, or U8: */
+    struct vt_codes codes;
+};
+
+/* What a product reads. */
+struct vt_format vt_format_of_step(const struct vt_step *s, const struct vt_step_weights *w);
+
+/* Puts n floats at element `at` of a row; src NULL: zeros. */
+void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const float *src, size_t n, void *row,
+            size_t at);
 
 /* Rows [first, first + count) of this pass of the value that s->gather yields, ld elements apart. */
-void vt_gather_rows(const struct vt_exec *x, const struct vt_step *s, size_t first, size_t count, bool bf16, void *rows,
-                    size_t ld);
+void vt_gather_rows(const struct vt_exec *x, const struct vt_step *s, size_t first, size_t count,
+                    const struct vt_format *f, void *rows, size_t ld);
 
 #endif

@@ -53,6 +53,8 @@ static struct vt_node *add_node(struct vt_graph *g, enum vt_node_type type, cons
     memset(node, 0, sizeof *node);
     node->type = type;
     node->weight = node->bias = node->weight2 = VT_NO_WEIGHT;
+    for (size_t i = 0; i < VT_MAX_CODED; i++)
+        node->quantizers[i].scales = node->quantizers[i].zeros = VT_NO_WEIGHT;
     snprintf(node->name, sizeof node->name, "%s", name);
     return node;
 }

@@ -28,6 +28,7 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_RASTER     (-1) /* the order of a map's rows that is no pattern's */
 #define VT_MAX_INPUTS 4
 #define VT_MAX_PARTS  4
+#define VT_MAX_CODED  3 /* inputs that a product multiplies */
 #define VT_NAME_SIZE  64
 #define VT_MAX_SIDE   65536u /* of kernels, strides, paddings, blocks and grids */
 
@@ -76,6 +77,23 @@ struct vt_graph_weight {
     struct vt_batch_norm norm; /* of VT_FOLD_NORM_... */
     uint32_t part_count;
     struct vt_weight_part parts[VT_MAX_PARTS];
+    /* The scales [columns] of the codes that it is multiplied with, which the stored numbers have been multiplied by;
+     * NULL: none. */
+    const struct vt_tensor *absorbed;
+};
+
+/* ---- Codes ---- */
+
+/*
+ * How column c of an input becomes whole numbers from 0 to 2^bits - 1, and what they stand for:
+ * code = clamp(round(x / scale[c] + zero[c])), (code - zero[c]) * scale[c]. A layer's weight is stored times the scales
+ * where these are a vector, so that its integer products need no others: RepQ-ViT's reparameterisation (Li et al. 2023,
+ * arXiv:2212.08254, eq. 6 to 9) with equal codes, and without a change to what stands before.
+ */
+struct vt_operand_quantizer {
+    uint32_t bits;           /* 2 to 8; 0: the input stays as it is */
+    float scale, zero;       /* of all columns, where there are no vectors */
+    vt_weight scales, zeros; /* both VECTOR [columns], or VT_NO_WEIGHT */
 };
 
 /* ---- Nodes ---- */
@@ -100,15 +118,16 @@ enum vt_node_type {
     VT_NODE_CONCAT, /* in[0] | in[1], columns side by side */
     VT_NODE_EMBED,  /* weight's rows, then in[0]'s; plus the positions in[1] on the first position_prefix and all of
                        in[0]'s rows */
-    VT_NODE_HEAD_COMBINE, /* mean of in[0] and in[1] */
-    VT_NODE_CONVERT,      /* in[0] in another element type: put in by vt_pass_precision, not by families */
-    VT_NODE_WINDOWS,      /* a map's rows in the order of windows, zeros where windows stick out of it */
-    VT_NODE_UNWINDOWS,    /* rows in the order of windows back in the map's */
+    VT_NODE_HEAD_COMBINE,   /* mean of in[0] and in[1] */
+    VT_NODE_CONVERT,        /* in[0] in another element type, or rounded to what its codes stand for: put in by
+                             vt_pass_precision, not by families */
+    VT_NODE_WINDOWS,        /* a map's rows in the order of windows, zeros where windows stick out of it */
+    VT_NODE_UNWINDOWS,      /* rows in the order of windows back in the map's */
     VT_NODE_SPACE_TO_DEPTH, /* block[0] x block[1] rows of a map side by side, the rows of the first column first; zeros
                                where blocks stick out of it */
-    VT_NODE_POSITIONS,     /* plan-time constant: a table of positions resized to in[0]'s map, of which only the shape
+    VT_NODE_POSITIONS,      /* plan-time constant: a table of positions resized to in[0]'s map, of which only the shape
                               is read */
-    VT_NODE_RELATIVE_BIAS, /* plan-time constant: what attention in windows over in[0]'s map adds to its scores; only
+    VT_NODE_RELATIVE_BIAS,  /* plan-time constant: what attention in windows over in[0]'s map adds to its scores; only
                               the shape of in[0] is read */
     VT_NODE_TYPE_COUNT
 };
@@ -154,8 +173,10 @@ struct vt_node {
     char name[VT_NAME_SIZE];
     struct vt_view in[VT_MAX_INPUTS];
     uint32_t in_count;
-    uint32_t columns;      /* of its value */
-    enum vt_dtype element; /* of its value: F32, or BF16 of CONVERT and of slices of it */
+    uint32_t columns;        /* of its value */
+    enum vt_dtype element;   /* of its value: F32, or BF16 or U8 of CONVERT and of slices of it */
+    enum vt_product product; /* of linear, conv2d and attention in a plan: what they multiply in */
+    struct vt_operand_quantizer quantizers[VT_MAX_CODED]; /* of products: of each input; of CONVERT: of its parts */
     /* Of linear, conv2d and a relative bias's network; LayerNorm's gamma and beta; L2 norm's scales, mul's vector, the
      * rows of tokens and embed, the tables of positions and of a relative bias */
     vt_weight weight, bias;
@@ -174,6 +195,12 @@ struct vt_node {
         } pool2d;
         vt_order order; /* of windows */
         struct {
+            uint32_t part_count; /* columns that have a quantizer of their own */
+            struct {
+                uint32_t column, columns;
+            } parts[VT_MAX_CODED];
+        } convert;
+        struct {
             uint32_t block[2];
         } space_to_depth;
         struct {
@@ -189,6 +216,10 @@ struct vt_node {
         struct {
             uint32_t heads;
             float scale;
+            /* Codes of the probabilities in simulations of few bits, log_scale * sqrt(2)^-code (arXiv:2212.08254, eq. 12
+             * and 13): of so many bits; 0: none, floats or those of kernels.h's softmax. */
+            uint32_t log_bits;
+            float log_scale;
         } attention;
         enum vt_attention_scores scores;
         enum vt_activation activation;
@@ -296,6 +327,21 @@ vt_value vt_graph_bias_network(struct vt_graph *g, const char *name, vt_value ma
                                vt_weight bias, vt_weight weight2, const uint32_t trained[2]);
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
 
+/* ---- Building: quantizers ---- */
+
+/* Can these be numbers of a quantizer? */
+bool vt_is_code_scale(float scale);
+bool vt_is_code_zero(float zero);
+
+/* Gives input i of a product a quantizer. */
+void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, const struct vt_operand_quantizer *q);
+
+/* Has any node quantizers? */
+bool vt_graph_is_quantized(const struct vt_graph *g);
+
+/* Once all nodes are there: weights learn of the scales that they have absorbed. */
+void vt_graph_link_quantizers(struct vt_graph *g);
+
 /* ---- Rewriting: a graph that a pass fills with copies of another one's nodes ---- */
 
 /* Room for so many nodes; false: no memory. */
@@ -330,6 +376,13 @@ bool vt_reads_shape_only(const struct vt_node *node);
 
 /* Is its value the same for all images, evaluated when a session is created? */
 bool vt_is_constant(const struct vt_node *node);
+
+/* Inputs that the node multiplies as one operand of products with many terms: 1 of linear and conv2d but depthwise ones,
+ * 3 of attention, else 0. Those may have quantizers. */
+uint32_t vt_operand_count(const struct vt_node *node);
+
+/* Do its products multiply codes when a quantized model runs in its own precision? */
+bool vt_is_quantized(const struct vt_node *node);
 
 /* Is it a convolution of every channel by itself? */
 bool vt_is_depthwise(const struct vt_node *node);

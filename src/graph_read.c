@@ -199,6 +199,7 @@ void vt_graph_read(struct vt_graph *g, struct vt_model_facts *facts)
         read_facts(&r, root, facts);
     if (!g->status)
         read_parts(&r, root);
+    vt_graph_link_quantizers(g);
     if (!g->status)
         check_shapes(g, facts->trained_size);
     if (!g->status)

@@ -6,6 +6,7 @@
  */
 #include "graph_read_node.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -212,8 +213,8 @@ static vt_value build(struct vt_graph *g, const char *name, const struct vt_node
 
 static bool only_known_members(struct vt_node_reader *r, vt_json v)
 {
-    const char *known[3 + VT_MAX_SLOTS + VT_MAX_ATTRIBUTES] = { "op", "name", "in" };
-    size_t count = 3;
+    const char *known[4 + VT_MAX_SLOTS + VT_MAX_ATTRIBUTES] = { "op", "name", "in", VT_QUANTIZE_KEY };
+    size_t count = 4; /* a node whose op has no quantizers says so */
     for (int i = 0; i < VT_MAX_SLOTS; i++)
         if (r->op->slots[i].need != VT_ABSENT)
             known[count++] = vt_slot_keys[i];
@@ -242,6 +243,56 @@ static void fill_template(struct vt_node_reader *r, vt_json v, struct vt_node *n
     node->weight2 = weights[2];
 }
 
+/* ---- Quantizers ---- */
+
+/* A number, or the name of a tensor with one for each column. */
+static void read_code_numbers(struct vt_node_reader *r, const char *key, vt_json v, float least, float *number,
+                              vt_weight *vector)
+{
+    if (vt_json_type(v) == VT_JSON_STRING)
+        *vector = read_weight(r, key, v, VT_WEIGHT_VECTOR, NULL);
+    else
+        vt_read_number(&r->values, key, v, least, number);
+}
+
+static void read_quantizer(struct vt_node_reader *r, vt_json v, vt_value value, uint32_t i)
+{
+    static const char *const known[] = { "bits", "scale", "zero_point" };
+    struct vt_operand_quantizer q = { .scales = VT_NO_WEIGHT, .zeros = VT_NO_WEIGHT };
+    if (vt_json_type(v) != VT_JSON_OBJECT) {
+        vt_bad_value(&r->values, VT_QUANTIZE_KEY, v, "an object");
+        return;
+    }
+    if (!vt_only_known(&r->values, v, known, sizeof known / sizeof *known))
+        return;
+    vt_read_count(&r->values, "bits", vt_json_get(v, "bits"), &q.bits);
+    read_code_numbers(r, "scale", vt_json_get(v, "scale"), 0, &q.scale, &q.scales);
+    read_code_numbers(r, "zero_point", vt_json_get(v, "zero_point"), -FLT_MAX, &q.zero, &q.zeros);
+    if (!r->g->status && (q.scales == VT_NO_WEIGHT) != (q.zeros == VT_NO_WEIGHT))
+        vt_graph_fail(r->g, VITRT_EFORMAT,
+                      "node %s: scale and zero_point are a number and a tensor, expected two "
+                      "numbers or two tensors",
+                      r->values.node);
+    vt_graph_set_quantizer(r->g, value, i, &q);
+}
+
+static void read_quantizers(struct vt_node_reader *r, vt_json v, vt_value value)
+{
+    if (!vt_json_type(v))
+        return;
+    const uint32_t count = vt_operand_count(&r->g->nodes[value]);
+    if (vt_json_type(v) != VT_JSON_ARRAY || vt_json_count(v) != count) {
+        vt_graph_fail(r->g, VITRT_EFORMAT, "node %s: quantize is no array of %u, one for each input that is multiplied",
+                      r->values.node, (unsigned)count);
+        return;
+    }
+    uint32_t i = 0;
+    for (vt_json_iterator it = vt_json_first(v); it.left && !r->g->status; vt_json_next(&it), i++)
+        read_quantizer(r, it.value, value, i);
+}
+
+/* ---- Nodes ---- */
+
 static const struct vt_op_schema *find_op(vt_json v)
 {
     for (size_t i = 0; i < vt_op_schema_count; i++)
@@ -262,7 +313,7 @@ void vt_read_node(struct vt_node_reader *r, vt_json v)
     memcpy(r->values.node, name, sizeof name);
     r->op = find_op(vt_json_get(v, "op"));
     if (!r->op)
-        vt_bad_value(&r->values, "op", vt_json_get(v, "op"), "the name of an operation of version 1");
+        vt_bad_value(&r->values, "op", vt_json_get(v, "op"), "the name of an operation");
     else if (vt_name_table_find(r->names, name_list(g), name) != VT_NO_NAME)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: there is another node of this name before it", name);
     else if ((r->op->type == VT_NODE_INPUT) != (index == 0))
@@ -279,6 +330,7 @@ void vt_read_node(struct vt_node_reader *r, vt_json v)
     if (g->status)
         return;
     memcpy(g->nodes[index].name, name, sizeof name);
+    read_quantizers(r, vt_json_get(v, VT_QUANTIZE_KEY), value);
     vt_name_table_add(r->names, name_list(g), index);
     r->values.node[0] = 0;
 }

@@ -6,7 +6,8 @@
 
 const char *const vt_activation_names[VT_ACT_COUNT] = { "", "gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh" };
 const char *const vt_window_fit_names[3] = { "fixed", "each_side", "shorter_side" };
-const char *const vt_slot_keys[VT_MAX_SLOTS] = { "weight", "bias", "weight2" };
+const char *const vt_slot_keys[VT_ALL_SLOTS] = { "weight",   "bias",    "weight2",  "scales.0", "zeros.0",
+                                                 "scales.1", "zeros.1", "scales.2", "zeros.2" };
 
 static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_sums" };
 static const char *const filter_names[2] = { "bicubic", "bicubic_antialias" };
@@ -16,19 +17,53 @@ _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_atten
                    sizeof(enum vt_positions_filter) == sizeof(int),
                "an enum is no int");
 
-#define COUNT_OF(array)            (sizeof(array) / sizeof *(array))
-#define AT(member)                 offsetof(struct vt_node, u.member)
-#define COUNT(key, member, usual)  { key, VT_ATTRIBUTE_COUNT, false, usual, AT(member), NULL, 0 }
-#define NEEDED_COUNT(key, member)  { key, VT_ATTRIBUTE_COUNT, true, 0, AT(member), NULL, 0 }
-#define SIDES(key, member, usual)  { key, VT_ATTRIBUTE_SIDES, false, usual, AT(member), NULL, 0 }
-#define NEEDED_SIDES(key, member)  { key, VT_ATTRIBUTE_SIDES, true, 0, AT(member), NULL, 0 }
-#define NUMBER(key, member)        { key, VT_ATTRIBUTE_NUMBER, true, 0, AT(member), NULL, 0 }
-#define FLAG(key, member)          { key, VT_ATTRIBUTE_FLAG, false, 0, AT(member), NULL, 0 }
-#define CHOICE(key, member, names) { key, VT_ATTRIBUTE_CHOICE, true, 0, AT(member), names, COUNT_OF(names) }
-#define WINDOWS(member)            { "windows", VT_ATTRIBUTE_WINDOWS, true, 0, AT(member), NULL, 0 }
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+#define AT(member)      offsetof(struct vt_node, u.member)
+#define COUNT(key, member, usual)                                                                                      \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_COUNT, false, usual, AT(member), NULL, 0                                                     \
+    }
+#define NEEDED_COUNT(key, member)                                                                                      \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_COUNT, true, 0, AT(member), NULL, 0                                                          \
+    }
+#define SIDES(key, member, usual)                                                                                      \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_SIDES, false, usual, AT(member), NULL, 0                                                     \
+    }
+#define NEEDED_SIDES(key, member)                                                                                      \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_SIDES, true, 0, AT(member), NULL, 0                                                          \
+    }
+#define NUMBER(key, member)                                                                                            \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_NUMBER, true, 0, AT(member), NULL, 0                                                         \
+    }
+#define MAY_NUMBER(key, member)                                                                                        \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_NUMBER, false, 0, AT(member), NULL, 0                                                        \
+    }
+#define FLAG(key, member)                                                                                              \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_FLAG, false, 0, AT(member), NULL, 0                                                          \
+    }
+#define CHOICE(key, member, names)                                                                                     \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_CHOICE, true, 0, AT(member), names, COUNT_OF(names)                                          \
+    }
+#define WINDOWS(member)                                                                                                \
+    {                                                                                                                  \
+        "windows", VT_ATTRIBUTE_WINDOWS, true, 0, AT(member), NULL, 0                                                  \
+    }
 
-#define NEEDS(form) { VT_REQUIRED, VT_WEIGHT_##form }
-#define MAY(form)   { VT_OPTIONAL, VT_WEIGHT_##form }
+#define NEEDS(form)                                                                                                    \
+    {                                                                                                                  \
+        VT_REQUIRED, VT_WEIGHT_##form                                                                                  \
+    }
+#define MAY(form)                                                                                                      \
+    {                                                                                                                  \
+        VT_OPTIONAL, VT_WEIGHT_##form                                                                                  \
+    }
 
 const struct vt_op_schema vt_op_schemas[] = {
     { "input", VT_NODE_INPUT, 0, 0, 0, { { 0 } }, { { 0 } } },
@@ -55,21 +90,10 @@ const struct vt_op_schema vt_op_schemas[] = {
       4,
       1u << 3,
       { { 0 } },
-      { NEEDED_COUNT("heads", attention.heads), NUMBER("scale", attention.scale) } },
-    { "attention_scores",
-      VT_NODE_ATTENTION_SCORES,
-      1,
-      1,
-      1,
-      { { 0 } },
-      { CHOICE("scores", scores, scores_names) } },
-    { "activation",
-      VT_NODE_ACTIVATION,
-      1,
-      1,
-      0,
-      { { 0 } },
-      { CHOICE("activation", activation, vt_activation_names) } },
+      { NEEDED_COUNT("heads", attention.heads), NUMBER("scale", attention.scale),
+        COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale) } },
+    { "attention_scores", VT_NODE_ATTENTION_SCORES, 1, 1, 1, { { 0 } }, { CHOICE("scores", scores, scores_names) } },
+    { "activation", VT_NODE_ACTIVATION, 1, 1, 0, { { 0 } }, { CHOICE("activation", activation, vt_activation_names) } },
     { "add", VT_NODE_ADD, 2, 2, 0, { { 0 } }, { { 0 } } },
     { "mul", VT_NODE_MUL, 2, 2, 0, { { 0 } }, { { 0 } } },
     { "scale", VT_NODE_MUL, 1, 1, 0, { NEEDS(VECTOR) }, { { 0 } } },
@@ -91,23 +115,11 @@ const struct vt_op_schema vt_op_schemas[] = {
       { COUNT("first_row", rows.first_row, 0), COUNT("row_count", rows.row_count, 0) } },
     { "tokens", VT_NODE_TOKENS, 0, 0, 0, { NEEDS(ROWS) }, { { 0 } } },
     { "concat", VT_NODE_CONCAT, 2, 2, 0, { { 0 } }, { { 0 } } },
-    { "embed",
-      VT_NODE_EMBED,
-      1,
-      2,
-      3,
-      { MAY(ROWS) },
-      { COUNT("position_prefix", embed.position_prefix, 0) } },
+    { "embed", VT_NODE_EMBED, 1, 2, 3, { MAY(ROWS) }, { COUNT("position_prefix", embed.position_prefix, 0) } },
     { "head_combine", VT_NODE_HEAD_COMBINE, 2, 2, 3, { { 0 } }, { { 0 } } },
     { "windows", VT_NODE_WINDOWS, 1, 1, 0, { { 0 } }, { WINDOWS(order) } },
     { "unwindows", VT_NODE_UNWINDOWS, 1, 1, 0, { { 0 } }, { { 0 } } },
-    { "space_to_depth",
-      VT_NODE_SPACE_TO_DEPTH,
-      1,
-      1,
-      0,
-      { { 0 } },
-      { NEEDED_SIDES("block", space_to_depth.block) } },
+    { "space_to_depth", VT_NODE_SPACE_TO_DEPTH, 1, 1, 0, { { 0 } }, { NEEDED_SIDES("block", space_to_depth.block) } },
     { "positions",
       VT_NODE_POSITIONS,
       1,
@@ -156,5 +168,8 @@ const struct vt_op_schema *vt_schema_of(const struct vt_node *node)
 
 vt_weight vt_slot_weight(const struct vt_node *node, int slot)
 {
-    return slot == 0 ? node->weight : slot == 1 ? node->bias : node->weight2;
+    if (slot < VT_MAX_SLOTS)
+        return slot == 0 ? node->weight : slot == 1 ? node->bias : node->weight2;
+    const struct vt_operand_quantizer *q = &node->quantizers[(slot - VT_MAX_SLOTS) / 2];
+    return !q->bits ? VT_NO_WEIGHT : (slot - VT_MAX_SLOTS) % 2 ? q->zeros : q->scales;
 }

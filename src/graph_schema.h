@@ -9,7 +9,7 @@
 
 #include "graph.h"
 
-#define VT_GRAPH_VERSION 1u
+#define VT_GRAPH_VERSION 2u
 
 /* Bounds on files. Nodes: 512 blocks of 32. */
 #define VT_MAX_NODES    16384u
@@ -50,9 +50,11 @@ struct vt_weight_slot {
 };
 
 #define VT_MAX_SLOTS      3
+#define VT_ALL_SLOTS      (VT_MAX_SLOTS + 2 * VT_MAX_CODED) /* with the vectors of quantizers, which stand elsewhere */
 #define VT_MAX_ATTRIBUTES 4
+#define VT_QUANTIZE_KEY   "quantize"
 
-extern const char *const vt_slot_keys[VT_MAX_SLOTS]; /* "weight", "bias", "weight2" */
+extern const char *const vt_slot_keys[VT_ALL_SLOTS]; /* "weight", "bias", "weight2", .. */
 
 struct vt_op_schema {
     const char *name;

@@ -31,7 +31,7 @@ static void find_uses(const struct vt_graph *g, struct vt_graph_names *names)
     for (size_t w = 0; w < g->weight_count; w++)
         names->weights[w] = (struct vt_weight_use){ VT_NO_VALUE, 0 };
     for (size_t v = 0; v < g->node_count; v++)
-        for (int slot = 0; slot < VT_MAX_SLOTS; slot++) {
+        for (int slot = 0; slot < VT_ALL_SLOTS; slot++) {
             const vt_weight w = vt_slot_weight(&g->nodes[v], slot);
             if (w != VT_NO_WEIGHT && names->weights[w].node == VT_NO_VALUE)
                 names->weights[w] = (struct vt_weight_use){ (vt_value)v, slot };
@@ -120,8 +120,10 @@ static void put_attribute(struct vt_text *t, const struct vt_node *node, const s
         break;
     case VT_ATTRIBUTE_NUMBER:
         memcpy(&number, from, sizeof number);
-        put_key(t, a->key);
-        vt_text_float(t, number);
+        if (a->required || number != 0) {
+            put_key(t, a->key);
+            vt_text_float(t, number);
+        }
         break;
     case VT_ATTRIBUTE_FLAG:
         memcpy(&flag, from, sizeof flag);
@@ -149,6 +151,35 @@ static void put_view(struct vt_text *t, const struct vt_graph *g, const struct v
         vt_text_format(t, ",%u,%u]", (unsigned)view->column, (unsigned)view->columns);
 }
 
+/* A number, or the name of the tensor that has one for each column. */
+static void put_code_numbers(struct vt_text *t, const struct vt_graph_names *names, const char *key, float number,
+                             vt_weight vector)
+{
+    char name[VT_WEIGHT_NAME_SIZE];
+    put_key(t, key);
+    if (vector == VT_NO_WEIGHT) {
+        vt_text_float(t, number);
+        return;
+    }
+    vt_weight_name(names, vector, name);
+    put_string(t, name);
+}
+
+static void put_quantizers(struct vt_text *t, const struct vt_node *node, const struct vt_graph_names *names)
+{
+    if (!vt_is_quantized(node))
+        return;
+    put_key(t, VT_QUANTIZE_KEY);
+    for (uint32_t i = 0; i < vt_operand_count(node); i++) {
+        const struct vt_operand_quantizer *q = &node->quantizers[i];
+        vt_text_format(t, "%s{\"bits\":%u", i ? "," : "[", (unsigned)q->bits);
+        put_code_numbers(t, names, "scale", q->scale, q->scales);
+        put_code_numbers(t, names, "zero_point", q->zero, q->zeros);
+        put(t, "}");
+    }
+    put(t, "]");
+}
+
 static void put_node(struct vt_text *t, const struct vt_graph *g, const struct vt_graph_names *names, size_t v)
 {
     const struct vt_node *node = &g->nodes[v];
@@ -173,6 +204,7 @@ static void put_node(struct vt_text *t, const struct vt_graph *g, const struct v
     }
     for (const struct vt_attribute *a = op->attributes; a->kind; a++)
         put_attribute(t, node, a);
+    put_quantizers(t, node, names);
     put(t, "}");
 }
 

@@ -7,6 +7,7 @@
 struct attention_job {
     const struct vt_exec *x;
     const struct vt_step *s;
+    const struct vt_step_weights *w;
     size_t chunks; /* pieces of one head */
 };
 
@@ -33,9 +34,17 @@ static const float *bias_of_head(const struct vt_exec *x, const struct vt_step *
     return (const float *)vt_exec_view(x, s->node->in[3]) + head * area * vt_bias_ld(area);
 }
 
-/* Head h of group i, counted through all images of the pass. */
-static struct vt_attention head_of(const struct vt_exec *x, const struct vt_step *s, size_t i, size_t h)
+static const float *part_of(const float *vector, uint32_t column)
 {
+    return vector ? vector + column : NULL;
+}
+
+/* Head h of group i, counted through all images of the pass. */
+static struct vt_attention head_of(const struct attention_job *job, size_t i, size_t h)
+{
+    const struct vt_exec *x = job->x;
+    const struct vt_step *s = job->s;
+    const struct vt_step_weights *w = job->w;
     const struct vt_node *node = s->node;
     const struct vt_row_order *order = x->plan->values[node->in[0].value].order;
     const size_t groups = order ? order->count : 1, image = i / groups, window = i % groups;
@@ -49,42 +58,54 @@ static struct vt_attention head_of(const struct vt_exec *x, const struct vt_step
                          k = { node->in[1].value, node->in[1].column + head * dim, dim },
                          v = { node->in[2].value, node->in[2].column + head * dim_v, dim_v },
                          out = { s->out, head * dim_v, dim_v };
-    return (struct vt_attention){ .kernels = x->plan->kernels,
-                                  .product = x->plan->product,
-                                  .queries = queries,
-                                  .keys = keys,
-                                  .dim = dim,
-                                  .dim_v = dim_v,
-                                  .q = vt_exec_row(x, q, first_q),
-                                  .k = vt_exec_row(x, k, first_k),
-                                  .v = vt_exec_row(x, v, first_k),
-                                  .ldq = vt_exec_ld(x, q.value),
-                                  .ldk = vt_exec_ld(x, k.value),
-                                  .ldv = vt_exec_ld(x, v.value),
-                                  .scale = node->u.attention.scale,
-                                  .bias = bias_of_head(x, s, h, queries),
-                                  .ld_bias = vt_bias_ld(keys),
-                                  .mask = order ? vt_row_order_mask(order, window) : NULL,
-                                  .ld_mask = keys,
-                                  .mask_rows = order ? order->regions : NULL,
-                                  .out = vt_exec_row(x, out, first_q),
-                                  .ldo = vt_exec_ld(x, s->out),
-                                  .out_is_bf16 = vt_exec_element(x, s->out) == VT_BF16,
-                                  .first_row = scores_column(x, s->scores[VT_SCORES_FIRST_ROW], image, h),
-                                  .column_sums = scores_column(x, s->scores[VT_SCORES_COLUMN_SUMS], image, h),
-                                  .ld_scores = heads };
+    return (
+        struct vt_attention){ .kernels = x->plan->kernels,
+                              .product = node->product,
+                              .queries = queries,
+                              .keys = keys,
+                              .dim = dim,
+                              .dim_v = dim_v,
+                              .q = vt_exec_row(x, q, first_q),
+                              .k = vt_exec_row(x, k, first_k),
+                              .v = vt_exec_row(x, v, first_k),
+                              .ldq = vt_exec_ld(x, q.value),
+                              .ldk = vt_exec_ld(x, k.value),
+                              .ldv = vt_exec_ld(x, v.value),
+                              .scale = node->product == VT_PRODUCT_U8S8 ? w->score_scale[h] : node->u.attention.scale,
+                              .bias = bias_of_head(x, s, h, queries),
+                              .ld_bias = vt_bias_ld(keys),
+                              .mask = order ? vt_row_order_mask(order, window) : NULL,
+                              .ld_mask = keys,
+                              .mask_rows = order ? order->regions : NULL,
+                              .out = vt_exec_row(x, out, first_q),
+                              .ldo = vt_exec_ld(x, s->out),
+                              .to = vt_destination_of(vt_exec_element(x, s->out)),
+                              .out_scale = part_of(w->out.scale, out.column),
+                              .out_shift = part_of(w->out.shift, out.column),
+                              .highest = w->out.highest,
+                              .query_zero = w->query_zero ? w->query_zero + head * dim : NULL,
+                              .sum_scale = part_of(w->sum_scale, out.column),
+                              .sum_bias = part_of(w->sum_bias, out.column),
+                              .zero_codes = w->out.zero ? w->out.zero + out.column : NULL,
+                              .log_bits = s->node->product == VT_PRODUCT_F32 && x->plan->precision == VT_PRECISION_I8
+                                              ? node->u.attention.log_bits
+                                              : 0,
+                              .log_scale = node->u.attention.log_scale,
+                              .first_row = scores_column(x, s->scores[VT_SCORES_FIRST_ROW], image, h),
+                              .column_sums = scores_column(x, s->scores[VT_SCORES_COLUMN_SUMS], image, h),
+                              .ld_scores = heads };
 }
 
 static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct attention_job *job = arg;
-    const size_t heads = job->s->node->u.attention.heads, mr = job->x->plan->kernels->gemm[job->x->plan->product].mr;
-    struct vt_attention a, next = head_of(job->x, job->s, begin / job->chunks / heads, begin / job->chunks % heads);
+    const size_t heads = job->s->node->u.attention.heads, mr = job->x->plan->kernels->gemm[job->s->node->product].mr;
+    struct vt_attention a, next = head_of(job, begin / job->chunks / heads, begin / job->chunks % heads);
     for (size_t i = begin; i < end; i++) {
         const size_t piece = i / job->chunks, chunk = i % job->chunks;
         const size_t after = i + 1 < end ? (i + 1) / job->chunks : piece;
         a = next;
-        next = head_of(job->x, job->s, after / heads, after % heads);
+        next = head_of(job, after / heads, after % heads);
         a.next = after == piece ? NULL : &next;
         const size_t rows = ((a.queries + job->chunks - 1) / job->chunks + mr - 1) / mr * mr; /* of a chunk */
         const size_t first = chunk * rows, last = a.queries < first + rows ? a.queries : first + rows;
@@ -94,7 +115,6 @@ static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
 
 static void run_attention(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
-    (void)w;
     const size_t heads = x->images * groups_of_image(x, s) * s->node->u.attention.heads;
     const size_t threads = vt_pool_size(x->pool);
     /* Every piece packs its head's keys and values again, so heads are cut only where there are too few of them to
@@ -102,7 +122,7 @@ static void run_attention(const struct vt_exec *x, const struct vt_step *s, cons
     const bool whole = s->scores[VT_SCORES_COLUMN_SUMS] != VT_NO_VALUE;
     const bool few = heads < 8 * threads && heads % threads;
     const size_t chunks = !whole && threads > 1 && few ? (2 * threads + heads - 1) / heads : 1;
-    struct attention_job job = { x, s, chunks };
+    struct attention_job job = { x, s, w, chunks };
     const size_t pieces = heads * chunks, shares = threads == 1 ? 1 : 4 * threads; /* for cores of different speed */
     vt_parallel(x->pool, pieces, pieces / shares ? pieces / shares : 1, run_pieces, &job);
 }
@@ -112,7 +132,7 @@ static size_t attention_scratch(const struct vt_plan *p, const struct vt_step *s
     const struct vt_node *node = s->node;
     const size_t heads = node->u.attention.heads;
     const struct vt_plan_value *keys = &p->values[node->in[1].value];
-    return vt_attention_scratch_bytes(p->kernels, p->product, keys->order ? keys->order->area : keys->rows,
+    return vt_attention_scratch_bytes(p->kernels, node->product, keys->order ? keys->order->area : keys->rows,
                                       node->in[0].columns / heads, node->in[2].columns / heads);
 }
 

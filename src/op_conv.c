@@ -11,6 +11,7 @@ struct conv_job {
     const struct vt_exec *x;
     const struct vt_step *s;
     struct vt_gemm gemm; /* of one group, without a, and for the first row of the pass */
+    struct vt_format format; /* of windows */
     size_t groups, channels; /* input channels of each group */
     size_t blocks, rows; /* of one image; rows of a block */
 };
@@ -20,13 +21,12 @@ static void gather_pixels(const struct conv_job *job, const float *row, size_t l
                           size_t at)
 {
     const struct vt_gemm *g = &job->gemm;
-    const bool bf16 = g->product == VT_PRODUCT_BF16;
     if (ld == job->channels) {
-        vt_put(g->kernels, bf16, row + first * ld, (last - first) * ld, window, at);
+        vt_put(g->kernels, &job->format, row + first * ld, (last - first) * ld, window, at);
         return;
     }
     for (size_t i = first; i < last; i++, at += job->channels)
-        vt_put(g->kernels, bf16, row + i * ld, job->channels, window, at);
+        vt_put(g->kernels, &job->format, row + i * ld, job->channels, window, at);
 }
 
 static size_t at_most(size_t n, size_t most)
@@ -40,7 +40,6 @@ static void gather_window(const struct conv_job *job, const struct vt_shape *in,
 {
     const struct vt_sliding *slide = &job->s->node->u.conv.slide;
     const struct vt_gemm *g = &job->gemm;
-    const bool bf16 = g->product == VT_PRODUCT_BF16;
     const size_t x = ox * slide->stride[1], padding = slide->padding[1], width = slide->kernel[1]; /* x: padded */
     const size_t left = x < padding ? at_most(padding - x, width) : 0; /* columns of the window before the map, */
     const size_t end = at_most(in->map[1] + padding > x ? in->map[1] + padding - x : 0, width); /* and up to its end */
@@ -48,15 +47,15 @@ static void gather_window(const struct conv_job *job, const struct vt_shape *in,
     for (size_t ky = 0, at = 0; ky < slide->kernel[0]; ky++, at += width * job->channels) {
         const size_t y = oy * slide->stride[0] + ky; /* in the padded map */
         if (y < slide->padding[0] || y - slide->padding[0] >= in->map[0] || !inside) {
-            vt_put(g->kernels, bf16, NULL, width * job->channels, window, at);
+            vt_put(g->kernels, &job->format, NULL, width * job->channels, window, at);
             continue;
         }
         if (left)
-            vt_put(g->kernels, bf16, NULL, left * job->channels, window, at);
+            vt_put(g->kernels, &job->format, NULL, left * job->channels, window, at);
         gather_pixels(job, map + (y - slide->padding[0]) * in->map[1] * ld, ld, first, first + inside, window,
                       at + left * job->channels);
         if (left + inside < width)
-            vt_put(g->kernels, bf16, NULL, (width - left - inside) * job->channels, window,
+            vt_put(g->kernels, &job->format, NULL, (width - left - inside) * job->channels, window,
                    at + (left + inside) * job->channels);
     }
 }
@@ -81,6 +80,10 @@ static struct vt_gemm gemm_of_group(const struct vt_gemm *whole, size_t group)
     g.panels = vt_gemm_panel(whole, group * ((whole->n + nr - 1) / nr * nr));
     if (g.bias)
         g.bias = (const float *)g.bias + column;
+    if (g.epilogue.sum_scale) {
+        g.epilogue.sum_scale += column;
+        g.epilogue.sum_bias += column;
+    }
     if (g.epilogue.scale)
         g.epilogue.scale += column;
     if (g.epilogue.residual)
@@ -125,7 +128,7 @@ static size_t window_size(const struct vt_node *node)
  * further away, as many as a product's blocks have, but several blocks for each thread. */
 static size_t block_rows(const struct vt_plan *p, const struct vt_step *s, const struct vt_gemm *g)
 {
-    const size_t rows = p->values[s->out].rows, mr = p->kernels->gemm[p->product].mr;
+    const size_t rows = p->values[s->out].rows, mr = p->kernels->gemm[s->node->product].mr;
     const size_t shared = p->threads == 1 ? rows : rows / (4 * (size_t)p->threads);
     const size_t weights = vt_size_mul(vt_size_mul(g->k, s->node->columns), vt_product_bytes(g->product));
     const size_t most = weights < g->l2_bytes / 4 ? LEAST_ROWS : vt_gemm_block_rows(g);
@@ -139,10 +142,10 @@ static struct vt_gemm gemm_of_plan(const struct vt_plan *p, const struct vt_step
 {
     const size_t k = window_size(s->node);
     return (struct vt_gemm){ .kernels = p->kernels,
-                             .product = p->product,
+                             .product = s->node->product,
                              .l2_bytes = p->l2_bytes,
                              .k = k,
-                             .lda = vt_row_stride(k, vt_product_bytes(p->product)) };
+                             .lda = vt_row_stride(k, vt_product_bytes(s->node->product)) };
 }
 
 static void run_conv(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
@@ -152,7 +155,11 @@ static void run_conv(const struct vt_exec *x, const struct vt_step *s, const str
         return;
     }
     const struct vt_gemm plan = gemm_of_plan(x->plan, s);
-    struct conv_job job = { .x = x, .s = s, .gemm = vt_gemm_of_step(x, s, w), .groups = s->node->u.conv.groups };
+    struct conv_job job = { .x = x,
+                            .s = s,
+                            .gemm = vt_gemm_of_step(x, s, w),
+                            .format = vt_format_of_step(s, w),
+                            .groups = s->node->u.conv.groups };
     job.channels = s->node->in[0].columns / job.groups;
     job.rows = block_rows(x->plan, s, &plan);
     job.blocks = (x->plan->values[s->out].rows + job.rows - 1) / job.rows;
@@ -167,7 +174,7 @@ static size_t conv_scratch(const struct vt_plan *p, const struct vt_step *s)
     if (vt_is_depthwise(s->node))
         return vt_depthwise_scratch(p, s);
     const struct vt_gemm g = gemm_of_plan(p, s);
-    return vt_size_mul(vt_size_mul(g.lda, block_rows(p, s, &g)), vt_product_bytes(p->product));
+    return vt_size_mul(vt_size_mul(g.lda, block_rows(p, s, &g)), vt_product_bytes(s->node->product));
 }
 
 static uint64_t conv_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)

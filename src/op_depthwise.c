@@ -25,7 +25,7 @@ struct output_row {
     size_t top;        /* and the map's row that the first of them reads */
     char *out;
     size_t ldo;
-    bool bf16;
+    struct vt_format format; /* of out */
 };
 
 /* Places in a worker's scratch: zeros for a pixel outside of the map, one output row before its activation, pointers
@@ -70,13 +70,15 @@ static void convolve(const struct depthwise_job *job, const struct output_row *r
             c->taps[taps++] = inside ? r->map + pixel * r->ld : c->zeros;
         }
     const float *w = (const float *)job->w->weight + r->ky * slide->kernel[1] * n, *bias = job->w->bias;
-    char *out = r->out + first * r->ldo * (r->bf16 ? sizeof(vt_bf16) : sizeof(float));
+    char *out = r->out + first * r->ldo * vt_dtype_bytes(r->format.element);
     if (job->s->activation) {
         kernels->depthwise_f32(count, n, taps, c->taps, step, w, bias, c->row, n);
         kernels->activation_f32[job->s->activation](count * n, c->row, c->row);
         for (size_t i = 0; i < count; i++)
-            vt_put(kernels, r->bf16, c->row + i * n, n, out, i * r->ldo);
-    } else if (r->bf16) {
+            vt_put(kernels, &r->format, c->row + i * n, n, out + i * r->ldo * vt_dtype_bytes(r->format.element), 0);
+    } else if (r->format.element == VT_U8) {
+        kernels->depthwise_u8(count, n, taps, c->taps, step, w, bias, r->format.codes.highest, (uint8_t *)out, r->ldo);
+    } else if (r->format.element == VT_BF16) {
         kernels->depthwise_bf16(count, n, taps, c->taps, step, w, bias, (vt_bf16 *)(void *)out, r->ldo);
     } else {
         kernels->depthwise_f32(count, n, taps, c->taps, step, w, bias, (float *)(void *)out, r->ldo);
@@ -107,10 +109,10 @@ static struct output_row row_of(const struct depthwise_job *job, size_t image, s
     const size_t y = oy * slide->stride[0], height = job->in->map[0]; /* y in the padded map */
     struct output_row r = { .ld = vt_exec_ld(job->x, in.value),
                             .ldo = vt_exec_ld(job->x, out.value),
-                            .bf16 = vt_exec_element(job->x, out.value) == VT_BF16 };
+                            .format = { vt_exec_element(job->x, out.value), job->w->out } };
     r.map = vt_exec_image(job->x, in, image) + job->in->prefix * r.ld;
-    r.out = vt_exec_row(job->x, out,
-                        vt_exec_offsets(job->x, out.value)[image] + job->out->prefix + oy * job->out->map[1]);
+    r.out =
+        vt_exec_row(job->x, out, vt_exec_offsets(job->x, out.value)[image] + job->out->prefix + oy * job->out->map[1]);
     const size_t begin = slide->padding[0], end = begin + height; /* of the map's rows in the padded map */
     r.ky = y < begin ? begin - y : 0;
     r.ky_end = y >= end ? 0 : end - y < slide->kernel[0] ? end - y : slide->kernel[0];
@@ -126,15 +128,15 @@ static void copy_prefix(const struct depthwise_job *job, const struct scratch *c
 {
     const struct vt_view in = job->s->node->in[0], out = vt_view_of(job->s->out);
     const struct vt_kernels *kernels = job->x->plan->kernels;
-    const bool bf16 = vt_exec_element(job->x, out.value) == VT_BF16;
+    const struct vt_format format = { vt_exec_element(job->x, out.value), job->w->out };
     for (size_t i = 0; i < job->in->prefix; i++) {
         const float *row = vt_exec_row(job->x, in, vt_exec_offsets(job->x, in.value)[image] + i);
         if (job->s->activation) {
             kernels->activation_f32[job->s->activation](in.columns, row, c->row);
             row = c->row;
         }
-        vt_put(kernels, bf16, row, in.columns, vt_exec_row(job->x, out, vt_exec_offsets(job->x, out.value)[image] + i),
-               0);
+        vt_put(kernels, &format, row, in.columns,
+               vt_exec_row(job->x, out, vt_exec_offsets(job->x, out.value)[image] + i), 0);
     }
 }
 

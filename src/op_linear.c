@@ -10,6 +10,7 @@ struct linear_job {
     const struct vt_step *s;
     struct vt_gemm gemm;
     struct vt_gemm_split split;
+    struct vt_format format; /* of gathered rows */
 };
 
 static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
@@ -34,14 +35,15 @@ static void run_gathered(void *arg, size_t begin, size_t end, size_t worker)
             (char *)gemm.epilogue.c + row * gemm.epilogue.ldc * vt_destination_bytes(gemm.epilogue.to);
         if (gemm.epilogue.residual)
             gemm.epilogue.residual += row * gemm.epilogue.ldr;
-        vt_gather_rows(job->x, job->s, row, count, gemm.product == VT_PRODUCT_BF16, rows, gemm.lda);
+        vt_gather_rows(job->x, job->s, row, count, &job->format, rows, gemm.lda);
         vt_gemm_block(&gemm, 0, count, 0, panels);
     }
 }
 
 static size_t gathered_ld(const struct vt_plan *p, const struct vt_step *s)
 {
-    return vt_row_stride(s->node->in[0].columns, vt_product_bytes(p->product));
+    (void)p;
+    return vt_row_stride(s->node->in[0].columns, vt_product_bytes(s->node->product));
 }
 
 static void run_linear(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
@@ -52,8 +54,9 @@ static void run_linear(const struct vt_exec *x, const struct vt_step *s, const s
     job.gemm.m = vt_exec_rows(x, (vt_value)(s->node - x->plan->graph->nodes));
     job.gemm.k = in.columns;
     job.gemm.panels = vt_gemm_panel(&job.gemm, first);
-    job.gemm.bias = w->bias ? w->bias + first : NULL;
+    job.gemm.bias = job.gemm.bias ? w->bias + first : NULL;
     if (s->gather) {
+        job.format = vt_format_of_step(s, w);
         job.gemm.lda = gathered_ld(x->plan, s);
         vt_parallel(x->pool, job.gemm.m, GATHER_ROWS, run_gathered, &job);
         return;
@@ -68,7 +71,7 @@ static void run_linear(const struct vt_exec *x, const struct vt_step *s, const s
 
 static size_t linear_scratch(const struct vt_plan *p, const struct vt_step *s)
 {
-    return s->gather ? vt_size_mul(gathered_ld(p, s), GATHER_ROWS * vt_product_bytes(p->product)) : 0;
+    return s->gather ? vt_size_mul(gathered_ld(p, s), GATHER_ROWS * vt_product_bytes(s->node->product)) : 0;
 }
 
 static uint64_t linear_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)

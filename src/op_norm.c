@@ -5,8 +5,6 @@
  */
 #include "gather.h"
 
-#include <string.h>
-
 /* Rows that go through scratch at a time: groups of the kernel's four. */
 #define CHUNK_ROWS 8
 
@@ -16,7 +14,7 @@ struct norm_job {
     size_t groups, n; /* n columns in each */
     void *out;
     size_t ldo;
-    bool bf16;
+    enum vt_dtype element;
 };
 
 static struct norm_job norm_of(const struct vt_step_job *job)
@@ -28,21 +26,25 @@ static struct norm_job norm_of(const struct vt_step_job *job)
                               .n = node->columns / groups,
                               .out = vt_exec_view(job->x, vt_view_of(job->s->out)),
                               .ldo = vt_exec_ld(job->x, job->s->out),
-                              .bf16 = vt_exec_element(job->x, job->s->out) == VT_BF16 };
+                              .element = vt_exec_element(job->x, job->s->out) };
 }
 
 static void *out_row(const struct norm_job *n, size_t row)
 {
-    return (char *)n->out + row * n->ldo * (n->bf16 ? sizeof(vt_bf16) : sizeof(float));
+    return (char *)n->out + row * n->ldo * vt_dtype_bytes(n->element);
 }
 
 /* LayerNorm of m rows of floats, in the type of the step's value. */
 static void normalise(const struct norm_job *n, size_t m, const float *x, size_t ldx, void *y, size_t ldy)
 {
     const struct vt_kernels *kernels = n->job->x->plan->kernels;
-    const float *gamma = n->job->w->weight, *beta = n->job->w->bias, eps = n->job->s->node->u.norm.eps;
+    const struct vt_step_weights *w = n->job->w;
+    const float *gamma = w->weight, *beta = w->bias, eps = n->job->s->node->u.norm.eps;
     for (size_t g = 0, at = 0; g < n->groups; g++, at += n->n) {
-        if (n->bf16)
+        if (n->element == VT_U8) /* codes have a gamma and beta for every column */
+            kernels->layer_norm_u8(m, n->n, x + at, ldx, gamma + at, beta + at, eps, w->out.highest, (uint8_t *)y + at,
+                                   ldy);
+        else if (n->element == VT_BF16)
             kernels->layer_norm_bf16(m, n->n, x + at, ldx, gamma, beta, eps, (vt_bf16 *)y + at, ldy);
         else
             kernels->layer_norm_f32(m, n->n, x + at, ldx, gamma, beta, eps, (float *)y + at, ldy);
@@ -53,14 +55,14 @@ static void normalise(const struct norm_job *n, size_t m, const float *x, size_t
 static void norm_to_windows(const struct norm_job *n, const struct vt_row_order *order, const float *x, size_t ldx,
                             size_t begin, size_t end)
 {
-    const size_t row_bytes = n->groups * n->n * (n->bf16 ? sizeof(vt_bf16) : sizeof(float));
+    const struct vt_format format = { n->element, n->job->w->out };
     struct vt_row_run run;
     for (size_t row = begin; row < end; row += run.count) {
         run = vt_row_run_at(order, row, end);
         if (run.to != VT_NOWHERE)
             normalise(n, run.count, x + run.to * ldx, ldx, out_row(n, row), n->ldo);
         for (size_t i = 0; i < run.count && run.to == VT_NOWHERE; i++)
-            memset(out_row(n, row + i), 0, row_bytes);
+            vt_put(n->job->x->plan->kernels, &format, NULL, n->groups * n->n, out_row(n, row + i), 0);
     }
 }
 
@@ -70,6 +72,7 @@ static void norm_chunks(const struct norm_job *n, size_t begin, size_t end)
     const struct vt_step_job *job = n->job;
     const struct vt_step *s = job->s;
     const size_t columns = s->node->columns;
+    const struct vt_format floats = { .element = VT_F32 };
     float *gathered = job->scratch, *sums = gathered + CHUNK_ROWS * columns;
     const bool adds = s->residual.value != VT_NO_VALUE;
     for (size_t row = begin; row < end; row += CHUNK_ROWS) {
@@ -77,7 +80,7 @@ static void norm_chunks(const struct norm_job *n, size_t begin, size_t end)
         const float *x = gathered;
         size_t ldx = columns;
         if (s->gather) {
-            vt_gather_rows(job->x, s, row, m, false, gathered, columns);
+            vt_gather_rows(job->x, s, row, m, &floats, gathered, columns);
         } else {
             ldx = vt_exec_ld(job->x, s->node->in[0].value);
             x = (const float *)vt_exec_view(job->x, s->node->in[0]) + row * ldx;
@@ -124,14 +127,14 @@ static void l2_norm_rows(const struct vt_step_job *job, size_t begin, size_t end
     const size_t ldx = vt_exec_ld(job->x, in.value);
     for (size_t g = 0, at = 0; g < n.groups; g++, at += n.n) {
         const float scale = scales ? scales[g] : 1, *from = x + begin * ldx + at;
-        if (n.bf16)
+        if (n.element == VT_BF16)
             kernels->l2_norm_bf16(end - begin, n.n, from, ldx, scale, (vt_bf16 *)out_row(&n, begin) + at, n.ldo);
         else
             kernels->l2_norm_f32(end - begin, n.n, from, ldx, scale, (float *)out_row(&n, begin) + at, n.ldo);
     }
 }
 
-const struct vt_op vt_op_layer_norm = {
-    .name = "layer_norm", .rows = layer_norm_rows, .scratch_bytes = layer_norm_scratch
-};
+const struct vt_op vt_op_layer_norm = { .name = "layer_norm",
+                                        .rows = layer_norm_rows,
+                                        .scratch_bytes = layer_norm_scratch };
 const struct vt_op vt_op_l2_norm = { .name = "l2_norm", .rows = l2_norm_rows };

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations on each row by itself: activation, add, mul, concat, head_combine, convert. */
-#include "ops.h"
+#include "gather.h"
 
 #include <string.h>
+
+/* Codes in between. */
+enum { CODES = 64 };
 
 /* Where a step's rows are. b is NULL without a second input. */
 struct row_views {
     const struct vt_kernels *kernels;
     const float *a, *b;
     size_t lda, ldb;
-    float *out; /* vt_bf16 where the step's value is */
+    float *out; /* of another type where the step's value is */
     size_t ldo, columns;
 };
 
@@ -28,11 +31,31 @@ static struct row_views views_of(const struct vt_step_job *job)
     return v;
 }
 
+/* The numbers that codes stand for. */
+static void round_to_codes(const struct vt_step_job *job, const struct row_views *v, size_t row)
+{
+    const struct vt_codes *codes = &job->w->out;
+    const float *x = v->a + row * v->lda;
+    float *y = v->out + row * v->ldo;
+    for (size_t c = 0; c < v->columns; c += CODES) {
+        uint8_t code[CODES];
+        const size_t n = v->columns - c < CODES ? v->columns - c : CODES;
+        v->kernels->quantize_u8(n, x + c, codes->scale + c, codes->shift + c, codes->highest, code);
+        for (size_t i = 0; i < n; i++)
+            y[c + i] = (float)code[i] * job->w->sum_scale[c + i] + job->w->sum_bias[c + i];
+    }
+}
+
 static void convert_rows(const struct vt_step_job *job, size_t begin, size_t end)
 {
     const struct row_views v = views_of(job);
+    const struct vt_format format = { vt_exec_element(job->x, job->s->out), job->w->out };
+    const size_t bytes = vt_dtype_bytes(format.element);
     for (size_t r = begin; r < end; r++)
-        v.kernels->to_bf16(v.columns, v.a + r * v.lda, (vt_bf16 *)(void *)v.out + r * v.ldo);
+        if (format.element == VT_F32)
+            round_to_codes(job, &v, r);
+        else
+            vt_put(v.kernels, &format, v.a + r * v.lda, v.columns, (char *)v.out + r * v.ldo * bytes, 0);
 }
 
 static void activation_rows(const struct vt_step_job *job, size_t begin, size_t end)

@@ -7,10 +7,10 @@
 
 static void gather_rows(const struct vt_step_job *job, size_t begin, size_t end)
 {
-    const bool bf16 = vt_exec_element(job->x, job->s->out) == VT_BF16;
-    const size_t ld = vt_exec_ld(job->x, job->s->out), bytes = bf16 ? sizeof(vt_bf16) : sizeof(float);
+    const struct vt_format format = { .element = vt_exec_element(job->x, job->s->out) };
+    const size_t ld = vt_exec_ld(job->x, job->s->out), bytes = vt_dtype_bytes(format.element);
     char *out = vt_exec_view(job->x, vt_view_of(job->s->out));
-    vt_gather_rows(job->x, job->s, begin, end - begin, bf16, out + begin * ld * bytes, ld);
+    vt_gather_rows(job->x, job->s, begin, end - begin, &format, out + begin * ld * bytes, ld);
 }
 
 static void unwindows_images(const struct vt_step_job *job, size_t begin, size_t end)

@@ -8,10 +8,25 @@
 #include "plan.h"
 #include "pool.h"
 
-/* The packed weights of one step, as the op wants them. */
+/* Numbers to codes: clamp(round(x * scale[c] + shift[c]), 0, highest) in column c. */
+struct vt_codes {
+    const float *scale, *shift;
+    const uint8_t *zero; /* the codes of 0 */
+    uint8_t highest;
+};
+
+/* The packed weights of one step, as the op wants them, and what codes.h makes of quantizers. */
 struct vt_step_weights {
     const void *weight; /* panels of the step's product, or plain floats */
     const float *bias, *scale, *weight2;
+    const float *row_scales;           /* of a weight of codes */
+    const float *sum_scale, *sum_bias; /* [columns] of an integer product: sums to numbers, or to codes of the step's
+                                          value where nothing comes in between; of CONVERT to floats: back from codes */
+    struct vt_codes in;                /* [k]: of rows that a product gathers itself */
+    struct vt_codes out;               /* [columns] of a value that is codes; scale and shift are NULL where the two
+                                          above have them */
+    const float *score_scale;          /* [heads] of attention on codes */
+    const uint8_t *query_zero;         /* [columns of q] */
 };
 
 /* One session's state while it runs. */
@@ -52,6 +67,9 @@ struct vt_step_job {
     const struct vt_step_weights *w;
     void *scratch; /* of the worker */
 };
+
+/* What a kernel is to make of a value's numbers. */
+enum vt_destination vt_destination_of(enum vt_dtype element);
 
 /* The product of a linear or convolution step with its epilogue; a, lda and k are still to be filled in. */
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);

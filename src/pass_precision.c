@@ -2,55 +2,175 @@
 /* Precision: what linear layers and attention read in a narrower type than f32 is converted where it comes from. */
 #include "plan.h"
 
-/* The type in which a product wants its input k; a bias is no operand. Convolutions convert the windows they gather
+#include <string.h>
+
+/* How a product wants an input: as it is, in another type, or as numbers that its quantizer knows. */
+struct operand {
+    enum vt_dtype element;
+    const struct vt_operand_quantizer *quantizer; /* NULL: none */
+};
+
+/* What the node's products multiply in. Attention whose probabilities have logarithmic codes only simulates what other
+ * hardware does: floats, rounded to what their codes stand for. */
+static enum vt_product product_of(enum vt_precision precision, const struct vt_node *node)
+{
+    if (precision == VT_PRECISION_BF16)
+        return VT_PRODUCT_BF16;
+    if (precision == VT_PRECISION_F32 || !vt_is_quantized(node))
+        return VT_PRODUCT_F32;
+    return node->type == VT_NODE_ATTENTION && node->u.attention.log_bits ? VT_PRODUCT_F32 : VT_PRODUCT_U8S8;
+}
+
+/* Input k of a node whose product is set; a bias is no operand. Convolutions convert the windows they gather
  * themselves. */
-static enum vt_dtype operand_type(enum vt_product product, const struct vt_node *node, uint32_t k)
+static struct operand operand_of(enum vt_precision precision, const struct vt_node *node, uint32_t k)
 {
-    const bool multiplies = node->type == VT_NODE_LINEAR || (node->type == VT_NODE_ATTENTION && k < 3);
-    return multiplies && product == VT_PRODUCT_BF16 ? VT_BF16 : VT_F32;
+    struct operand o = { VT_F32, NULL };
+    if (node->type == VT_NODE_CONV2D || k >= vt_operand_count(node))
+        return o;
+    if (node->product == VT_PRODUCT_BF16)
+        o.element = VT_BF16;
+    if (precision == VT_PRECISION_I8 && node->quantizers[k].bits) {
+        o.element = node->product == VT_PRODUCT_U8S8 ? VT_U8 : VT_F32;
+        o.quantizer = &node->quantizers[k];
+    }
+    return o;
 }
 
-static bool read_as(const struct vt_graph *g, vt_value v, enum vt_product product, enum vt_dtype element)
+static bool is_plain(struct operand o)
 {
-    for (size_t i = (size_t)v + 1; i < g->node_count; i++)
-        for (uint32_t k = 0; k < g->nodes[i].in_count; k++)
-            if (g->nodes[i].in[k].value == v && operand_type(product, &g->nodes[i], k) == element)
-                return true;
-    return false;
+    return o.element == VT_F32 && !o.quantizer;
 }
 
-static vt_value append_conversion(struct vt_graph *out, vt_value from, enum vt_dtype element)
+static bool same_quantizer(const struct vt_operand_quantizer *a, const struct vt_operand_quantizer *b)
 {
-    struct vt_node node = out->nodes[from]; /* for its name and columns */
+    return a->bits == b->bits && a->scales == b->scales && a->zeros == b->zeros &&
+           (a->scales != VT_NO_WEIGHT || (a->scale == b->scale && a->zero == b->zero));
+}
+
+/* Makes room in a conversion for columns with a quantizer, which may be there already. */
+static bool takes_part(struct vt_node *convert, const struct vt_view *view, const struct vt_operand_quantizer *q)
+{
+    for (uint32_t i = 0; i < convert->u.convert.part_count; i++) {
+        const uint32_t first = convert->u.convert.parts[i].column, count = convert->u.convert.parts[i].columns;
+        if (first == view->column && count == view->columns)
+            return same_quantizer(&convert->quantizers[i], q);
+        if (first < view->column + view->columns && view->column < first + count)
+            return false;
+    }
+    const uint32_t n = convert->u.convert.part_count;
+    if (n == VT_MAX_CODED || (n && convert->quantizers[0].bits != q->bits))
+        return false;
+    convert->u.convert.parts[n].column = view->column;
+    convert->u.convert.parts[n].columns = view->columns;
+    convert->quantizers[n] = *q;
+    convert->u.convert.part_count++;
+    return true;
+}
+
+struct precision_pass {
+    const struct vt_graph *g;
+    struct vt_graph *out;
+    enum vt_precision precision;
+    vt_value *moved;                    /* [node_count]: values of g in out */
+    vt_value (*operands)[VT_MAX_CODED]; /* [node_count]: what stands in out for the inputs of a node of g; VT_NO_VALUE:
+                                           what `moved` says */
+};
+
+static vt_value append_conversion(struct precision_pass *p, vt_value from, enum vt_dtype element)
+{
+    struct vt_node node = p->out->nodes[from]; /* for its name and columns */
     node.type = VT_NODE_CONVERT;
     node.in[0] = (struct vt_view){ from, 0, node.columns };
     node.in_count = 1;
     node.element = element;
     node.weight = node.bias = node.weight2 = VT_NO_WEIGHT;
-    return vt_graph_append(out, &node);
+    node.u.convert.part_count = 0;
+    return vt_graph_append(p->out, &node);
 }
 
-vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product, vt_value *outputs, size_t count,
+/* The conversion of value v, appended behind it, that gives a reader what it wants: one of those from `first` on, or a
+ * new one. */
+static vt_value convert(struct precision_pass *p, vt_value v, vt_value first, const struct vt_view *view,
+                        struct operand o)
+{
+    for (vt_value c = first; c < (vt_value)p->out->node_count; c++) {
+        struct vt_node *node = &p->out->nodes[c];
+        if (node->element == o.element && (node->u.convert.part_count > 0) == (o.quantizer != NULL) &&
+            (!o.quantizer || takes_part(node, view, o.quantizer)))
+            return c;
+    }
+    if (p->out->node_count == p->out->node_capacity)
+        return VT_NO_VALUE;
+    const vt_value c = append_conversion(p, p->moved[v], o.element);
+    if (o.quantizer)
+        takes_part(&p->out->nodes[c], view, o.quantizer);
+    return c;
+}
+
+/* Appends what the readers of v want of it. False: no room. */
+static bool convert_for_readers(struct precision_pass *p, vt_value v)
+{
+    const vt_value first = (vt_value)p->out->node_count;
+    for (size_t i = (size_t)v + 1; i < p->g->node_count; i++) {
+        struct vt_node node = p->g->nodes[i];
+        node.product = product_of(p->precision, &node);
+        for (uint32_t k = 0; k < vt_operand_count(&node); k++) {
+            const struct operand o = operand_of(p->precision, &node, k);
+            if (node.in[k].value != v || is_plain(o))
+                continue;
+            p->operands[i][k] = convert(p, v, first, &node.in[k], o);
+            if (p->operands[i][k] == VT_NO_VALUE)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* A bias stands beside integer scores as it is; attention in floats multiplies it by its scale. */
+static void keep_bias(struct precision_pass *p, const struct vt_node *node)
+{
+    if (node->type == VT_NODE_ATTENTION && node->product == VT_PRODUCT_U8S8 && node->in_count > 3)
+        p->out->nodes[node->in[3].value].u.relative_bias.divisor = 1;
+}
+
+static bool rewrite(struct precision_pass *p)
+{
+    for (size_t v = 0; v < p->g->node_count; v++)
+        for (uint32_t k = 0; k < VT_MAX_CODED; k++)
+            p->operands[v][k] = VT_NO_VALUE;
+    for (size_t v = 0; v < p->g->node_count; v++) {
+        struct vt_node node = p->g->nodes[v];
+        if (vt_operand_count(&node))
+            node.product = product_of(p->precision, &node);
+        for (uint32_t k = 0; k < node.in_count; k++) {
+            const vt_value converted = k < VT_MAX_CODED ? p->operands[v][k] : VT_NO_VALUE;
+            node.in[k].value = converted == VT_NO_VALUE ? p->moved[node.in[k].value] : converted;
+        }
+        keep_bias(p, &node);
+        if (p->out->node_count == p->out->node_capacity)
+            return false;
+        p->moved[v] = vt_graph_append(p->out, &node);
+        if (!convert_for_readers(p, (vt_value)v))
+            return false;
+    }
+    return true;
+}
+
+vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_precision precision, vt_value *outputs, size_t count,
                                struct vt_graph *out, vitrt_error *err)
 {
-    struct {
-        vt_value value, converted;
-    } *moved = vt_calloc(&out->alloc, g->node_count, sizeof *moved);
-    if (!moved || !vt_graph_reserve(out, 2 * g->node_count)) {
-        vt_free(&out->alloc, moved, g->node_count * sizeof *moved);
-        return vt_err_memory(err, 2 * g->node_count * sizeof *out->nodes, "the plan");
-    }
-    for (size_t v = 0; v < g->node_count; v++) {
-        struct vt_node node = g->nodes[v];
-        for (uint32_t k = 0; k < node.in_count; k++)
-            node.in[k].value = operand_type(product, &node, k) == VT_BF16 ? moved[node.in[k].value].converted
-                                                                          : moved[node.in[k].value].value;
-        moved[v].value = vt_graph_append(out, &node);
-        if (read_as(g, (vt_value)v, product, VT_BF16))
-            moved[v].converted = append_conversion(out, moved[v].value, VT_BF16);
-    }
-    for (size_t i = 0; i < count; i++)
-        outputs[i] = moved[outputs[i]].value;
-    vt_free(&out->alloc, moved, g->node_count * sizeof *moved);
-    return VITRT_OK;
+    const size_t n = g->node_count;
+    struct precision_pass p = { .g = g, .out = out, .precision = precision };
+    size_t inputs = 0;
+    for (size_t v = 0; v < n; v++)
+        inputs += vt_operand_count(&g->nodes[v]);
+    p.moved = vt_calloc(&out->alloc, n, sizeof *p.moved);
+    p.operands = vt_calloc(&out->alloc, n, sizeof *p.operands);
+    const bool room = p.moved && p.operands && vt_graph_reserve(out, n + inputs) && rewrite(&p);
+    for (size_t i = 0; i < count && room; i++)
+        outputs[i] = p.moved[outputs[i]];
+    vt_free(&out->alloc, p.moved, n * sizeof *p.moved);
+    vt_free(&out->alloc, p.operands, n * sizeof *p.operands);
+    return room ? VITRT_OK : vt_err_memory(err, (n + inputs) * sizeof *out->nodes, "the plan");
 }

@@ -26,16 +26,19 @@ static const struct vt_node *only_reader(const struct vt_plan *p, vt_value v, co
     return reader;
 }
 
-/* Can the step's own kernel write its value in another type? */
-static bool writes_converted(const struct vt_step *s)
+/* Can the step's own kernel write its value as the conversion gives it? */
+static bool writes_converted(const struct vt_step *s, const struct vt_node *conversion)
 {
+    if (conversion->element == VT_F32) /* rounded to what codes stand for */
+        return false;
+    const bool codes = conversion->element == VT_U8;
     switch (s->type) {
     case VT_NODE_LINEAR:
-    case VT_NODE_CONV2D:
-    case VT_NODE_LAYER_NORM: return s->type != VT_NODE_LAYER_NORM || s->residual.value == VT_NO_VALUE;
+    case VT_NODE_CONV2D: return !codes || s->residual.value == VT_NO_VALUE;
+    case VT_NODE_LAYER_NORM: return s->residual.value == VT_NO_VALUE;
     case VT_NODE_L2_NORM:
     case VT_NODE_WINDOWS:
-    case VT_NODE_SPACE_TO_DEPTH:
+    case VT_NODE_SPACE_TO_DEPTH: return !codes;
     case VT_NODE_ATTENTION: return true;
     default: return false;
     }
@@ -87,7 +90,7 @@ static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outp
     const struct vt_node *next = only_reader(p, s->out, outputs, count, &input);
     if (!next || p->graph->nodes[s->out].element != VT_F32)
         return false;
-    bool taken = next->type == VT_NODE_CONVERT && writes_converted(s);
+    bool taken = next->type == VT_NODE_CONVERT && writes_converted(s, next);
     if (!taken && vt_is_depthwise(s->node))
         taken = next->type == VT_NODE_ACTIVATION && take_into_epilogue(p, s, next, input);
     else if (!taken && (s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D))
@@ -115,7 +118,7 @@ static bool is_seen_through(struct vt_plan *p, vt_value v, const vt_value *outpu
         return false;
     const struct vt_node *reader = only_reader(p, v, outputs, count, &input);
     vt_value converted = VT_NO_VALUE;
-    if (reader && reader->type == VT_NODE_CONVERT) {
+    if (reader && reader->type == VT_NODE_CONVERT && reader->element != VT_F32) {
         converted = (vt_value)(reader - p->graph->nodes);
         reader = only_reader(p, converted, outputs, count, &input);
     }

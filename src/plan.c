@@ -19,6 +19,11 @@ bool vt_is_output(const vt_value *outputs, size_t count, vt_value v)
     return false;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Callers fill it or get it. */
 static bool is_outside(const struct vt_plan *p, vt_value v)
 {
@@ -93,10 +98,12 @@ static struct vt_shape *shapes_of(const struct vt_plan *p, const struct vt_graph
 /* A graph without nodes that shares the weights of g. */
 static struct vt_graph empty_graph(const struct vt_plan *p, const struct vt_graph *g)
 {
-    return (struct vt_graph){
-        .alloc = p->alloc, .checkpoint = g->checkpoint, .weights = g->weights, .weight_count = g->weight_count,
-        .patterns = g->patterns, .pattern_count = g->pattern_count
-    };
+    return (struct vt_graph){ .alloc = p->alloc,
+                              .checkpoint = g->checkpoint,
+                              .weights = g->weights,
+                              .weight_count = g->weight_count,
+                              .patterns = g->patterns,
+                              .pattern_count = g->pattern_count };
 }
 
 static void free_nodes(struct vt_graph *g)
@@ -108,8 +115,11 @@ static vitrt_status split(struct vt_plan *p, const struct vt_graph *g, struct vt
 {
     vitrt_status st;
     struct vt_shape *shapes = shapes_of(p, g, &st, err);
+    size_t align = 1; /* a multiple of the width of every tile, whichever the layer is to use: they are powers of 2 */
+    for (size_t i = 0; i < VT_PRODUCT_COUNT; i++)
+        align = larger(align, p->kernels->gemm[i].nr);
     if (!st)
-        st = vt_pass_split(g, shapes, p->kernels->gemm[p->product].nr, p->outputs, p->output_count, out, err);
+        st = vt_pass_split(g, shapes, align, p->outputs, p->output_count, out, err);
     vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
     return st;
 }
@@ -138,7 +148,7 @@ static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, c
     struct vt_graph parted = empty_graph(p, g), converted = empty_graph(p, g);
     vitrt_status st = split(p, g, &parted, err);
     if (!st)
-        st = vt_pass_precision(&parted, p->product, p->outputs, p->output_count, &converted, err);
+        st = vt_pass_precision(&parted, p->precision, p->outputs, p->output_count, &converted, err);
     if (!st)
         st = drop_dead_rows(p, &converted, &p->graph_storage, err);
     free_nodes(&parted);
@@ -181,11 +191,6 @@ static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
     return st;
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Scratch and arena of the finished steps. */
 static void sum_up(struct vt_plan *p, size_t preprocess_bytes)
 {
@@ -212,7 +217,7 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
     p->kernels = kernels;
     p->height = o->height;
     p->width = o->width;
-    p->product = o->product;
+    p->precision = o->precision;
     p->l2_bytes = vt_l2_cache_bytes();
     p->max_batch = o->max_batch;
     p->threads = o->threads;
@@ -255,6 +260,11 @@ struct vt_view vt_step_input(const struct vt_step *s)
     return s->gather ? s->gather->in[0] : s->node->in[0];
 }
 
+bool vt_step_multiplies_codes(const struct vt_step *s)
+{
+    return vt_operand_count(s->node) && s->node->product == VT_PRODUCT_U8S8;
+}
+
 struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i)
 {
     const struct vt_step *s = &p->steps[i / VT_STEP_WEIGHTS];
@@ -264,6 +274,9 @@ struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i)
         return (struct vt_weight_request){ .weight = s->weight,
                                            .layout = op->layout ? op->layout(p, s) : VT_LAYOUT_PLAIN };
     case VT_STEP_BIAS: return (struct vt_weight_request){ .weight = s->bias, .layout = VT_LAYOUT_PLAIN };
+    case VT_STEP_ROW_SCALES:
+        return (struct vt_weight_request){ .weight = vt_step_multiplies_codes(s) ? s->weight : VT_NO_WEIGHT,
+                                           .layout = VT_LAYOUT_ROW_SCALES };
     case VT_STEP_SCALE: return (struct vt_weight_request){ .weight = s->scale, .layout = VT_LAYOUT_PLAIN };
     default: return (struct vt_weight_request){ .weight = s->weight2, .layout = VT_LAYOUT_TRANSPOSED };
     }

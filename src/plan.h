@@ -19,15 +19,22 @@
 #include "row_order.h"
 #include "weights.h"
 
+/* What a session computes in. */
+enum vt_precision {
+    VT_PRECISION_F32,
+    VT_PRECISION_BF16,
+    VT_PRECISION_I8, /* products that have quantizers multiply codes; everything else is f32 */
+};
+
 struct vt_step {
     enum vt_node_type type;
-    const struct vt_node *node;    /* the first of the fused chain */
-    vt_value out;                  /* what the last one yields */
-    const struct vt_node *gather;  /* windows or space_to_depth that make the rows of in[0] as they are read, or NULL */
+    const struct vt_node *node;   /* the first of the fused chain */
+    vt_value out;                 /* what the last one yields */
+    const struct vt_node *gather; /* windows or space_to_depth that make the rows of in[0] as they are read, or NULL */
     vt_weight weight, bias, weight2;
-    enum vt_activation activation; /* fused: applied to weight * x + bias, */
-    vt_weight scale;               /* then multiplied by this vector, */
-    struct vt_view residual;       /* then added to this; value VT_NO_VALUE: none */
+    enum vt_activation activation;    /* fused: applied to weight * x + bias, */
+    vt_weight scale;                  /* then multiplied by this vector, */
+    struct vt_view residual;          /* then added to this; value VT_NO_VALUE: none */
     vt_value scores[VT_SCORES_COUNT]; /* attention: what it yields beside its output, or VT_NO_VALUE */
 };
 
@@ -48,7 +55,7 @@ struct vt_plan_value {
 };
 
 struct vt_plan_options {
-    enum vt_product product; /* F32 or BF16: what linear, conv2d and attention multiply in */
+    enum vt_precision precision;
     uint32_t height, width, max_batch;
     unsigned threads;
     const vt_value *outputs;
@@ -63,7 +70,7 @@ struct vt_plan {
     vt_value *outputs; /* [output_count]: what was asked for, in that graph */
     size_t output_count;
     const struct vt_kernels *kernels;
-    enum vt_product product;
+    enum vt_precision precision;
     size_t l2_bytes; /* of this machine: blocks of products are made for it */
     uint32_t height, width, max_batch;
     size_t pass_images; /* that go through the steps together */
@@ -71,10 +78,10 @@ struct vt_plan {
     struct vt_plan_value *values; /* [graph->node_count] */
     struct vt_step *steps;        /* constants first */
     size_t step_count, step_capacity;
-    size_t constant_count; /* of the steps: evaluated once */
+    size_t constant_count;       /* of the steps: evaluated once */
     struct vt_row_order *orders; /* of windows over maps */
     size_t order_count;
-    size_t *row_sets;      /* rows of one image, for each set */
+    size_t *row_sets; /* rows of one image, for each set */
     size_t row_set_count;
     size_t value_bytes;            /* arena: values, then the scratch of either steps or images */
     size_t scratch_bytes;          /* of a step, for each of the threads */
@@ -93,8 +100,11 @@ void vt_plan_free(struct vt_plan *p); /* NULL is allowed */
 /* What a step reads first: in[0], or what its rows are gathered from. */
 struct vt_view vt_step_input(const struct vt_step *s);
 
+/* Is it a product of codes? */
+bool vt_step_multiplies_codes(const struct vt_step *s);
+
 /* What the steps want of the store: request i < step_count * VT_STEP_WEIGHTS, those of one step behind each other. */
-enum { VT_STEP_WEIGHT, VT_STEP_BIAS, VT_STEP_SCALE, VT_STEP_WEIGHT2, VT_STEP_WEIGHTS };
+enum { VT_STEP_WEIGHT, VT_STEP_BIAS, VT_STEP_SCALE, VT_STEP_WEIGHT2, VT_STEP_ROW_SCALES, VT_STEP_WEIGHTS };
 struct vt_weight_request vt_plan_request(const struct vt_plan *p, size_t i);
 
 /* Bytes of packed weights that the plan's steps read. */
@@ -113,9 +123,9 @@ bool vt_is_output(const vt_value *outputs, size_t count, vt_value v);
 vitrt_status vt_pass_split(const struct vt_graph *g, const struct vt_shape *shapes, size_t align, vt_value *outputs,
                            size_t count, struct vt_graph *out, vitrt_error *err);
 
-/* Behind every value that linear layers or attention read stands a conversion, which they read instead; vt_pass_fuse
- * lets the step before convert where it can. product F32: nothing is converted. */
-vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_product product, vt_value *outputs, size_t count,
+/* Says what every product multiplies in. Behind a value that linear layers or attention want in another form stands a
+ * conversion, which they read instead; vt_pass_fuse lets the step before convert where it can. */
+vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_precision precision, vt_value *outputs, size_t count,
                                struct vt_graph *out, vitrt_error *err);
 
 /* Without the nodes and rows that nobody reads. *nominal_macs: of the needed nodes with all their rows. */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vitrt_model_save: a model as one safetensors file. The header is made in memory, the numbers stream through a small
- * buffer. A weight keeps the type in which it was published unless something has to be computed (vt_fold, or parts of
+ * See save.h. The header is made in memory, the numbers stream through a small buffer. A weight keeps the type in which it was published unless something has to be computed (vt_fold, or parts of
  * several types), which gives f32.
  *
  * Tensors begin at multiples of VT_ALIGN. The format forbids gaps, so those whose size is such a multiple come first,
  * and what fills the gaps between the others are tensors, too.
  */
+#include "save.h"
+
 #include "float_env.h"
 #include "graph_schema.h"
 #include "graph_write.h"
-#include "model.h"
 #include "source.h"
 #include "weight_rows.h"
 
@@ -28,6 +28,8 @@ enum content {
     CONTENT_RAW,    /* bytes as published */
     CONTENT_SCALES, /* of I8 rows */
     CONTENT_F32,    /* computed */
+    CONTENT_MADE,   /* codes or numbers of vt_made_weight */
+    CONTENT_MADE_SCALES,
     CONTENT_PADDING
 };
 
@@ -41,11 +43,14 @@ struct item {
 struct save {
     const vitrt_model *model;
     const struct vt_graph *graph;
+    const struct vt_made_weight *made; /* [graph->weight_count], or NULL */
     struct vt_graph_names names;
     struct item *items; /* in the order of the file */
     size_t item_count, item_capacity;
     struct vt_text header;
     vt_file file;
+    char *memory; /* in place of the file */
+    size_t memory_used;
     const char *path; /* for messages */
     unsigned char *buffer;
     size_t used; /* of it */
@@ -92,18 +97,34 @@ static vitrt_status add_tensor(struct save *s, bool even, struct item item)
     return st || !rest ? st : add_item(s, (struct item){ CONTENT_PADDING, VT_NO_WEIGHT, VT_OTHER, VT_ALIGN - rest });
 }
 
+static const struct vt_made_weight *made_of(const struct save *s, vt_weight weight)
+{
+    const struct vt_made_weight *made = s->made ? &s->made[weight] : NULL;
+    return made && (made->codes || made->numbers) ? made : NULL;
+}
+
+static bool are_scales(const struct item *item)
+{
+    return item->content == CONTENT_SCALES || item->content == CONTENT_MADE_SCALES;
+}
+
 /* The tensors of a weight, of those that are asked for. */
 static vitrt_status add_weight(struct save *s, bool even, vt_weight weight)
 {
     const struct vt_graph_weight *w = &s->graph->weights[weight];
-    struct item item = { CONTENT_F32, weight, VT_F32, 0 };
-    if (stays(w, &item.dtype))
+    const struct vt_made_weight *made = made_of(s, weight);
+    struct item item = { made ? CONTENT_MADE : CONTENT_F32, weight, VT_F32, 0 };
+    if (made)
+        item.dtype = made->codes ? VT_I8 : VT_F32;
+    else if (stays(w, &item.dtype))
         item.content = CONTENT_RAW;
     item.bytes = w->rows * w->columns * vt_dtype_bytes(item.dtype);
     const vitrt_status st = add_tensor(s, even, item);
-    if (st || item.content != CONTENT_RAW || !has_scales(w))
+    const bool scales = made ? made->codes != NULL : item.content == CONTENT_RAW && has_scales(w);
+    if (st || !scales)
         return st;
-    return add_tensor(s, even, (struct item){ CONTENT_SCALES, weight, VT_F32, w->rows * sizeof(float) });
+    return add_tensor(
+        s, even, (struct item){ made ? CONTENT_MADE_SCALES : CONTENT_SCALES, weight, VT_F32, w->rows * sizeof(float) });
 }
 
 /* In the order in which nodes read them, which is the same when the model is saved again. */
@@ -113,7 +134,7 @@ static vitrt_status list_items(struct save *s)
     vitrt_status st = VITRT_OK;
     for (int even = 1; even >= 0; even--)
         for (size_t v = 0; v < g->node_count; v++)
-            for (int slot = 0; slot < VT_MAX_SLOTS && !st; slot++) {
+            for (int slot = 0; slot < VT_ALL_SLOTS && !st; slot++) {
                 const vt_weight w = vt_slot_weight(&g->nodes[v], slot);
                 const struct vt_weight_use *first = w == VT_NO_WEIGHT ? NULL : &s->names.weights[w];
                 if (first && first->node == (vt_value)v && first->slot == slot)
@@ -129,7 +150,7 @@ static vitrt_status list_items(struct save *s)
 static void put_shape(struct vt_text *t, const struct vt_graph_weight *w, const struct item *item)
 {
     const unsigned long long rows = w->rows, columns = w->columns, area = (uint64_t)w->kernel[0] * w->kernel[1];
-    if (item->content == CONTENT_SCALES || w->form == VT_WEIGHT_VECTOR)
+    if (are_scales(item) || w->form == VT_WEIGHT_VECTOR)
         vt_text_format(t, "[%llu]", rows);
     else if (w->form == VT_WEIGHT_CONV)
         vt_text_format(t, "[%llu,%llu,%u,%u]", rows, columns / area, (unsigned)w->kernel[0], (unsigned)w->kernel[1]);
@@ -139,14 +160,14 @@ static void put_shape(struct vt_text *t, const struct vt_graph_weight *w, const 
 
 static void put_item(struct save *s, const struct item *item, size_t number, uint64_t offset)
 {
-    static const char *const dtypes[] = { "F32", "F16", "BF16", "I8", "U8" };
+    static const char *const dtypes[] = { "F32", "F16", "BF16", "I8", "U8", "U8" };
     char name[VT_WEIGHT_NAME_SIZE + sizeof "_scale"];
     struct vt_text *t = &s->header;
     if (item->content == CONTENT_PADDING) {
         snprintf(name, sizeof name, VT_PADDING_PREFIX "%zu", number);
     } else {
         vt_weight_name(&s->names, item->weight, name);
-        strcat(name, item->content == CONTENT_SCALES ? "_scale" : "");
+        strcat(name, are_scales(item) ? "_scale" : "");
     }
     vt_text_put(t, ",", 1);
     vt_text_string(t, name, strlen(name));
@@ -205,6 +226,11 @@ static vitrt_status make_header(struct save *s)
 static vitrt_status append(struct save *s, const void *data, size_t n)
 {
     const char *reason = "";
+    if (s->memory) {
+        memcpy(s->memory + s->memory_used, data, n);
+        s->memory_used += n;
+        return VITRT_OK;
+    }
     return vt_file_append(s->file, data, n, &reason)
                ? VITRT_OK
                : vt_err(s->err, VITRT_EIO, "%s: cannot be written: %s", s->path, reason);
@@ -272,10 +298,23 @@ static vitrt_status append_computed(struct save *s, const struct vt_graph_weight
 
 static vitrt_status append_item(struct save *s, const struct item *item)
 {
-    if (item->content == CONTENT_PADDING)
-        return append_zeros(s, item->bytes);
-    const struct vt_graph_weight *w = &s->graph->weights[item->weight];
-    return item->content == CONTENT_F32 ? append_computed(s, w) : append_raw(s, w, item);
+    const struct vt_graph_weight *w = item->content == CONTENT_PADDING ? NULL : &s->graph->weights[item->weight];
+    const struct vt_made_weight *made = w && s->made ? &s->made[item->weight] : NULL;
+    switch (item->content) {
+    case CONTENT_PADDING: return append_zeros(s, item->bytes);
+    case CONTENT_F32: return append_computed(s, w);
+    case CONTENT_MADE: return append(s, made->codes ? (const void *)made->codes : made->numbers, (size_t)item->bytes);
+    case CONTENT_MADE_SCALES: return append(s, made->row_scales, (size_t)item->bytes);
+    default: return append_raw(s, w, item);
+    }
+}
+
+static vitrt_status append_all(struct save *s)
+{
+    vitrt_status st = append(s, s->header.data, s->header.size);
+    for (size_t i = 0; i < s->item_count && !st; i++)
+        st = append_item(s, &s->items[i]);
+    return st;
 }
 
 /* ---- The file ---- */
@@ -303,9 +342,7 @@ static vitrt_status write_file(struct save *s)
     vitrt_status st = create_temporary(s, name, size);
     if (st)
         goto done;
-    st = append(s, s->header.data, s->header.size);
-    for (size_t i = 0; i < s->item_count && !st; i++)
-        st = append_item(s, &s->items[i]);
+    st = append_all(s);
     const bool on_disk = st || vt_file_sync(s->file, &reason);
     vt_file_close(s->file);
     if (!st && !(on_disk && vt_file_rename(name, s->path, &reason)))
@@ -317,20 +354,58 @@ done:
     return st;
 }
 
-static vitrt_status save(struct save *s)
+/* Into memory of the right size. */
+static vitrt_status write_memory(struct save *s, char **out, size_t *bytes)
 {
-    vitrt_status st = list_items(s);
+    *bytes = s->header.size;
+    for (size_t i = 0; i < s->item_count; i++)
+        *bytes = vt_size_add(*bytes, (size_t)s->items[i].bytes);
+    s->memory = vt_alloc(&s->graph->alloc, *bytes);
+    if (!s->memory)
+        return vt_err_memory(s->err, *bytes, "the model");
+    const vitrt_status st = append_all(s);
+    if (st)
+        vt_free(&s->graph->alloc, s->memory, *bytes);
+    else
+        *out = s->memory;
+    return st;
+}
+
+/* memory NULL: to the file. */
+static vitrt_status save(struct save *s, char **memory, size_t *bytes)
+{
+    if (s->graph->node_count > VT_MAX_NODES || s->graph->output_count > VT_MAX_OUTPUTS)
+        return vt_err(s->err, VITRT_ELIMIT, "%s: %zu nodes and %zu outputs, at most %u and %u can be saved", s->path,
+                      s->graph->node_count, s->graph->output_count, VT_MAX_NODES, VT_MAX_OUTPUTS);
+    vitrt_status st = vt_graph_names_create(s->graph, &s->names, s->err);
+    if (st)
+        return st;
+    st = list_items(s);
     vt_text_init(&s->header, &s->graph->alloc);
     if (!st)
         st = make_header(s);
     if (!st && !(s->buffer = vt_alloc(&s->graph->alloc, BUFFER_BYTES)))
         st = vt_err_memory(s->err, BUFFER_BYTES, "reading weights");
     if (!st)
-        st = write_file(s);
+        st = memory ? write_memory(s, memory, bytes) : write_file(s);
     vt_free(&s->graph->alloc, s->buffer, BUFFER_BYTES);
     vt_free(&s->graph->alloc, s->items, s->item_capacity * sizeof *s->items);
     vt_text_free(&s->header);
+    vt_graph_names_free(&s->names);
     return st;
+}
+
+vitrt_status vt_save_to_memory(const vitrt_model *model, const struct vt_graph *graph,
+                               const struct vt_made_weight *made, char **out, size_t *bytes, vitrt_error *err)
+{
+    struct save s = { .model = model,
+                      .graph = graph,
+                      .made = made,
+                      .path = vt_checkpoint_path(graph->checkpoint),
+                      .err = err,
+                      .file = VT_FILE_NONE };
+    *out = NULL;
+    return save(&s, out, bytes);
 }
 
 vitrt_status vitrt_model_save(const vitrt_model *model, const char *path, vitrt_error *err)
@@ -338,16 +413,9 @@ vitrt_status vitrt_model_save(const vitrt_model *model, const char *path, vitrt_
     if (!model || !path || !*path)
         return vt_err(err, VITRT_EINVAL, "%s is missing", model ? "the path" : "the model");
     struct save s = { .model = model, .graph = &model->graph, .path = path, .err = err, .file = VT_FILE_NONE };
-    if (s.graph->node_count > VT_MAX_NODES || s.graph->output_count > VT_MAX_OUTPUTS)
-        return vt_err(err, VITRT_ELIMIT, "%s: %zu nodes and %zu outputs, at most %u and %u can be saved", path,
-                      s.graph->node_count, s.graph->output_count, VT_MAX_NODES, VT_MAX_OUTPUTS);
     vt_float_env env;
     vt_float_env_enter(&env);
-    vitrt_status st = vt_graph_names_create(s.graph, &s.names, err);
-    if (!st) {
-        st = save(&s);
-        vt_graph_names_free(&s.names);
-    }
+    const vitrt_status st = save(&s, NULL, NULL);
     vt_float_env_leave(&env);
     return st;
 }

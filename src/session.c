@@ -4,6 +4,7 @@
 
 #include "float_env.h"
 #include "os.h"
+#include "step_codes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,9 +38,8 @@ static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *e
     if (o->threads < 0 || o->threads > VITRT_MAX_THREADS)
         return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads,
                       VITRT_MAX_THREADS);
-    if (o->precision != VITRT_PRECISION_DEFAULT && o->precision != VITRT_PRECISION_F32 &&
-        o->precision != VITRT_PRECISION_BF16)
-        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32 and bf16",
+    if (o->precision < VITRT_PRECISION_DEFAULT || o->precision > VITRT_PRECISION_I8)
+        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32, bf16 and i8",
                       (int)o->precision);
     if (!o->height != !o->width)
         return vt_err(err, VITRT_EINVAL,
@@ -83,6 +83,18 @@ static const char *usual_output(const struct vt_graph *g)
     return vt_graph_find_output(g, "features") != VT_NO_VALUE ? "features" : g->outputs[g->output_count - 1].name;
 }
 
+/* Values of the model's graph as outputs without names. */
+static vitrt_status tap_values(vitrt_session *s, const vt_value *values, size_t count, vitrt_error *err)
+{
+    s->outputs = vt_calloc(&s->alloc, count, sizeof *s->outputs);
+    if (!s->outputs)
+        return vt_err_memory(err, vt_size_mul(count, sizeof *s->outputs), "outputs");
+    s->output_count = count;
+    for (size_t i = 0; i < count; i++)
+        s->outputs[i].value = values[i];
+    return VITRT_OK;
+}
+
 static vitrt_status choose_outputs(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
 {
     const struct vt_graph *g = &s->model->graph;
@@ -112,19 +124,39 @@ static unsigned default_threads(const vitrt_session_options *o)
     return VT_NO_THREADS && !o->parallel_for ? 1 : vt_processor_count();
 }
 
+/* A quantized model runs in its own precision unless a session asks for another one. */
+static vitrt_status choose_precision(const vitrt_model *m, vitrt_precision wanted, enum vt_precision *precision,
+                                     vitrt_error *err)
+{
+    const bool quantized = vt_graph_is_quantized(&m->graph);
+    if (wanted == VITRT_PRECISION_I8 && !quantized)
+        return vt_err(err, VITRT_EINVAL,
+                      "%s: the model is not quantized, so that it cannot run in precision i8; see "
+                      "vitrt_model_quantize",
+                      vt_checkpoint_path(m->checkpoint));
+    if (wanted == VITRT_PRECISION_BF16)
+        *precision = VT_PRECISION_BF16;
+    else if (quantized && wanted != VITRT_PRECISION_F32)
+        *precision = VT_PRECISION_I8;
+    else
+        *precision = VT_PRECISION_F32;
+    return VITRT_OK;
+}
+
 static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
 {
-    const bool bf16 = o->precision == VITRT_PRECISION_BF16;
-    struct vt_plan_options plan = { .product = bf16 ? VT_PRODUCT_BF16 : VT_PRODUCT_F32,
-                                    .height = o->height ? o->height : s->model->default_size[0],
+    struct vt_plan_options plan = { .height = o->height ? o->height : s->model->default_size[0],
                                     .width = o->width ? o->width : s->model->default_size[1],
                                     .max_batch = o->max_batch ? o->max_batch : 1,
                                     .threads = o->threads ? (unsigned)o->threads : default_threads(o) };
+    vitrt_status st = choose_precision(s->model, o->precision, &plan.precision, err);
+    if (st)
+        return st;
     if (plan.threads > VITRT_MAX_THREADS)
         plan.threads = VITRT_MAX_THREADS;
     s->preprocess = s->model->preprocess;
     s->max_image_side = o->max_image_side ? o->max_image_side : DEFAULT_MAX_IMAGE_SIDE;
-    vitrt_status st = vt_preprocess_set_size(&s->preprocess, plan.height, plan.width, err);
+    st = vt_preprocess_set_size(&s->preprocess, plan.height, plan.width, err);
     if (st)
         return st;
     plan.preprocess_scratch_bytes = vt_preprocess_scratch_bytes(&s->preprocess, s->max_image_side);
@@ -142,9 +174,9 @@ static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, 
     return st;
 }
 
-/* Everything that costs neither weights, arena nor threads. */
-static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out,
-                            vitrt_error *err)
+/* Everything that costs neither weights, arena nor threads. taps: values in place of the options' outputs, or NULL. */
+static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *options, const vt_value *taps,
+                            size_t tap_count, vitrt_session **out, vitrt_error *err)
 {
     static const vitrt_session_options defaults = { 0 };
     const vitrt_session_options *o = options ? options : &defaults;
@@ -162,7 +194,7 @@ static vitrt_status prepare(const vitrt_model *m, const vitrt_session_options *o
     vt_model_retain(s->model);
     st = choose_kernels(&s->kernels, err);
     if (!st)
-        st = choose_outputs(s, o, err);
+        st = taps ? tap_values(s, taps, tap_count, err) : choose_outputs(s, o, err);
     if (!st)
         st = make_plan(s, o, err);
     if (st)
@@ -182,14 +214,16 @@ static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
         return vt_err_memory(err, count * sizeof *requests, "the session");
     for (size_t i = 0; i < count; i++)
         requests[i] = vt_plan_request(s->plan, i);
-    const vitrt_status st = vt_weights_load(s->model->weights, requests, count, &s->kernels, err);
+    vitrt_status st = vt_weights_load(s->model->weights, requests, count, &s->kernels, err);
     for (size_t i = 0; i < count && !st; i += VT_STEP_WEIGHTS)
-        s->weights[i / VT_STEP_WEIGHTS] = (struct vt_step_weights){ requests[i + VT_STEP_WEIGHT].data,
-                                                                    requests[i + VT_STEP_BIAS].data,
-                                                                    requests[i + VT_STEP_SCALE].data,
-                                                                    requests[i + VT_STEP_WEIGHT2].data };
+        s->weights[i / VT_STEP_WEIGHTS] =
+            (struct vt_step_weights){ .weight = requests[i + VT_STEP_WEIGHT].data,
+                                      .bias = requests[i + VT_STEP_BIAS].data,
+                                      .scale = requests[i + VT_STEP_SCALE].data,
+                                      .weight2 = requests[i + VT_STEP_WEIGHT2].data,
+                                      .row_scales = requests[i + VT_STEP_ROW_SCALES].data };
     vt_free(&s->alloc, requests, count * sizeof *requests);
-    return st;
+    return st ? st : vt_step_codes_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
 }
 
 static size_t table_elements(const struct vt_plan *p)
@@ -240,11 +274,12 @@ static vitrt_status evaluate_constants(vitrt_session *s, vitrt_error *err)
     return VITRT_OK;
 }
 
-static vitrt_status create(const vitrt_model *m, const vitrt_session_options *options, vitrt_session **out,
-                           vitrt_error *err)
+vitrt_status vt_session_create(const vitrt_model *m, const vitrt_session_options *options, const vt_value *taps,
+                               size_t tap_count, vitrt_session **out, vitrt_error *err)
 {
     vitrt_session *s = NULL;
-    vitrt_status st = prepare(m, options, &s, err);
+    *out = NULL;
+    vitrt_status st = prepare(m, options, taps, tap_count, &s, err);
     if (st)
         return st;
     st = take_memory(s, err);
@@ -268,9 +303,8 @@ vitrt_status vitrt_session_create(const vitrt_model *m, const vitrt_session_opti
     vt_float_env env;
     if (!out)
         return vt_err(err, VITRT_EINVAL, "out is NULL");
-    *out = NULL;
     vt_float_env_enter(&env);
-    const vitrt_status st = create(m, options, out, err);
+    const vitrt_status st = vt_session_create(m, options, NULL, 0, out, err);
     vt_float_env_leave(&env);
     return st;
 }
@@ -287,6 +321,7 @@ void vitrt_session_free(vitrt_session *s)
         vt_free(&alloc, s->offset_table, table_elements(s->plan) * sizeof *s->offset_table);
         vt_free(&alloc, s->pixels, s->plan->max_batch * sizeof *s->pixels);
         vt_free(&alloc, s->image_errors, s->plan->max_batch * sizeof *s->image_errors);
+        vt_free(&alloc, s->codes, s->codes_bytes);
         vt_free(&alloc, s->arena, s->plan->arena_bytes);
     }
     vt_plan_free(s->plan);
@@ -317,7 +352,7 @@ vitrt_status vitrt_session_measure(const vitrt_model *m, const vitrt_session_opt
     if (!info)
         return vt_err(err, VITRT_EINVAL, "info is NULL");
     vt_float_env_enter(&env);
-    const vitrt_status st = prepare(m, options, &s, err);
+    const vitrt_status st = prepare(m, options, NULL, 0, &s, err);
     vt_float_env_leave(&env);
     if (!st)
         fill_info(s, info);

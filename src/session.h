@@ -22,13 +22,20 @@ struct vitrt_session {
     struct vt_session_output *outputs;
     size_t output_count;
     struct vt_step_weights *weights; /* [plan->step_count] */
-    char *arena;                     /* plan->arena_bytes */
-    size_t **offsets;                /* [row_set][max_batch + 1] */
-    size_t *offset_table;            /* what offsets points into */
-    const float **pixels;            /* [max_batch]: the input of each image, here or in the caller's memory */
-    bool input_stays;                /* normalised images may be read where they are */
-    vitrt_error *image_errors;       /* [max_batch]: status and sentence of each image of the last run */
-    size_t images;                   /* of the last run */
+    char *codes;                     /* the numbers of quantized steps; NULL: there are none */
+    size_t codes_bytes;
+    char *arena;               /* plan->arena_bytes */
+    size_t **offsets;          /* [row_set][max_batch + 1] */
+    size_t *offset_table;      /* what offsets points into */
+    const float **pixels;      /* [max_batch]: the input of each image, here or in the caller's memory */
+    bool input_stays;          /* normalised images may be read where they are */
+    vitrt_error *image_errors; /* [max_batch]: status and sentence of each image of the last run */
+    size_t images;             /* of the last run */
 };
+
+/* vitrt_session_create, and with taps, values of the model's graph that it keeps in place of the options' outputs. The
+ * caller has set the floating-point environment. */
+vitrt_status vt_session_create(const vitrt_model *m, const vitrt_session_options *options, const vt_value *taps,
+                               size_t tap_count, vitrt_session **out, vitrt_error *err);
 
 #endif

@@ -10,4 +10,10 @@
 vitrt_status vt_read_weight_rows(const struct vt_checkpoint *c, const struct vt_graph_weight *w, uint64_t row,
                                  uint64_t n, float *dst, void *scratch, size_t scratch_bytes, vitrt_error *err);
 
+/* The same rows of a weight of type I8 as they are stored, without their scales; and the scales of all its rows. */
+vitrt_status vt_read_weight_codes(const struct vt_checkpoint *c, const struct vt_graph_weight *w, uint64_t row,
+                                  uint64_t n, int8_t *dst, vitrt_error *err);
+vitrt_status vt_read_row_scales(const struct vt_checkpoint *c, const struct vt_graph_weight *w, float *dst,
+                                void *scratch, size_t scratch_bytes, vitrt_error *err);
+
 #endif

@@ -37,9 +37,9 @@ struct vt_weights {
 
 /* Where rows go on their way into the packed form. */
 struct staging {
-    float *rows;      /* nr rows */
+    float *rows;      /* nr rows; int8_t for integer panels */
     vt_bf16 *rounded; /* the same for bf16 panels */
-    float *stored;    /* one row in the file's order, for convolutions */
+    float *stored;    /* one row in the file's order, for convolutions; int8_t as above */
     void *raw;
     size_t rows_bytes, rounded_bytes, stored_bytes;
 };
@@ -75,7 +75,11 @@ void vt_weights_free(struct vt_weights *w)
 
 enum vt_layout vt_layout_of(enum vt_product product)
 {
-    return product == VT_PRODUCT_BF16 ? VT_LAYOUT_PANELS_BF16 : VT_LAYOUT_PANELS_F32;
+    switch (product) {
+    case VT_PRODUCT_BF16: return VT_LAYOUT_PANELS_BF16;
+    case VT_PRODUCT_U8S8: return VT_LAYOUT_PANELS_U8S8;
+    default: return VT_LAYOUT_PANELS_F32;
+    }
 }
 
 /* The kernel whose panels a layout means; NULL for plain ones. */
@@ -84,6 +88,8 @@ static const struct vt_gemm_kernel *kernel_of(enum vt_layout layout, const struc
     switch (layout) {
     case VT_LAYOUT_PANELS_F32: return &kernels->gemm[VT_PRODUCT_F32];
     case VT_LAYOUT_PANELS_BF16: return &kernels->gemm[VT_PRODUCT_BF16];
+    case VT_LAYOUT_PANELS_U8S8: return &kernels->gemm[VT_PRODUCT_U8S8];
+    case VT_LAYOUT_ROW_SCALES:
     case VT_LAYOUT_PLAIN:
     case VT_LAYOUT_TRANSPOSED: break;
     }
@@ -92,7 +98,7 @@ static const struct vt_gemm_kernel *kernel_of(enum vt_layout layout, const struc
 
 static size_t element_bytes(enum vt_layout layout)
 {
-    return layout == VT_LAYOUT_PANELS_BF16 ? sizeof(vt_bf16) : sizeof(float);
+    return layout == VT_LAYOUT_PANELS_BF16 ? sizeof(vt_bf16) : layout == VT_LAYOUT_PANELS_U8S8 ? 1 : sizeof(float);
 }
 
 /* Bytes of one panel for weights with k columns. */
@@ -111,12 +117,20 @@ size_t vt_weights_bytes(const struct vt_graph *graph, vt_weight weight, enum vt_
     if (kernel)
         return vt_size_mul(vt_size_mul(vt_round_up((size_t)g->rows / g->groups, kernel->nr) / kernel->nr, g->groups),
                            panel_bytes(layout, kernel, (size_t)g->columns));
-    const size_t count = vt_size_add(vt_size_mul((size_t)g->rows, (size_t)g->columns), VT_PLAIN_PADDING);
+    const size_t columns = layout == VT_LAYOUT_ROW_SCALES ? 1 : (size_t)g->columns;
+    const size_t count = vt_size_add(vt_size_mul((size_t)g->rows, columns), VT_PLAIN_PADDING);
     return vt_size_mul(count, element_bytes(layout));
 }
 
 /* [in, kh * kw] as stored to [kh * kw, in]: channels last. */
 static void channels_last(const float *stored, size_t channels, size_t area, float *row)
+{
+    for (size_t c = 0; c < channels; c++)
+        for (size_t i = 0; i < area; i++)
+            row[i * channels + c] = stored[c * area + i];
+}
+
+static void codes_last(const int8_t *stored, size_t channels, size_t area, int8_t *row)
 {
     for (size_t c = 0; c < channels; c++)
         for (size_t i = 0; i < area; i++)
@@ -140,6 +154,24 @@ static vitrt_status read_rows(const struct vt_weights *w, const struct vt_graph_
     return VITRT_OK;
 }
 
+/* The same of a weight of type I8. */
+static vitrt_status read_codes(const struct vt_weights *w, const struct vt_graph_weight *g, uint64_t row, uint64_t n,
+                               const struct staging *s, int8_t *dst, vitrt_error *err)
+{
+    const struct vt_checkpoint *c = w->graph->checkpoint;
+    if (g->form != VT_WEIGHT_CONV)
+        return vt_read_weight_codes(c, g, row, n, dst, err);
+    const size_t area = (size_t)g->kernel[0] * g->kernel[1], columns = (size_t)g->columns;
+    for (uint64_t i = 0; i < n; i++) {
+        int8_t *stored = (int8_t *)s->stored;
+        const vitrt_status st = vt_read_weight_codes(c, g, row + i, 1, stored, err);
+        if (st)
+            return st;
+        codes_last(stored, columns / area, area, dst + i * columns);
+    }
+    return VITRT_OK;
+}
+
 static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_graph_weight *g, enum vt_layout layout,
                                 const struct vt_kernels *kernels, const struct staging *s, char *data, vitrt_error *err)
 {
@@ -149,7 +181,9 @@ static vitrt_status fill_panels(const struct vt_weights *w, const struct vt_grap
     for (uint64_t row = 0, n; row < g->rows; row += n, data += bytes) {
         const uint64_t left = of_group - row % of_group;
         n = left < kernel->nr ? left : kernel->nr;
-        const vitrt_status st = read_rows(w, g, row, n, s, s->rows, err);
+        const bool codes = layout == VT_LAYOUT_PANELS_U8S8;
+        const vitrt_status st =
+            codes ? read_codes(w, g, row, n, s, (int8_t *)s->rows, err) : read_rows(w, g, row, n, s, s->rows, err);
         if (st)
             return st;
         if (s->rounded)
@@ -196,6 +230,8 @@ static vitrt_status fill(const struct vt_weights *w, struct entry *e, const stru
         st = fill_panels(w, g, e->layout, kernels, &s, e->data, err);
     else if (e->layout == VT_LAYOUT_TRANSPOSED)
         st = fill_transposed(w, g, &s, e->data, err);
+    else if (e->layout == VT_LAYOUT_ROW_SCALES)
+        st = vt_read_row_scales(w->graph->checkpoint, g, e->data, s.raw, READ_SCRATCH_BYTES, err);
     else
         st = read_rows(w, g, 0, g->rows, &s, e->data, err);
     vt_free(&w->alloc, s.raw, READ_SCRATCH_BYTES);
@@ -267,7 +303,8 @@ static vitrt_status add_entry(struct vt_weights *w, const struct vt_weight_reque
         .weight = r->weight, .layout = r->layout, .pack = kernel ? kernel->pack_rows : NULL, .data = b->data + b->used
     };
     if (!kernel) {
-        const size_t used = (size_t)(g->rows * g->columns) * sizeof(float);
+        const size_t columns = r->layout == VT_LAYOUT_ROW_SCALES ? 1 : (size_t)g->columns;
+        const size_t used = (size_t)g->rows * columns * sizeof(float);
         memset((char *)e.data + used, 0, vt_weights_bytes(w->graph, r->weight, r->layout, kernels) - used);
     }
     const vitrt_status st = fill(w, &e, kernels, err);

@@ -14,7 +14,9 @@ enum vt_layout {
     VT_LAYOUT_PLAIN,      /* f32 as the checkpoint has it, then VT_PLAIN_PADDING zeros */
     VT_LAYOUT_TRANSPOSED, /* the same as [columns, rows] */
     VT_LAYOUT_PANELS_F32, /* panels of the kernel for that product, one after the other; every group begins one */
-    VT_LAYOUT_PANELS_BF16
+    VT_LAYOUT_PANELS_BF16,
+    VT_LAYOUT_PANELS_U8S8, /* of weights of type I8, without the scales of their rows; */
+    VT_LAYOUT_ROW_SCALES   /* these */
 };
 
 /* A tile reads its whole width of a bias, also for the last columns. */

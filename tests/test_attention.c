@@ -120,7 +120,7 @@ static struct call new_call(const struct vt_kernels *kernels, enum vt_product pr
                                  .scale = (float)(1 / sqrt((double)s.dim)),
                                  .out = guarded_new(&c.out, out_bytes, place),
                                  .ldo = ldo,
-                                 .out_is_bf16 = out_is_bf16,
+                                 .to = out_is_bf16 ? VT_TO_BF16 : VT_TO_F32,
                                  .first_row = (float *)guarded_new(&c.first_row, score_bytes, place) + HEAD,
                                  .column_sums = (float *)guarded_new(&c.column_sums, score_bytes, place) + HEAD,
                                  .ld_scores = HEADS };
@@ -148,7 +148,7 @@ static void require_call(bool ok, const char *what, const struct call *c)
 {
     const struct vt_kernels *k = c->a.kernels;
     if (!ok)
-        print_error("values of %zu columns, output %s\n", c->shape.dim_v, c->a.out_is_bf16 ? "bf16" : "f32");
+        print_error("values of %zu columns, output %s\n", c->shape.dim_v, c->a.to == VT_TO_BF16 ? "bf16" : "f32");
     require(ok, what, k->bundle, k->gemm[c->a.product].name, c->shape.queries, c->shape.keys, c->shape.dim, c->seed);
 }
 
@@ -232,9 +232,9 @@ static bool output_close(const struct vt_attention *a, size_t i, const double *p
             sum += p[k] * v;
             bound += (error[k] + (p[k] + error[k]) * gamma_of(a->keys + 1)) * fabs(v);
         }
-        if (a->out_is_bf16)
+        if (a->to == VT_TO_BF16)
             bound += (fabs(sum) + bound) * bf16_roundoff + (double)FLT_MIN;
-        if (!(fabs(element(a->out, a->out_is_bf16, i * a->ldo + d) - sum) <= bound))
+        if (!(fabs(element(a->out, a->to == VT_TO_BF16, i * a->ldo + d) - sum) <= bound))
             return false;
     }
     return true;
@@ -264,7 +264,8 @@ static void check_numbers(const struct call *c)
 
 static void check_surroundings(const struct call *c)
 {
-    const size_t row = c->a.ldo * element_bytes(c->a.out_is_bf16), gap = GAP * element_bytes(c->a.out_is_bf16);
+    const size_t row = c->a.ldo * element_bytes(c->a.to == VT_TO_BF16),
+                 gap = GAP * element_bytes(c->a.to == VT_TO_BF16);
     bool untouched_gaps = true;
     for (size_t i = 1; i < c->shape.queries; i++)
         for (size_t b = 0; b < gap; b++)
@@ -298,7 +299,7 @@ static void check_pieces(const struct call *c, size_t rows)
 static void check_same_as_ref(const struct call *c, enum content content, enum place place)
 {
     const struct vt_kernels ref = reference_bundle();
-    struct call other = new_call(&ref, c->a.product, c->a.out_is_bf16, content, c->shape, place);
+    struct call other = new_call(&ref, c->a.product, c->a.to == VT_TO_BF16, content, c->shape, place);
     vt_attention_run(&other.a, 0, c->shape.queries, other.scratch.data);
     require_call(memcmp(c->out.data, other.out.data, c->out.data_bytes) == 0, "other bits than ref", c);
     const bool same = memcmp(c->first_row.data, other.first_row.data, c->first_row.data_bytes) == 0 &&

@@ -463,7 +463,7 @@ static void reads_vectors_and_empty_tensors(void **state)
     assert_true(got[0] == -128 && got[1] == 0 && got[2] == 127);
     assert_int_equal(vt_checkpoint_read_rows(c, v, 1, 3, got, scratch, sizeof scratch, &err), VITRT_EINVAL);
     assert_string_equal(err.message,
-                        "model.safetensors: tensor v: rows 1 + 3 of 3 asked for, with 65536 bytes of scratch");
+                        "model.safetensors: tensor v: rows 1 + 3 of 3 asked for");
     assert_int_equal(vt_checkpoint_read_rows(c, v, UINT64_MAX, 2, got, scratch, sizeof scratch, &err), VITRT_EINVAL);
     vt_checkpoint_free(c);
 }

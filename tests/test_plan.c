@@ -9,11 +9,11 @@
 #include "session.h"
 
 /* What float models are multiplied in. */
-static const enum vt_product products[] = { VT_PRODUCT_F32, VT_PRODUCT_BF16 };
-enum { PRODUCTS = sizeof products / sizeof *products };
+static const enum vt_precision precisions[] = { VT_PRECISION_F32, VT_PRECISION_BF16 };
+enum { PRECISIONS = sizeof precisions / sizeof *precisions };
 
 /* Plans a case for the given outputs and a CPU without weights or arena. */
-static struct vt_plan *make_plan_for(unsigned cpu, const char *name, enum vt_product product,
+static struct vt_plan *make_plan_for(unsigned cpu, const char *name, enum vt_precision precision,
                                      const char *const *outputs, size_t count, uint32_t batch,
                                      struct vt_kernels *kernels, vitrt_model **m)
 {
@@ -26,7 +26,7 @@ static struct vt_plan *make_plan_for(unsigned cpu, const char *name, enum vt_pro
         assert_int_not_equal(values[i], VT_NO_VALUE);
     }
     vt_kernels_init(kernels, cpu);
-    const struct vt_plan_options options = { .product = product,
+    const struct vt_plan_options options = { .precision = precision,
                                              .height = (*m)->default_size[0],
                                              .width = (*m)->default_size[1],
                                              .max_batch = batch,
@@ -39,31 +39,31 @@ static struct vt_plan *make_plan_for(unsigned cpu, const char *name, enum vt_pro
 
 enum { BATCH = 16 }; /* more than go through the steps at a time */
 
-static struct vt_plan *make_plan(const char *name, enum vt_product product, const char *const *outputs, size_t count,
-                                 uint32_t batch, struct vt_kernels *kernels, vitrt_model **m)
+static struct vt_plan *make_plan(const char *name, enum vt_precision precision, const char *const *outputs,
+                                 size_t count, uint32_t batch, struct vt_kernels *kernels, vitrt_model **m)
 {
-    return make_plan_for(vt_cpu_detect(), name, product, outputs, count, batch, kernels, m);
+    return make_plan_for(vt_cpu_detect(), name, precision, outputs, count, batch, kernels, m);
 }
 
 /* 1 where q of the last block is a layer of its own: where it ends, a panel ends. timm_deit3 is 48 wide. */
-static size_t queries_apart(const struct vt_kernels *kernels, enum vt_product product)
+static size_t queries_apart(const struct vt_kernels *kernels, enum vt_precision precision)
 {
-    return 48 % kernels->gemm[product].nr == 0;
+    return 48 % kernels->gemm[precision].nr == 0;
 }
 
 /* In bf16, too: norms, products and attention write what is read next in the type it is read in. */
-static void blocks_are_seven_steps(enum vt_product product)
+static void blocks_are_seven_steps(enum vt_precision precision)
 {
     static const enum vt_node_type wanted[] = { VT_NODE_LAYER_NORM, VT_NODE_LINEAR, VT_NODE_ATTENTION, VT_NODE_LINEAR,
                                                 VT_NODE_LAYER_NORM, VT_NODE_LINEAR, VT_NODE_LINEAR };
     const char *logits = "logits";
     struct vt_kernels kernels;
     vitrt_model *m;
-    struct vt_plan *p = make_plan("timm_deit3", product, &logits, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", precision, &logits, 1, 1, &kernels, &m);
     /* positions; patch embedding, embed; blocks; in the last one slices of the stream and of q or what it is made from;
      * norm, head */
     assert_int_equal(p->constant_count, 1);
-    assert_int_equal(p->step_count, 1 + 2 + 3 * 7 + 2 + queries_apart(&kernels, product) + 2);
+    assert_int_equal(p->step_count, 1 + 2 + 3 * 7 + 2 + queries_apart(&kernels, precision) + 2);
     for (size_t block = 0; block < 2; block++) {
         const struct vt_step *s = &p->steps[3 + 7 * block];
         for (size_t i = 0; i < 7; i++)
@@ -81,8 +81,8 @@ static void blocks_are_seven_steps(enum vt_product product)
 static void test_blocks_are_seven_steps(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < PRODUCTS; i++)
-        blocks_are_seven_steps(products[i]);
+    for (size_t i = 0; i < PRECISIONS; i++)
+        blocks_are_seven_steps(precisions[i]);
 }
 
 static void test_asked_for_block_is_kept(void **state)
@@ -91,7 +91,7 @@ static void test_asked_for_block_is_kept(void **state)
     struct vt_kernels kernels;
     vitrt_model *m;
     (void)state;
-    struct vt_plan *p = make_plan("timm_deit3", VT_PRODUCT_F32, outputs, 2, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", VT_PRECISION_F32, outputs, 2, 1, &kernels, &m);
     const vt_value kept = p->outputs[1];
     assert_int_equal(p->values[kept].last, p->step_count);
     for (size_t i = 0; i < p->step_count; i++)
@@ -103,21 +103,21 @@ static void test_asked_for_block_is_kept(void **state)
 }
 
 /* The last block of a class-token model: keys and values of all tokens, everything else of one. */
-static void dead_rows_are_not_computed(enum vt_product product)
+static void dead_rows_are_not_computed(enum vt_precision precision)
 {
     const char *logits = "logits", *both[] = { "logits", "features" };
     struct vt_kernels kernels;
     vitrt_model *m;
-    struct vt_plan *p = make_plan("timm_deit3", product, &logits, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", precision, &logits, 1, 1, &kernels, &m);
     size_t rows_of_one = 0, rows_of_all = 0;
     for (size_t i = 0; i < p->step_count; i++)
         if (p->steps[i].type == VT_NODE_LINEAR || p->steps[i].type == VT_NODE_ATTENTION)
             *(p->values[p->steps[i].out].rows == 1 ? &rows_of_one : &rows_of_all) += 1;
-    assert_int_equal(rows_of_one, 4 + 1 + queries_apart(&kernels, product)); /* attention, proj, fc1, fc2; head; q */
+    assert_int_equal(rows_of_one, 4 + 1 + queries_apart(&kernels, precision)); /* attention, proj, fc1, fc2; head; q */
     assert_int_equal(rows_of_all, 2 * 5 + 1);
     vt_plan_free(p);
     vitrt_model_free(m);
-    p = make_plan("timm_deit3", product, both, 2, 1, &kernels, &m);
+    p = make_plan("timm_deit3", precision, both, 2, 1, &kernels, &m);
     for (size_t i = 0; i < p->step_count; i++)
         if (p->steps[i].type == VT_NODE_ATTENTION)
             assert_int_equal(p->values[p->steps[i].out].rows, 65);
@@ -128,17 +128,17 @@ static void dead_rows_are_not_computed(enum vt_product product)
 static void test_dead_rows_are_not_computed(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < PRODUCTS; i++)
-        dead_rows_are_not_computed(products[i]);
+    for (size_t i = 0; i < PRECISIONS; i++)
+        dead_rows_are_not_computed(precisions[i]);
 }
 
 /* q of one row, k and v of all, of one weight that is packed once. */
-static void queries_of_one_row(enum vt_product product)
+static void queries_of_one_row(enum vt_precision precision)
 {
     const char *logits = "logits", *both[] = { "logits", "features" };
     struct vt_kernels kernels;
     vitrt_model *m;
-    struct vt_plan *p = make_plan_for(0, "timm_deit3", product, &logits, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan_for(0, "timm_deit3", precision, &logits, 1, 1, &kernels, &m);
     const uint64_t packed = vt_plan_packed_bytes(p);
     size_t second_parts = 0;
     for (size_t i = 1; i < p->step_count; i++) {
@@ -156,7 +156,7 @@ static void queries_of_one_row(enum vt_product product)
     assert_int_equal(second_parts, 1);
     vt_plan_free(p);
     vitrt_model_free(m);
-    p = make_plan_for(0, "timm_deit3", product, both, 2, 1, &kernels, &m);
+    p = make_plan_for(0, "timm_deit3", precision, both, 2, 1, &kernels, &m);
     assert_int_equal(vt_plan_packed_bytes(p), packed);
     for (size_t i = 0; i < p->step_count; i++)
         assert_true(p->steps[i].type != VT_NODE_LINEAR || !p->steps[i].node->u.linear.first);
@@ -167,8 +167,8 @@ static void queries_of_one_row(enum vt_product product)
 static void test_columns_wanted_in_different_rows(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < PRODUCTS; i++)
-        queries_of_one_row(products[i]);
+    for (size_t i = 0; i < PRECISIONS; i++)
+        queries_of_one_row(precisions[i]);
 }
 
 static void test_only_what_is_asked_for(void **state)
@@ -177,7 +177,7 @@ static void test_only_what_is_asked_for(void **state)
     struct vt_kernels kernels;
     vitrt_model *m;
     (void)state;
-    struct vt_plan *p = make_plan("timm_deit3", VT_PRODUCT_F32, &first, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_deit3", VT_PRECISION_F32, &first, 1, 1, &kernels, &m);
     assert_int_equal(p->step_count, 1 + 2 + 7);
     vt_plan_free(p);
     vitrt_model_free(m);
@@ -265,8 +265,8 @@ static void check_arena(const char *name)
         vitrt_model_free(m);
         if (!count)
             continue; /* a backbone has no logits */
-        for (size_t i = 0; i < PRODUCTS; i++) {
-            struct vt_plan *p = make_plan(name, products[i], names, count, BATCH, &kernels, &m);
+        for (size_t i = 0; i < PRECISIONS; i++) {
+            struct vt_plan *p = make_plan(name, precisions[i], names, count, BATCH, &kernels, &m);
             check_plan(name, p, p->outputs, count);
             vt_plan_free(p);
             vitrt_model_free(m);
@@ -280,15 +280,15 @@ static void test_no_memory_is_used_twice(void **state)
     for_each_golden(check_arena);
 }
 
-static void arena_is_small(enum vt_product product)
+static void arena_is_small(enum vt_precision precision)
 {
     const char *logits = "logits";
     struct vt_kernels kernels;
     vitrt_model *m;
-    struct vt_plan *p = make_plan("timm_vit", product, &logits, 1, 1, &kernels, &m);
+    struct vt_plan *p = make_plan("timm_vit", precision, &logits, 1, 1, &kernels, &m);
     /* 65 tokens of width 48: stream, norm, and either qkv and attention's output or the hidden layer, all but the
      * stream in the product's type; the input is gone by then */
-    const size_t tokens = 65, row = 48 * sizeof(float), element = product == VT_PRODUCT_BF16 ? 2 : 4;
+    const size_t tokens = 65, row = 48 * sizeof(float), element = precision == VT_PRECISION_BF16 ? 2 : 4;
     const size_t pixels = 64 * 64 * 3 * sizeof(float), start = pixels + tokens * row;
     const size_t positions = tokens * row, blocks = tokens * (row + (48 + 192) * element);
     assert_in_range(p->value_bytes, positions, positions + (blocks > start ? blocks : start) + 16 * VT_ALIGN);
@@ -299,8 +299,8 @@ static void arena_is_small(enum vt_product product)
 static void test_arena_is_small(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < PRODUCTS; i++)
-        arena_is_small(products[i]);
+    for (size_t i = 0; i < PRECISIONS; i++)
+        arena_is_small(precisions[i]);
 }
 
 /* ---- bf16 ---- */
@@ -345,7 +345,7 @@ static void test_conversions_are_fused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct vt_kernels kernels;
         vitrt_model *m;
-        struct vt_plan *p = make_plan(cases[i].name, VT_PRODUCT_BF16, &cases[i].output, 1, 1, &kernels, &m);
+        struct vt_plan *p = make_plan(cases[i].name, VT_PRECISION_BF16, &cases[i].output, 1, 1, &kernels, &m);
         assert_int_equal(check_operands(p), cases[i].conversions);
         vt_plan_free(p);
         vitrt_model_free(m);
@@ -355,8 +355,8 @@ static void test_conversions_are_fused(void **state)
 /* Bytes of all panels, which have no more than the last panel's padding in them. */
 static size_t panel_bytes(const struct vt_plan *p)
 {
-    const struct vt_gemm_kernel *kernel = &p->kernels->gemm[p->product];
-    const size_t element = p->product == VT_PRODUCT_BF16 ? 2 : 4;
+    const struct vt_gemm_kernel *kernel = &p->kernels->gemm[p->precision];
+    const size_t element = p->precision == VT_PRECISION_BF16 ? 2 : 4;
     size_t sum = 0;
     for (size_t i = 0; i < p->step_count; i++) {
         const enum vt_layout layout = vt_plan_request(p, i * VT_STEP_WEIGHTS + VT_STEP_WEIGHT).layout;
@@ -378,11 +378,11 @@ static size_t panel_bytes(const struct vt_plan *p)
 static void bf16_halves_weights(unsigned cpu)
 {
     const char *logits = "logits";
-    uint64_t rest[PRODUCTS];
-    for (size_t i = 0; i < PRODUCTS; i++) {
+    uint64_t rest[PRECISIONS];
+    for (size_t i = 0; i < PRECISIONS; i++) {
         struct vt_kernels kernels;
         vitrt_model *m;
-        struct vt_plan *p = make_plan_for(cpu, "timm_vit", products[i], &logits, 1, 1, &kernels, &m);
+        struct vt_plan *p = make_plan_for(cpu, "timm_vit", precisions[i], &logits, 1, 1, &kernels, &m);
         rest[i] = vt_plan_packed_bytes(p) - panel_bytes(p);
         vt_plan_free(p);
         vitrt_model_free(m);

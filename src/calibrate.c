@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See calibrate.h. */
+#include "calibrate.h"
+
+#include "observer.h"
+#include "session.h"
+
+#include <string.h>
+
+/* What is known of one input while it is observed. */
+struct watch {
+    struct vt_operand operand;
+    struct vt_view view; /* in the model's graph */
+    bool pixels;         /* it is the image: nothing to observe */
+    bool by_channel;
+    size_t tap; /* index of the session's output */
+    struct vt_observer observer;
+    bool has_observer;
+    float *scales, *zeros; /* [columns] */
+};
+
+struct vt_calibration {
+    vitrt_allocator alloc;
+    const vitrt_model *model;
+    const vitrt_quantize_options *o;
+    uint32_t bits;
+    struct watch *watches;
+    size_t count;
+    vt_value *taps; /* values that the session keeps */
+    size_t tap_count, capacity;
+    vitrt_session *session;
+    bool second;  /* pass */
+    size_t blank; /* images, in this pass */
+};
+
+/* ---- What to watch ---- */
+
+/* Do other layers multiply the same weight? */
+static bool shares_weight(const struct vt_graph *g, const struct vt_node *node)
+{
+    size_t readers = 0;
+    for (size_t v = 0; v < g->node_count && node->weight != VT_NO_WEIGHT; v++)
+        readers += g->nodes[v].weight == node->weight || g->nodes[v].bias == node->weight;
+    return readers > 1;
+}
+
+/* The node whose numbers come in another order, or convolved channel by channel, to the one that reads v. */
+static const struct vt_node *origin(const struct vt_graph *g, vt_value v)
+{
+    const struct vt_node *node = &g->nodes[v];
+    while (node->type == VT_NODE_WINDOWS || node->type == VT_NODE_SLICE || vt_is_depthwise(node))
+        node = &g->nodes[node->in[0].value];
+    return node;
+}
+
+/* Channels of what a norm yields differ most, those of a norm's gamma; they get scales of their own, which the weight
+ * takes over (RepQ-ViT). */
+static bool has_channel_scales(const struct vt_graph *g, const struct vt_node *node)
+{
+    if (node->type == VT_NODE_ATTENTION || (node->type == VT_NODE_CONV2D && node->u.conv.groups > 1))
+        return false;
+    return origin(g, node->in[0].value)->type == VT_NODE_LAYER_NORM;
+}
+
+static size_t tap_of(struct vt_calibration *c, vt_value v)
+{
+    for (size_t i = 0; i < c->tap_count; i++)
+        if (c->taps[i] == v)
+            return i;
+    c->taps[c->tap_count] = v;
+    return c->tap_count++;
+}
+
+static void watch(struct vt_calibration *c, vt_value v, uint32_t k)
+{
+    const struct vt_graph *g = &c->model->graph;
+    const struct vt_node *node = &g->nodes[v];
+    struct watch *w = &c->watches[c->count++];
+    *w = (struct watch){ .operand = { .node = v, .input = k, .bits = c->bits },
+                         .view = node->in[k],
+                         .pixels = g->nodes[node->in[k].value].type == VT_NODE_INPUT };
+    w->by_channel = w->pixels || has_channel_scales(g, node);
+    w->operand.columns = w->by_channel ? w->view.columns : 1;
+    w->tap = tap_of(c, w->view.value);
+    if (w->pixels)
+        w->operand.bits = 8;
+}
+
+static vitrt_status list_watches(struct vt_calibration *c, vitrt_error *err)
+{
+    const struct vt_graph *g = &c->model->graph;
+    size_t most = 0;
+    for (size_t v = 0; v < g->node_count; v++)
+        most += vt_operand_count(&g->nodes[v]);
+    c->capacity = most;
+    c->watches = vt_calloc(&c->alloc, most, sizeof *c->watches);
+    c->taps = vt_calloc(&c->alloc, most, sizeof *c->taps);
+    if (most && (!c->watches || !c->taps))
+        return vt_err_memory(err, most * sizeof *c->watches, "the calibration");
+    for (size_t v = 0; v < g->node_count; v++)
+        for (uint32_t k = 0; k < vt_operand_count(&g->nodes[v]) && !shares_weight(g, &g->nodes[v]); k++)
+            watch(c, (vt_value)v, k);
+    if (!c->count)
+        return vt_err(err, VITRT_EINVAL, "%s: the model has no product that could be quantized",
+                      vt_checkpoint_path(c->model->checkpoint));
+    return VITRT_OK;
+}
+
+/* ---- Observers ---- */
+
+static vitrt_status allocate(struct vt_calibration *c, vitrt_error *err)
+{
+    vitrt_status st = VITRT_OK;
+    for (size_t i = 0; i < c->count && !st; i++) {
+        struct watch *w = &c->watches[i];
+        const size_t rows = c->session->plan->values[c->session->outputs[w->tap].value].rows;
+        const struct vt_observer_spec spec = { .rows = (uint64_t)rows * c->o->image_count,
+                                               .columns = w->view.columns,
+                                               .bits = (uint8_t)w->operand.bits,
+                                               .per_column = w->by_channel,
+                                               .whole = true };
+        w->scales = vt_calloc(&c->alloc, w->operand.columns, sizeof *w->scales);
+        w->zeros = vt_calloc(&c->alloc, w->operand.columns, sizeof *w->zeros);
+        if (!w->scales || !w->zeros)
+            return vt_err_memory(err, w->operand.columns * sizeof *w->scales, "the calibration");
+        w->operand.scales = w->scales;
+        w->operand.zeros = w->zeros;
+        w->has_observer = !w->pixels;
+        if (w->has_observer)
+            st = vt_observer_init(&w->observer, &spec, &c->alloc, err);
+    }
+    return st;
+}
+
+/* What one watched input read of the image that has just run. */
+static void observe(void *arg, size_t begin, size_t end, size_t worker)
+{
+    struct vt_calibration *c = arg;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        struct watch *w = &c->watches[i];
+        const vt_value value = c->session->outputs[w->tap].value;
+        const struct vt_plan_value *of = &c->session->plan->values[value];
+        const float *x = (const float *)(const void *)(c->session->arena + of->offset) + w->view.column;
+        if (!w->has_observer)
+            continue;
+        if (c->second)
+            vt_observer_compare(&w->observer, x, of->rows, of->ld);
+        else
+            vt_observer_collect(&w->observer, x, of->rows, of->ld);
+    }
+}
+
+/* ---- Images ---- */
+
+/* Are all pixels of the image the same? */
+static bool is_blank(const vitrt_session *s)
+{
+    const size_t count = s->plan->values[0].rows * s->plan->values[0].shape.columns;
+    const float *x = s->pixels[0];
+    for (size_t i = 3; i < count; i++)
+        if (x[i] != x[i % 3])
+            return false;
+    return true;
+}
+
+static vitrt_status run_image(struct vt_calibration *c, const vitrt_image *image, vitrt_error *err)
+{
+    const vitrt_status st = vitrt_run(c->session, image, 1, NULL, err);
+    if (st)
+        return st;
+    c->blank += is_blank(c->session);
+    vt_parallel(c->session->pool, c->count, 1, observe, c);
+    return VITRT_OK;
+}
+
+static vitrt_status run_images(struct vt_calibration *c, vitrt_error *err)
+{
+    const vitrt_quantize_options *o = c->o;
+    vitrt_status st = VITRT_OK;
+    for (size_t i = 0; i < o->image_count && !st; i++) {
+        vitrt_image image;
+        if (o->images) {
+            st = run_image(c, &o->images[i], err);
+        } else {
+            memset(&image, 0, sizeof image);
+            st = o->read_image(o->user, i, &image, err);
+            if (!st)
+                st = run_image(c, &image, err);
+            if (o->release_image)
+                o->release_image(o->user, &image);
+        }
+        if (!st && o->progress)
+            o->progress(o->user, c->second ? "compare" : "observe", i + 1, o->image_count);
+    }
+    return st;
+}
+
+/* The session's own settings and the caller's. */
+static vitrt_status create_session(struct vt_calibration *c, vitrt_error *err)
+{
+    const vitrt_session_options options = { .threads = c->o->threads,
+                                            .precision = VITRT_PRECISION_F32,
+                                            .height = c->o->height,
+                                            .width = c->o->width,
+                                            .max_batch = 1,
+                                            .parallel_for = c->o->parallel_for,
+                                            .parallel_user = c->o->parallel_user };
+    return vt_session_create(c->model, &options, c->taps, c->tap_count, &c->session, err);
+}
+
+static vitrt_status observe_twice(struct vt_calibration *c, vitrt_error *err)
+{
+    vitrt_status st = run_images(c, err);
+    if (!st && c->blank == c->o->image_count)
+        return vt_err(err, VITRT_EINVAL, "the calibration images are blank: all pixels of each are the same");
+    for (size_t i = 0; i < c->count && !st; i++)
+        if (c->watches[i].has_observer)
+            vt_observer_end_collecting(&c->watches[i].observer);
+    c->second = true;
+    return st ? st : run_images(c, err);
+}
+
+vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits,
+                          struct vt_calibration **out, vitrt_error *err)
+{
+    struct vt_calibration *c = vt_calloc(&m->alloc, 1, sizeof *c);
+    *out = c;
+    if (!c)
+        return vt_err_memory(err, sizeof *c, "the calibration");
+    c->alloc = m->alloc;
+    c->model = m;
+    c->o = o;
+    c->bits = bits;
+    vitrt_status st = list_watches(c, err);
+    if (!st)
+        st = create_session(c, err);
+    if (!st)
+        st = allocate(c, err);
+    return st ? st : observe_twice(c, err);
+}
+
+void vt_calibration_free(struct vt_calibration *c)
+{
+    if (!c)
+        return;
+    const vitrt_allocator alloc = c->alloc;
+    for (size_t i = 0; i < c->count; i++) {
+        struct watch *w = &c->watches[i];
+        vt_free(&alloc, w->scales, w->operand.columns * sizeof *w->scales);
+        vt_free(&alloc, w->zeros, w->operand.columns * sizeof *w->zeros);
+        if (w->has_observer)
+            vt_observer_free(&w->observer, &alloc);
+    }
+    vitrt_session_free(c->session);
+    vt_free(&alloc, c->watches, c->capacity * sizeof *c->watches);
+    vt_free(&alloc, c->taps, c->capacity * sizeof *c->taps);
+    vt_free(&alloc, c, sizeof *c);
+}
+
+/* ---- Results ---- */
+
+/* An image's 8-bit values are codes already: those of channel c that stand for what preprocessing makes of them. */
+static void code_pixels(const struct vt_calibration *c, struct watch *w)
+{
+    for (size_t i = 0; i < w->operand.columns; i++) {
+        const float *value = c->model->preprocess.table.value[(w->view.column + i) % 3];
+        const double scale = ((double)value[255] - (double)value[0]) / 255;
+        w->scales[i] = (float)scale;
+        w->zeros[i] = (float)(-(double)value[0] / scale);
+    }
+}
+
+/* q's codes have one for 0: attention takes its zero point off with integers. */
+static void reach_zero(struct vt_quantizer *q)
+{
+    const double top = vt_top_code(q->bits), zero = (double)q->zero, scale = (double)q->scale;
+    if (zero < 0 || zero > top)
+        (void)vt_quantizer_of_range(q, zero < 0 ? 0 : -zero * scale, zero < 0 ? (top - zero) * scale : 0, q->bits);
+}
+
+size_t vt_calibration_count(const struct vt_calibration *c)
+{
+    return c->count;
+}
+
+vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err)
+{
+    struct watch *w = &c->watches[i];
+    const struct vt_node *node = &c->model->graph.nodes[w->operand.node];
+    for (size_t g = 0; g < w->operand.columns && w->has_observer; g++) {
+        struct vt_quantizer q;
+        if (vt_observer_quantizer(&w->observer, g, &q, NULL) == VT_FIT_NOT_FINITE)
+            return vt_err(err, VITRT_EINVAL, "%s: node %s: input %u was NaN or infinite for a calibration image",
+                          vt_checkpoint_path(c->model->checkpoint), node->name, (unsigned)w->operand.input);
+        if (node->type == VT_NODE_ATTENTION && w->operand.input == 0)
+            reach_zero(&q);
+        w->scales[g] = q.scale;
+        w->zeros[g] = q.zero;
+    }
+    if (w->pixels)
+        code_pixels(c, w);
+    *out = w->operand;
+    return VITRT_OK;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calibration: a model runs over images twice; from what its products read come the quantizers of their inputs. */
+#ifndef VT_CALIBRATE_H
+#define VT_CALIBRATE_H
+
+#include "model.h"
+
+/* What was found for an input of a product. */
+struct vt_operand {
+    vt_value node;  /* that reads it, in the model's graph */
+    uint32_t input; /* which of its inputs */
+    uint32_t bits;
+    size_t columns;              /* that have a scale and zero point of their own; 1: one for all */
+    const float *scales, *zeros; /* [columns] */
+};
+
+struct vt_calibration;
+
+/* Reads the images, each twice. Free with vt_calibration_free. */
+vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits,
+                          struct vt_calibration **out, vitrt_error *err);
+void vt_calibration_free(struct vt_calibration *c); /* NULL is allowed */
+
+/* Inputs that products multiply: those of one product behind each other. */
+size_t vt_calibration_count(const struct vt_calibration *c);
+
+/* Number i; valid until the calibration is freed. Fails where what was seen gives no scale. */
+vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err);
+
+#endif

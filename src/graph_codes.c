@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Quantizers of a graph: where they may be, and what they ask of weights. */
+#include "graph.h"
+
+#include <math.h>
+
+/* Of zero points: code and zero point are added in f32, and codes reach 255. */
+#define MOST_ZERO 4194304.0f /* 2^22 */
+
+uint32_t vt_operand_count(const struct vt_node *node)
+{
+    switch (node->type) {
+    case VT_NODE_CONV2D: return vt_is_depthwise(node) ? 0 : 1;
+    case VT_NODE_LINEAR: return 1;
+    case VT_NODE_ATTENTION: return VT_MAX_CODED;
+    default: return 0;
+    }
+}
+
+bool vt_is_quantized(const struct vt_node *node)
+{
+    return vt_operand_count(node) && node->quantizers[0].bits;
+}
+
+bool vt_graph_is_quantized(const struct vt_graph *g)
+{
+    for (size_t v = 0; v < g->node_count; v++)
+        if (vt_is_quantized(&g->nodes[v]))
+            return true;
+    return false;
+}
+
+bool vt_is_code_scale(float scale)
+{
+    return scale >= 1e-30f && scale <= 1e30f;
+}
+
+bool vt_is_code_zero(float zero)
+{
+    return fabsf(zero) <= MOST_ZERO;
+}
+
+static void check_vector(struct vt_graph *g, const struct vt_node *node, uint32_t i, vt_weight w)
+{
+    const uint64_t columns = node->in[i].columns;
+    if (g->weights[w].rows != columns)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: tensor %s has %llu numbers, expected one for each of %llu columns",
+                      node->name, g->weights[w].name, (unsigned long long)g->weights[w].rows,
+                      (unsigned long long)columns);
+}
+
+void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, const struct vt_operand_quantizer *q)
+{
+    struct vt_node *node = &g->nodes[value];
+    const bool vectors = q->scales != VT_NO_WEIGHT;
+    if (g->status)
+        return;
+    if (i >= vt_operand_count(node))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %u is not multiplied and has no codes", node->name,
+                      (unsigned)i);
+    else if (q->bits < 2 || q->bits > 8)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: codes of %u bits, expected 2 to 8", node->name, (unsigned)q->bits);
+    else if (!vectors && (!vt_is_code_scale(q->scale) || !vt_is_code_zero(q->zero)))
+        vt_graph_fail(g, VITRT_EFORMAT,
+                      "node %s: codes with a scale or zero point out of range, expected a scale from 1e-30 to 1e30 "
+                      "and a zero point up to 4194304",
+                      node->name);
+    else if (vectors && node->type == VT_NODE_CONV2D && node->u.conv.groups > 1)
+        vt_graph_fail(g, VITRT_EFORMAT,
+                      "node %s: a convolution of %u groups whose codes have a scale for each column, "
+                      "expected one for all",
+                      node->name, (unsigned)node->u.conv.groups);
+    if (!g->status && vectors) {
+        check_vector(g, node, i, q->scales);
+        check_vector(g, node, i, q->zeros);
+    }
+    if (!g->status)
+        node->quantizers[i] = *q;
+}
+
+/* A weight that is multiplied with codes must be codes itself. */
+static void check_weight(struct vt_graph *g, const struct vt_node *node)
+{
+    const struct vt_graph_weight *w = &g->weights[node->weight];
+    for (uint32_t p = 0; p < w->part_count; p++)
+        if (!w->parts[p].tensor || !w->parts[p].tensor->scale || w->fold)
+            vt_graph_fail(g, VITRT_EFORMAT, "node %s multiplies codes with tensor %s, expected one of type I8",
+                          node->name, w->name);
+}
+
+void vt_graph_link_quantizers(struct vt_graph *g)
+{
+    for (size_t v = 0; v < g->node_count && !g->status; v++) {
+        const struct vt_node *node = &g->nodes[v];
+        if (vt_operand_count(node) != 1)
+            continue;
+        const struct vt_operand_quantizer *q = &node->quantizers[0];
+        if (q->bits)
+            check_weight(g, node);
+        g->weights[node->weight].absorbed =
+            q->bits && q->scales != VT_NO_WEIGHT ? g->weights[q->scales].parts[0].tensor : NULL;
+    }
+    for (size_t v = 0; v < g->node_count && !g->status; v++) { /* all that read a weight must agree */
+        const struct vt_node *node = &g->nodes[v];
+        if (vt_operand_count(node) > 1 || node->weight == VT_NO_WEIGHT)
+            continue;
+        const struct vt_operand_quantizer *q = &node->quantizers[0];
+        const bool vectors = vt_operand_count(node) && q->bits && q->scales != VT_NO_WEIGHT;
+        if (g->weights[node->weight].absorbed != (vectors ? g->weights[q->scales].parts[0].tensor : NULL))
+            vt_graph_fail(g, VITRT_EFORMAT, "node %s: its weight %s is stored for codes of another node", node->name,
+                          g->weights[node->weight].name);
+    }
+}
