@@ -178,6 +178,10 @@ VITRT_API const char *vitrt_model_label(const vitrt_model *model, uint32_t class
 
 typedef struct vitrt_image vitrt_image;
 
+/* vitrt_quantize_options.flags */
+#define VITRT_QUANTIZE_PERCENTILES 1u /* clip ranges as RepQ-ViT searches them, which is so below 8 bits anyway */
+#define VITRT_QUANTIZE_TENSORS     2u /* with these, one range for all columns of what a norm yields */
+
 typedef struct vitrt_quantize_options {
     /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual.
      * Either an array, or a function that gives image i < image_count and is called twice for each, with release_image

@@ -12,6 +12,7 @@ struct vt_operand {
     uint32_t bits;
     size_t columns;              /* that have a scale and zero point of their own; 1: one for all */
     const float *scales, *zeros; /* [columns] */
+    const double *means;         /* [of all columns read]: of the numbers, of layers; else NULL */
 };
 
 struct vt_calibration;

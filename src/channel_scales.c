@@ -3,63 +3,67 @@
 #include "channel_scales.h"
 
 #include <math.h>
-#include <stdbool.h>
 
-double vt_smooth_factor(double x_max, double w_max, double alpha)
+#define USUAL_IMAGES 32.0
+#define MOST_MARGIN  2.0
+
+struct vt_spread vt_spread_for(const struct vt_spread *s, size_t images)
 {
-    const double factor = pow(x_max, alpha) / pow(w_max, 1 - alpha);
-    if (!(x_max > 0) || !(w_max > 0) || !isfinite(x_max) || !isfinite(w_max))
-        return 1;
-    return vt_clamp(factor, 1e-5, 1e5);
+    const double few = cbrt(USUAL_IMAGES / (double)images), trust = sqrt(few);
+    return (struct vt_spread){ .alpha = vt_clamp(1 - (1 - s->alpha) * trust, 0, 1),
+                               .margin = vt_clamp(1 + (s->margin - 1) * few, 1, MOST_MARGIN),
+                               .deviations = s->deviations,
+                               .one_sided = s->one_sided };
 }
 
-/* Half the range of a channel that takes part; 0: it does not. */
-static double half_range(float lo, float hi, float w_max)
+void vt_columns_add(struct vt_column *columns, size_t n, const float *x, size_t rows, size_t ld)
 {
-    const double half = ((double)hi - lo) / 2;
-    return isfinite(half) && isfinite(w_max) && w_max > 0 ? half : 0;
+    for (size_t r = 0; r < rows; r++, x += ld)
+        for (size_t c = 0; c < n; c++) {
+            struct vt_column *column = &columns[c];
+            const double v = (double)x[c];
+            column->min = x[c] < column->min ? x[c] : column->min;
+            column->max = x[c] > column->max ? x[c] : column->max;
+            column->sum += v; /* keeps a NaN, which the two above drop */
+            column->squares += v * v;
+        }
 }
 
-enum vt_fit vt_smooth_quantizers(size_t n, const float *lo, const float *hi, const float *w_max, double alpha,
-                                 unsigned bits, struct vt_quantizer *q)
+struct range {
+    double lo, hi;
+};
+
+static struct range seen(const struct vt_spread *s, const struct vt_column *c, double rows)
 {
-    double shared = 0; /* half the range that all have after their factors */
+    const double mean = c->sum / rows, variance = c->squares / rows - mean * mean;
+    const double reach = s->deviations * sqrt(variance > 0 ? variance : 0);
+    const double lo = (double)c->min, hi = (double)c->max;
+    return reach > 0 ? (struct range){ fmin(lo, mean - reach), fmax(hi, mean + reach) } : (struct range){ lo, hi };
+}
+
+enum vt_fit vt_spread_columns(const struct vt_spread *s, const struct vt_column *columns, size_t n, uint64_t rows,
+                              unsigned bits, struct vt_quantizer *q)
+{
+    double lowest = INFINITY, widest = 0;
+    bool finite = rows > 0;
     for (size_t c = 0; c < n; c++) {
-        const double half = half_range(lo[c], hi[c], w_max[c]);
-        shared = fmax(shared, half / vt_smooth_factor(half, w_max[c], alpha));
+        lowest = fmin(lowest, (double)columns[c].min);
+        finite = finite && isfinite(columns[c].squares);
     }
-    enum vt_fit worst = VT_FIT_OK;
     for (size_t c = 0; c < n; c++) {
-        const double half = half_range(lo[c], hi[c], w_max[c]), centre = ((double)hi[c] + lo[c]) / 2;
-        const double wide = shared * vt_smooth_factor(half, w_max[c], alpha);
-        const enum vt_fit fit = half > 0 ? vt_quantizer_of_range(&q[c], centre - wide, centre + wide, bits)
-                                         : vt_quantizer_of_range(&q[c], lo[c], hi[c], bits);
+        const struct range r = seen(s, &columns[c], (double)rows);
+        widest = fmax(widest, r.hi - (s->one_sided ? lowest : r.lo));
+    }
+    enum vt_fit worst = finite ? VT_FIT_OK : VT_FIT_NOT_FINITE;
+    for (size_t c = 0; c < n; c++) {
+        struct range r = seen(s, &columns[c], (double)rows);
+        if (s->one_sided)
+            r.lo = lowest;
+        const double width = s->margin * pow(r.hi - r.lo, s->alpha) * pow(widest, 1 - s->alpha);
+        const double middle = (r.lo + r.hi) / 2;
+        const double lo = s->one_sided ? lowest : middle - width / 2, hi = lo + width;
+        const enum vt_fit fit = finite ? vt_quantizer_of_range(&q[c], lo, hi, bits) : VT_FIT_NOT_FINITE;
         worst = fit > worst ? fit : worst;
     }
     return worst;
-}
-
-void vt_scale_row(const float *w, const struct vt_quantizer *q, size_t n, float *out)
-{
-    for (size_t c = 0; c < n; c++)
-        out[c] = w[c] * q[c].scale;
-}
-
-float vt_corrected_bias(float bias, const float *w, const int8_t *codes, float weight_scale,
-                        const struct vt_quantizer *q, const float *mean, size_t n)
-{
-    double sum = bias;
-    for (size_t c = 0; c < n; c++)
-        sum += mean[c] * (w[c] - (double)codes[c] * weight_scale / q[c].scale);
-    return (float)sum;
-}
-
-void vt_zero_point_means(const struct vt_quantizer *q, size_t n, float *mean)
-{
-    double sum = 0;
-    for (size_t c = 0; c < n; c++)
-        sum += q[c].zero;
-    const double middle = n ? vt_round_even(sum / (double)n) : 0;
-    for (size_t c = 0; c < n; c++)
-        mean[c] = (float)(q[c].scale * (middle - q[c].zero));
 }

@@ -1,41 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What calibration can do for channels that differ in size and place, beyond a range for each: share the difficulty
- * between activations and weights, and correct biases for what quantized weights do to the mean.
- *
- * A product's input has a quantizer for each channel c, scale s_c and zero point z_c, and the matrix stands for
- * W * diag(s), so that none of this changes the layers around a product. RepQ-ViT's and SmoothQuant's methods, which
- * publish changed LayerNorms and weights, are choices of s and z here.
+ * Scales and zero points for the columns of one input, from what calibration has seen of each. The weight takes them
+ * over, so that they cost nothing; but the more they differ, the harder its rows are to quantize. So each column's range
+ * is widened towards that of the widest one, by an exponent: the migration of SmoothQuant (Xiao et al. 2023,
+ * arXiv:2211.10438, eq. 4) with the centres of Outlier Suppression+ (Wei et al. 2023, arXiv:2304.09145, eq. 3), and with
+ * room for what a few images do not show, since clipping costs more than rounding.
  */
 #ifndef VT_CHANNEL_SCALES_H
 #define VT_CHANNEL_SCALES_H
 
 #include "quantizer.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* SmoothQuant's factor for a channel, x_max^alpha / w_max^(1 - alpha), 0 <= alpha <= 1, within 1e-5 and 1e5; 1 if one
- * of them is 0 or not finite. x_max: the largest |x|, or half the channel's range if it is centred first. */
-double vt_smooth_factor(double x_max, double w_max, double alpha);
+/* What was seen of a column. */
+struct vt_column {
+    float min, max;
+    double sum, squares;
+};
 
-/* The quantizers q[n] of the channels of x that stand for one quantizer of (x_c - centre_c) / factor_c, centre_c the
- * middle of [lo_c, hi_c] (Outlier Suppression+, the bias of MPTQ-ViT's SQ-b). w_max: the largest |w| of each channel's
- * column. A channel that is constant, or that no weight reads, has the quantizer of its range instead, and does not
- * matter for the others. alpha = 1 gives every channel all codes. The worst fit. */
-enum vt_fit vt_smooth_quantizers(size_t n, const float *lo, const float *hi, const float *w_max, double alpha,
-                                 unsigned bits, struct vt_quantizer *q);
+struct vt_spread {
+    double alpha;      /* 0: all columns have the widest one's range; 1: each its own */
+    double margin;     /* ranges are so many times as wide as what was seen */
+    double deviations; /* and reach at least so many standard deviations from the mean */
+    bool one_sided;    /* all begin at the smallest number of any column, as behind GELU */
+};
 
-/* One row of W * diag(s): out[n]. out == w is allowed. */
-void vt_scale_row(const float *w, const struct vt_quantizer *q, size_t n, float *out);
+/* The same with less room, and more trust in each column, the more images there are; it is for 32. */
+struct vt_spread vt_spread_for(const struct vt_spread *s, size_t images);
 
-/* The bias of a row whose weights w[n] became codes[n]: bias + sum_c mean_c * (w_c - codes_c * weight_scale / s_c), so
- * that inputs at `mean` give what they gave before. mean: of the channels' numbers, as a rule; and
- * mean_c = s_c * (m - z_c), m the mean zero point, makes it RepQ-ViT's bias, whose zero points are moved with the
- * original weights. Without any correction, a channel far from 0 multiplies what its weight lost by its zero point. */
-float vt_corrected_bias(float bias, const float *w, const int8_t *codes, float weight_scale,
-                        const struct vt_quantizer *q, const float *mean, size_t n);
+/* Adds rows of x, ld apart, to n columns, which begin as { INFINITY, -INFINITY, 0, 0 }. */
+void vt_columns_add(struct vt_column *columns, size_t n, const float *x, size_t rows, size_t ld);
 
-/* RepQ-ViT's mean above, for all channels, with the rounded mean of the zero points. */
-void vt_zero_point_means(const struct vt_quantizer *q, size_t n, float *mean);
+/* Quantizers q[n] of columns that have seen `rows` rows. integer: zero points are whole numbers. The worst fit. */
+enum vt_fit vt_spread_columns(const struct vt_spread *s, const struct vt_column *columns, size_t n, uint64_t rows,
+                              unsigned bits, struct vt_quantizer *q);
 
 #endif

@@ -46,7 +46,7 @@ static vitrt_status copy_graph(struct quantize *q)
     struct vt_graph *g = &q->graph;
     size_t vectors = 0;
     for (size_t v = 0; v < from->node_count; v++)
-        vectors += 2 * vt_operand_count(&from->nodes[v]);
+        vectors += 3 * vt_operand_count(&from->nodes[v]); /* scales, zero points, a bias */
     *g = (struct vt_graph){ .alloc = q->alloc, .checkpoint = from->checkpoint, .err = q->err };
     g->node_capacity = g->node_count = from->node_count;
     g->weight_count = from->weight_count;
@@ -124,58 +124,112 @@ struct row_memory {
     size_t row_bytes, search_bytes;
 };
 
+/* A weight that becomes codes, and the bias beside it. */
+struct layer {
+    const struct vt_graph_weight *weight;
+    const float *scales; /* [channels]: what it absorbs, or NULL */
+    const double *means; /* [channels]: of what it reads, in units of what it absorbs */
+    size_t channels;
+    int8_t *codes;
+    float *row_scales, *bias; /* [rows] */
+};
+
 /* A row multiplied by what its columns absorb; in a convolution all taps of a channel the same. */
-static void absorb(float *row, size_t columns, const float *scales, size_t channels)
+static void absorb(const struct layer *l, float *row)
 {
-    const size_t area = columns / channels;
-    for (size_t c = 0; c < columns; c++)
-        row[c] *= scales[c / area];
+    const size_t columns = (size_t)l->weight->columns, area = columns / l->channels;
+    for (size_t c = 0; c < columns && l->scales; c++)
+        row[c] *= l->scales[c / area];
 }
 
-static vitrt_status make_rows(struct quantize *q, vt_weight weight, const float *scales, size_t channels,
-                              const struct row_memory *m, int8_t *codes, float *row_scales)
+/* What the mean of an input loses in a row that has become codes: added to the bias, inputs at their means give what they
+ * gave before. */
+static double mean_loss(const struct layer *l, const float *row, const int8_t *codes, float row_scale)
 {
-    const struct vt_graph_weight *w = &q->graph.weights[weight];
+    const size_t columns = (size_t)l->weight->columns, area = columns / l->channels;
+    double sum = 0;
+    for (size_t c = 0; c < columns; c++)
+        sum += l->means[c / area] * ((double)row[c] - (double)codes[c] * (double)row_scale);
+    return sum;
+}
+
+static vitrt_status make_rows(struct quantize *q, const struct layer *l, const struct row_memory *m)
+{
+    const struct vt_graph_weight *w = l->weight;
     const size_t columns = (size_t)w->columns;
     for (uint64_t r = 0; r < w->rows; r++) {
+        int8_t *codes = l->codes + r * columns;
         const vitrt_status st =
             vt_read_weight_rows(q->graph.checkpoint, w, r, 1, m->row, m->scratch, READ_SCRATCH_BYTES, q->err);
         if (st)
             return st;
-        if (scales)
-            absorb(m->row, columns, scales, channels);
-        if (vt_quantize_row(m->row, columns, q->weight_bits, codes + r * columns, &row_scales[r], m->search) ==
-            VT_FIT_NOT_FINITE)
+        absorb(l, m->row);
+        if (vt_quantize_row(m->row, columns, q->weight_bits, codes, &l->row_scales[r], m->search) == VT_FIT_NOT_FINITE)
             return vt_err(q->err, VITRT_EFORMAT,
                           "%s: row %llu of weight %s is not finite any more when it takes over "
                           "the scales of its input",
                           vt_checkpoint_path(q->graph.checkpoint), (unsigned long long)r, w->name);
+        l->bias[r] = (float)((double)l->bias[r] + mean_loss(l, m->row, codes, l->row_scales[r]));
     }
     return VITRT_OK;
 }
 
-/* Makes the weight of a layer codes; scales: what it absorbs for each of so many channels, or NULL. */
-static vitrt_status make_weight(struct quantize *q, vt_weight weight, const float *scales, size_t channels)
+static vitrt_status read_bias(struct quantize *q, vt_weight bias, const struct row_memory *m, struct layer *l)
 {
-    const struct vt_graph_weight *w = &q->graph.weights[weight];
-    const size_t columns = (size_t)w->columns, rows = (size_t)w->rows;
+    const size_t rows = (size_t)l->weight->rows;
+    memset(l->bias, 0, rows * sizeof *l->bias);
+    if (bias == VT_NO_WEIGHT)
+        return VITRT_OK;
+    return vt_read_weight_rows(q->graph.checkpoint, &q->graph.weights[bias], 0, rows, l->bias, m->scratch,
+                               READ_SCRATCH_BYTES, q->err);
+}
+
+static vitrt_status fill_layer(struct quantize *q, vt_weight bias, struct layer *l)
+{
+    const size_t columns = (size_t)l->weight->columns;
     struct row_memory m = { .row_bytes = columns * sizeof(float),
                             .search_bytes = vt_search_scratch(columns) * sizeof(float) };
     m.row = vt_alloc(&q->alloc, m.row_bytes);
     m.search = vt_alloc(&q->alloc, m.search_bytes);
     m.scratch = vt_alloc(&q->alloc, READ_SCRATCH_BYTES);
-    int8_t *codes = vt_alloc(&q->alloc, rows * columns);
-    float *row_scales = vt_alloc(&q->alloc, rows * sizeof *row_scales);
-    q->made[weight].codes = codes;
-    q->made[weight].row_scales = row_scales;
-    vitrt_status st = VITRT_OK;
-    if (!m.row || !m.search || !m.scratch || !codes || !row_scales)
-        st = vt_err_memory(q->err, rows * columns, "the codes of a weight");
-    else
-        st = make_rows(q, weight, scales, channels, &m, codes, row_scales);
+    vitrt_status st =
+        m.row && m.search && m.scratch ? VITRT_OK : vt_err_memory(q->err, m.search_bytes, "rows of a weight");
+    if (!st)
+        st = read_bias(q, bias, &m, l);
+    if (!st)
+        st = make_rows(q, l, &m);
     vt_free(&q->alloc, m.row, m.row_bytes);
     vt_free(&q->alloc, m.search, m.search_bytes);
     vt_free(&q->alloc, m.scratch, READ_SCRATCH_BYTES);
+    return st;
+}
+
+/* Makes the weight of a layer codes, and gives it a bias that goes with them. */
+static vitrt_status make_layer(struct quantize *q, const struct vt_operand *operand)
+{
+    struct vt_node *node = &q->graph.nodes[operand->node];
+    struct vt_graph_weight *w = &q->graph.weights[node->weight];
+    struct vt_made_weight *made = &q->made[node->weight];
+    const size_t count = (size_t)(w->rows * w->columns), rows = (size_t)w->rows, channels = node->in[0].columns;
+    const bool absorbs = operand->columns > 1;
+    struct layer l = { .weight = w, .scales = absorbs ? operand->scales : NULL, .channels = channels / w->groups };
+    float *bias = vt_alloc(&q->alloc, rows * sizeof *bias);
+    double *means = vt_alloc(&q->alloc, channels * sizeof *means);
+    made->codes = l.codes = vt_alloc(&q->alloc, count);
+    made->row_scales = l.row_scales = vt_alloc(&q->alloc, rows * sizeof *l.row_scales);
+    l.bias = bias;
+    l.means = means;
+    vitrt_status st = VITRT_OK;
+    if (!bias || !means || !l.codes || !l.row_scales)
+        st = vt_err_memory(q->err, count, "the codes of a weight");
+    for (size_t c = 0; c < channels && !st; c++)
+        means[c] = operand->means[c] / (absorbs ? (double)operand->scales[c] : 1);
+    if (!st)
+        st = fill_layer(q, node->bias, &l);
+    if (!st)
+        st = add_vector(q, bias, rows, &node->bias);
+    vt_free(&q->alloc, bias, rows * sizeof *bias);
+    vt_free(&q->alloc, means, channels * sizeof *means);
     return st;
 }
 
@@ -190,9 +244,8 @@ static vitrt_status make_codes(struct quantize *q)
         st = vt_calibration_operand(q->calibration, i, &operand, q->err);
         if (!st)
             st = set_quantizer(q, &operand);
-        const struct vt_node *node = &q->graph.nodes[operand.node];
-        if (!st && vt_operand_count(node) == 1)
-            st = make_weight(q, node->weight, operand.columns > 1 ? operand.scales : NULL, operand.columns);
+        if (!st && vt_operand_count(&q->graph.nodes[operand.node]) == 1)
+            st = make_layer(q, &operand);
         if (!st && q->o->progress)
             q->o->progress(q->o->user, "quantize", i + 1, count);
     }
@@ -227,7 +280,7 @@ static vitrt_status check(const vitrt_model *m, const vitrt_quantize_options *o,
         return vt_err(err, VITRT_EINVAL, "codes of %u bits for weights and %u for activations, expected 2 to 8, or 0",
                       (unsigned)o->weight_bits, (unsigned)o->activation_bits);
     for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++)
-        if (o->reserved[i] || o->flags)
+        if (o->reserved[i] || o->flags & ~(VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_TENSORS))
             return vt_err(err, VITRT_EINVAL, "the options have unknown flags or reserved members that are not zero");
     if (vt_graph_is_quantized(&m->graph))
         return vt_err(err, VITRT_EINVAL, "%s: the model is quantized already", vt_checkpoint_path(m->checkpoint));
