@@ -206,7 +206,8 @@ def compare_all(arguments):
     rows = []
     print(report.heading((OURS, *arguments.against)), flush=True)
     for case in cases(arguments):
-        done = subprocess.run(worker_command(case, arguments, "prepare", *arguments.precision), capture_output=True, text=True)
+        command = worker_command(case, arguments, "prepare", *arguments.precision)
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{case.name} cannot be written: {done.stderr.strip().splitlines()[-1]}")
         for precision, threads in itertools.product(arguments.precision, arguments.threads):

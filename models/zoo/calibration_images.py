@@ -83,7 +83,7 @@ def main():
     arguments = parser.parse_args()
     source = (Folder if arguments.source.is_dir() else Archive)(arguments.source)
     if len(source.files) < max(arguments.count):
-        parser.error(f"{arguments.source} holds {len(source.files)} training images, {max(arguments.count)} were asked for")
+        parser.error(f"{arguments.source} holds {len(source.files)} training images, asked for: {max(arguments.count)}")
     targets = destinations(source.files, arguments)
     for image, file in source.read(targets):
         with Image.open(file) as pixels:
