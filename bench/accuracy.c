@@ -130,7 +130,7 @@ static void run_all(struct accuracy *a)
         const size_t k = i * all / n;
         run_image(a, images.files.path[k], images.label[k]);
         if (progress)
-            progress_show(i + 1, n);
+            progress_show(i + 1, n, "images");
     }
     if (progress)
         progress_clear();

@@ -115,7 +115,7 @@ static bool classify_all(struct classifier *c)
     for (size_t i = 0; i < n; i++) {
         ok &= classify(c, i);
         if (c->progress)
-            progress_show(i + 1, n);
+            progress_show(i + 1, n, "images");
     }
     if (c->progress)
         progress_clear();

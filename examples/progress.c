@@ -12,11 +12,11 @@ bool progress_wanted(void)
     return isatty(STDERR_FILENO);
 }
 
-void progress_show(size_t done, size_t total)
+void progress_show(size_t done, size_t total, const char *what)
 {
     static const char full[] = "##############################", empty[] = "..............................";
     const int n = (int)(30 * done / total);
-    fprintf(stderr, "\r[%.*s%.*s] %zu of %zu ", n, full, 30 - n, empty, done, total);
+    fprintf(stderr, "\r[%.*s%.*s] %zu of %zu %s\x1b[K", n, full, 30 - n, empty, done, total, what);
     fflush(stderr);
 }
 

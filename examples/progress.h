@@ -9,8 +9,8 @@
 /* Whether somebody sees it: stderr is a terminal. */
 bool progress_wanted(void);
 
-/* done of total; total > 0. */
-void progress_show(size_t done, size_t total);
+/* done of total what ("images"); total > 0. */
+void progress_show(size_t done, size_t total, const char *what);
 void progress_clear(void);
 
 #endif
