@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvitrt beside OpenVINO, ONNX Runtime and PyTorch, in one run, taking turns.
 
-    pip install torch timm safetensors onnx onnxscript onnxruntime openvino transformers matplotlib
+    pip install torch timm safetensors onnx onnxscript onnxruntime openvino nncf transformers matplotlib
     bench/compare.py --bench build/bench_model vit_tiny_patch16_224 vit_small_patch16_224 --threads 1 2
 
 Runtimes and packages that are missing are left out; only torch and what the models come from are needed. Models are
@@ -31,7 +31,7 @@ import report
 OURS = "libvitrt"
 SETTLING_RUNS = 2  # of a block, not counted
 START_SECONDS = 180  # for a contestant to give its first answer; torch.compile takes most of it
-TOLERANCE = {"f32": 1e-3, "bf16": 0.1}  # of logits, relative to the largest
+TOLERANCE = {"f32": 1e-3, "bf16": 0.1, "i8": 0.5, "i8-strict": 0.5}  # of logits, relative to the largest
 TOKEN_SWEEP = [(side, side) for side in (112, 160, 224, 288, 352, 416, 512)]
 BATCH_SWEEP = (1, 2, 4, 8, 16)
 
@@ -109,7 +109,7 @@ def block(contestant, arguments):
 def start_variants(runtime, case, arguments, precision, threads):
     """All variants of a runtime that start and give the right answer."""
     started = []
-    for variant in ("",) if runtime == OURS else contestants.VARIANTS[runtime][precision]:
+    for variant in ("",) if runtime == OURS else contestants.variants(runtime, precision):
         if variant in case.files and not case.files[variant].exists():
             print(f"  ({runtime} {variant}: its file could not be made)", file=sys.stderr)
             continue
@@ -175,7 +175,7 @@ def compare(case, arguments, precision, threads):
     lineup, loads = [], {}
     try:
         for runtime in (OURS, *arguments.against):
-            if runtime != OURS and precision not in contestants.VARIANTS[runtime]:
+            if runtime != OURS and not contestants.variants(runtime, precision):
                 continue
             started = start_variants(runtime, case, arguments, precision, threads)
             if not started and runtime == OURS:
@@ -206,7 +206,8 @@ def compare_all(arguments):
     rows = []
     print(report.heading((OURS, *arguments.against)), flush=True)
     for case in cases(arguments):
-        done = subprocess.run(worker_command(case, arguments, "prepare"), capture_output=True, text=True)
+        command = worker_command(case, arguments, "prepare", *arguments.precision)
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{case.name} cannot be written: {done.stderr.strip().splitlines()[-1]}")
         for precision, threads in itertools.product(arguments.precision, arguments.threads):
@@ -249,9 +250,9 @@ def parse():
 
 def work(arguments):
     case = contestants.Case(arguments.models[0], arguments.size[0], arguments.batch[0], arguments.cache)
-    if arguments.worker == ["prepare"]:
+    if arguments.worker[0] == "prepare":
         contestants.import_torchvision_fix()
-        contestants.prepare(case)
+        contestants.prepare(case, arguments.worker[1:])
     else:
         runtime, variant, precision, threads, output = arguments.worker
         contestants.work(case, runtime, variant, precision, int(threads), output)

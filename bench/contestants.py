@@ -10,11 +10,20 @@ import pathlib
 import sys
 import time
 
+import quantized
+
 TRACED, EXPORTED, FUSED = "ONNX by tracing", "ONNX by torch.export", "ONNX by transformers.optimizer"
 CONVERTED = "converted from PyTorch"
+QUANTIZED = {  # variant -> what writes it, from which variant
+    f"{name} of {source}": (write, source)
+    for name, write, sources in (("NNCF", quantized.write_nncf, (TRACED, EXPORTED, CONVERTED)),
+                                 ("static QDQ", quantized.write_static, (TRACED, EXPORTED)),
+                                 ("dynamic int8", quantized.write_dynamic, (TRACED, EXPORTED)))
+    for source in sources}
+NNCF = tuple(v for v in QUANTIZED if v.startswith("NNCF"))
 VARIANTS = {  # runtime -> precision -> what it is tried with; the fastest takes part
-    "OpenVINO": {"f32": (TRACED, EXPORTED, CONVERTED), "bf16": (TRACED, EXPORTED, CONVERTED)},
-    "ONNX Runtime": {"f32": (TRACED, EXPORTED, FUSED)},
+    "OpenVINO": {"f32": (TRACED, EXPORTED, CONVERTED), "bf16": (TRACED, EXPORTED, CONVERTED), "i8": NNCF},
+    "ONNX Runtime": {"f32": (TRACED, EXPORTED, FUSED), "i8": tuple(v for v in QUANTIZED if v not in NNCF)},
     "PyTorch": {"f32": ("eager", "compiled"), "bf16": ("autocast", "bfloat16 module", "compiled")},
 }
 MODULES = {"OpenVINO": "openvino", "ONNX Runtime": "onnxruntime", "PyTorch": "torch"}
@@ -24,6 +33,11 @@ CVTS = {  # behind "microsoft/", which may be there: arguments of the config cla
     "cvt-w24": dict(depth=[2, 2, 20], embed_dim=[192, 768, 1024], num_heads=[3, 12, 16]),
 }
 CVT_SIZES = {"cvt-w24": (384, 384)}  # of the images, where they are not the library's default
+
+
+def variants(runtime, precision):
+    """Other runtimes have one kind of int8, which stands beside both of ours."""
+    return VARIANTS[runtime].get(precision.removesuffix("-strict"), ())
 
 
 def installed(runtime):
@@ -44,6 +58,9 @@ class Case:
                       EXPORTED: self.folder / f"b{batch}-exported.onnx",
                       FUSED: self.folder / f"b{batch}-fused.onnx",
                       CONVERTED: self.folder / f"b{batch}-openvino.xml"}
+        for variant in QUANTIZED:
+            words = "-".join(variant.lower().replace(".", " ").split())
+            self.files[variant] = self.folder / f"b{batch}-{words}.{'xml' if variant in NNCF else 'onnx'}"
 
     def size_text(self):
         """The size as an option: one number for both sides where they are equal."""
@@ -147,7 +164,20 @@ def write_converted(case, model, x):
 WRITERS = {TRACED: write_traced, EXPORTED: write_exported, FUSED: write_fused, CONVERTED: write_converted}
 
 
-def prepare(case):
+def write_missing(case, wanted, model, x):
+    for variant in wanted:
+        path = case.files[variant]
+        if path.exists():
+            continue
+        with contextlib.suppress(Exception):  # then there is one variant less
+            if variant in QUANTIZED:
+                write, source = QUANTIZED[variant]
+                write(case, str(case.files[source]), str(path))
+            else:
+                WRITERS[variant](case, model, x)
+
+
+def prepare(case, precisions):
     """Writes the files that are missing."""
     import numpy as np
     import torch
@@ -166,10 +196,9 @@ def prepare(case):
     with torch.inference_mode():
         if not case.reference.exists():
             np.save(case.reference, model(x).numpy())
-        for variant, path in case.files.items():
-            if not path.exists():
-                with contextlib.suppress(Exception):  # then there is one variant less
-                    WRITERS[variant](case, model, x)
+        write_missing(case, WRITERS, model, x)
+        if any(p.startswith("i8") for p in precisions):
+            write_missing(case, QUANTIZED, model, x)
 
 
 # ---- Runtimes: each returns a function that gives the logits ----
@@ -189,8 +218,9 @@ def onnxruntime(case, variant, precision, threads):
 
 def openvino(case, variant, precision, threads):
     import openvino as ov
-    config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1",
-              "INFERENCE_PRECISION_HINT": precision}
+    config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+    if variant not in QUANTIZED:  # which run what is not int8 in what OpenVINO prefers on this CPU
+        config["INFERENCE_PRECISION_HINT"] = precision
     request = ov.Core().compile_model(str(case.files[variant]), "CPU", config).create_infer_request()
     x = case.input()
     return lambda: request.infer([x], share_inputs=True, share_outputs=True)[0]

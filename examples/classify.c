@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "dump.h"
 #include "options.h"
+#include "progress.h"
 #include "report.h"
 #include "vitrt.h"
 
@@ -80,7 +80,7 @@ static bool report(struct classifier *c, size_t i, double ms_prepare, double ms_
     const size_t found = report_top(last->data, last->columns, c->top, c->options.top);
     const struct report r = { c->options.files.path[i], c->options.model, c->model, c->top, found, ms_prepare, ms_run };
     if (c->progress)
-        report_progress_clear();
+        progress_clear();
     (c->options.json ? report_json : report_table)(&r);
     for (size_t k = 0; c->options.dump && k < c->output_count; k++) {
         if (!dump_add(&c->dump, i, &c->outputs[k], &c->info))
@@ -111,14 +111,14 @@ static bool classify_all(struct classifier *c)
 {
     const size_t n = c->options.files.count;
     bool ok = !c->options.files_failed;
-    c->progress = n > MANY_IMAGES && isatty(STDERR_FILENO);
+    c->progress = n > MANY_IMAGES && progress_wanted();
     for (size_t i = 0; i < n; i++) {
         ok &= classify(c, i);
         if (c->progress)
-            report_progress(i + 1, n);
+            progress_show(i + 1, n, "images");
     }
     if (c->progress)
-        report_progress_clear();
+        progress_clear();
     if (c->options.dump && !dump_write(&c->dump, c->options.dump)) {
         fprintf(stderr, "classify: %s: the dump cannot be written: %s\n", c->options.dump, strerror(errno));
         ok = false;
@@ -128,7 +128,7 @@ static bool classify_all(struct classifier *c)
 
 int main(int argc, char **argv)
 {
-    struct classifier c = { .options = { .model = VITRT_BUNDLED_MODEL, .top = 5 } };
+    struct classifier c = { .options = { .model = VITRT_BUNDLED_MODEL, .top = 5, .files = { .program = "classify" } } };
     const bool understood = options_parse(&c.options, argc, argv);
     bool ok = understood;
     if (understood && c.options.help)

@@ -63,7 +63,7 @@ static bool add_folder(struct files *f, const char *folder, int depth)
 {
     DIR *d = opendir(folder);
     if (!d) {
-        fprintf(stderr, "classify: %s: the folder cannot be read: %s\n", folder, strerror(errno));
+        fprintf(stderr, "%s: %s: the folder cannot be read: %s\n", f->program, folder, strerror(errno));
         return false;
     }
     bool ok = true;
@@ -75,7 +75,7 @@ static bool add_folder(struct files *f, const char *folder, int depth)
         if (path && depth > 0 && is_folder(path))
             ok = add_folder(f, path, depth - 1);
         if (!path || (keep && !append(f, path))) {
-            fprintf(stderr, "classify: %s: not enough memory for the list of images\n", folder);
+            fprintf(stderr, "%s: %s: not enough memory for the list of images\n", f->program, folder);
             ok = false;
         }
         if (!keep || !ok)
@@ -98,13 +98,14 @@ bool files_add(struct files *f, const char *path)
         if (copy && append(f, copy))
             return true;
         free(copy);
-        fprintf(stderr, "classify: %s: not enough memory for the list of images\n", path);
+        fprintf(stderr, "%s: %s: not enough memory for the list of images\n", f->program, path);
         return false;
     }
     if (!add_folder(f, path, 1))
         return false;
     if (f->count == before) {
-        fprintf(stderr, "classify: %s: the folder and its subfolders hold no .jpg, .jpeg, .png or .bmp file\n", path);
+        fprintf(stderr, "%s: %s: the folder and its subfolders hold no .jpg, .jpeg, .png or .bmp file\n", f->program,
+                path);
         return false;
     }
     qsort(f->path + before, f->count - before, sizeof(*f->path), compare);

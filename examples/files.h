@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 struct files {
+    const char *program; /* what its messages begin with */
     char **path;
     size_t count, capacity;
 };

@@ -2,6 +2,8 @@
 /* Parses the command line of classify; see options.h. Options and images may be mixed; "--" ends the options. */
 #include "options.h"
 
+#include "precision.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@ const char options_usage[] =
     "  -m MODEL      folder with config.json and model.safetensors, or a saved model (default: the bundled one)\n"
     "  -k TOP        how many classes to print (default 5)\n"
     "  -t THREADS    1 to 256 (default 0: as many as this process may use)\n"
-    "  -p PRECISION  f32 (default) or bf16\n"
+    "  -p PRECISION  " PRECISION_NAMES " (default f32)\n"
     "  --size HxW    input size in pixels (default: the model's own)\n"
     "  --json        one line of JSON per image; ms_prepare: read and decode; ms_run: resize, normalise, network\n"
     "  --dump FILE   also write i/pixels, i/block.K, i/logits (or i/features) of image i = 0, 1, ... as safetensors\n"
@@ -40,22 +42,6 @@ static bool parse_size(const char *s, uint32_t *height, uint32_t *width)
     return true;
 }
 
-static bool parse_precision(const char *s, vitrt_precision *precision)
-{
-    static const struct {
-        const char *name;
-        vitrt_precision precision;
-    } names[] = { { "default", VITRT_PRECISION_DEFAULT },
-                  { "f32", VITRT_PRECISION_F32 },
-                  { "bf16", VITRT_PRECISION_BF16 } };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        *precision = names[i].precision;
-        if (strcmp(s, names[i].name) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* An option with a value. */
 static bool parse_option(struct options *o, const char *name, const char *value)
 {
@@ -72,7 +58,7 @@ static bool parse_option(struct options *o, const char *name, const char *value)
         ok = parse_number(value, '\0', 0, 256, &n);
         o->session.threads = (int32_t)n;
     } else if (ok && strcmp(name, "-p") == 0) {
-        ok = parse_precision(value, &o->session.precision);
+        ok = precision_from_name(value, strlen(value), &o->session.precision);
     } else if (ok) {
         ok = parse_size(value, &o->session.height, &o->session.width);
     }

@@ -118,17 +118,3 @@ void report_session(const vitrt_session *session)
     vitrt_describe(session, text, sizeof(text));
     printf("%.*s\n", (int)strcspn(text, "\n"), text);
 }
-
-void report_progress(size_t done, size_t total)
-{
-    static const char full[] = "##############################", empty[] = "..............................";
-    const int n = (int)(30 * done / total);
-    fprintf(stderr, "\r[%.*s%.*s] %zu of %zu ", n, full, 30 - n, empty, done, total);
-    fflush(stderr);
-}
-
-void report_progress_clear(void)
-{
-    fputs("\r\x1b[K", stderr);
-    fflush(stderr);
-}

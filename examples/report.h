@@ -31,8 +31,4 @@ void report_json(const struct report *r);
 /* What ran: the first line of the session's description. */
 void report_session(const vitrt_session *session);
 
-/* A bar on stderr: done of total images. */
-void report_progress(size_t done, size_t total);
-void report_progress_clear(void);
-
 #endif
