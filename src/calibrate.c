@@ -2,6 +2,7 @@
 /* See calibrate.h. */
 #include "calibrate.h"
 
+#include "calibrate_units.h"
 #include "channel_scales.h"
 #include "observer.h"
 #include "session.h"
@@ -42,7 +43,9 @@ struct vt_calibration {
     struct watch *watches;
     size_t count;
     vt_value *taps; /* values that the session keeps */
-    size_t tap_count, capacity;
+    size_t tap_count, capacity, tap_capacity;
+    float *largest; /* [node_count]: magnitude in each value that has a unit */
+    size_t *value_taps; /* [node_count] */
     vitrt_session *session;
     int passes;
     bool second;  /* of them */
@@ -137,12 +140,18 @@ static vitrt_status list_watches(struct vt_calibration *c, vitrt_error *err)
         most += vt_operand_count(&g->nodes[v]);
     c->capacity = most;
     c->watches = vt_calloc(&c->alloc, most, sizeof *c->watches);
-    c->taps = vt_calloc(&c->alloc, most, sizeof *c->taps);
-    if (most && (!c->watches || !c->taps))
-        return vt_err_memory(err, most * sizeof *c->watches, "the calibration");
+    c->tap_capacity = most + g->node_count;
+    c->taps = vt_calloc(&c->alloc, c->tap_capacity, sizeof *c->taps);
+    c->largest = vt_calloc(&c->alloc, g->node_count, sizeof *c->largest);
+    c->value_taps = vt_calloc(&c->alloc, g->node_count, sizeof *c->value_taps);
+    if ((most && !c->watches) || !c->taps || !c->largest || !c->value_taps)
+        return vt_err_memory(err, c->tap_capacity * sizeof *c->watches, "the calibration");
     for (size_t v = 0; v < g->node_count; v++)
         for (uint32_t k = 0; k < vt_operand_count(&g->nodes[v]) && !shares_weight(g, &g->nodes[v]); k++)
             watch(c, (vt_value)v, k);
+    for (size_t v = 0; v < g->node_count; v++)
+        if (vt_has_unit(&g->nodes[v]))
+            c->value_taps[v] = tap_of(c, (vt_value)v);
     if (!c->count)
         return vt_err(err, VITRT_EINVAL, "%s: the model has no product that could be quantized",
                       vt_checkpoint_path(c->model->checkpoint));
@@ -205,6 +214,27 @@ static void observe(void *arg, size_t begin, size_t end, size_t worker)
     }
 }
 
+/* The values of the image that has just run. */
+static void observe_units(void *arg, size_t begin, size_t end, size_t worker)
+{
+    struct vt_calibration *c = arg;
+    (void)worker;
+    for (size_t v = begin; v < end; v++) {
+        if (!vt_has_unit(&c->model->graph.nodes[v]))
+            continue;
+        const struct vt_plan_value *of = &c->session->plan->values[c->session->outputs[c->value_taps[v]].value];
+        vt_unit_observe(&c->largest[v], (const float *)(const void *)(c->session->arena + of->offset), of->rows,
+                        of->shape.columns, of->ld);
+    }
+}
+
+void vt_calibration_units(const struct vt_calibration *c, struct vt_graph *g)
+{
+    for (size_t v = 0; v < g->node_count; v++)
+        if (vt_has_unit(&g->nodes[v]))
+            g->nodes[v].unit = vt_unit_of_largest(c->largest[v]);
+}
+
 /* ---- Images ---- */
 
 /* Are all pixels of the image the same? */
@@ -225,6 +255,8 @@ static vitrt_status run_image(struct vt_calibration *c, const vitrt_image *image
         return st;
     c->blank += is_blank(c->session);
     vt_parallel(c->session->pool, c->count, 1, observe, c);
+    if (!c->second)
+        vt_parallel(c->session->pool, c->model->graph.node_count, 8, observe_units, c);
     return VITRT_OK;
 }
 
@@ -311,7 +343,9 @@ void vt_calibration_free(struct vt_calibration *c)
     }
     vitrt_session_free(c->session);
     vt_free(&alloc, c->watches, c->capacity * sizeof *c->watches);
-    vt_free(&alloc, c->taps, c->capacity * sizeof *c->taps);
+    vt_free(&alloc, c->taps, c->tap_capacity * sizeof *c->taps);
+    vt_free(&alloc, c->largest, c->model->graph.node_count * sizeof *c->largest);
+    vt_free(&alloc, c->value_taps, c->model->graph.node_count * sizeof *c->value_taps);
     vt_free(&alloc, c, sizeof *c);
 }
 

@@ -28,4 +28,7 @@ size_t vt_calibration_count(const struct vt_calibration *c);
 /* Number i; valid until the calibration is freed. Fails where what was seen gives no scale. */
 vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err);
 
+/* Gives the values of g, a copy of the model's graph, their units. */
+void vt_calibration_units(const struct vt_calibration *c, struct vt_graph *g);
+
 #endif

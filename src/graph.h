@@ -175,6 +175,7 @@ struct vt_node {
     uint32_t in_count;
     uint32_t columns;        /* of its value */
     enum vt_dtype element;   /* of its value: F32, or BF16 or U8 of CONVERT and of slices of it */
+    float unit; /* what 1 of its value's 16-bit numbers is in integer-only inference; 0: not known */
     enum vt_product product; /* of linear, conv2d and attention in a plan: what they multiply in */
     struct vt_operand_quantizer quantizers[VT_MAX_CODED]; /* of products: of each input; of CONVERT: of its parts */
     /* Of linear, conv2d and a relative bias's network; LayerNorm's gamma and beta; L2 norm's scales, mul's vector, the
@@ -376,6 +377,12 @@ bool vt_reads_shape_only(const struct vt_node *node);
 
 /* Is its value the same for all images, evaluated when a session is created? */
 bool vt_is_constant(const struct vt_node *node);
+
+/* Does the node only move rows about, so that its value has the unit of its input's? */
+bool vt_keeps_unit(const struct vt_node *node);
+
+/* The unit of a value; 0: not known. */
+float vt_unit_of(const struct vt_graph *g, vt_value v);
 
 /* Inputs that the node multiplies as one operand of products with many terms: 1 of linear and conv2d but depthwise ones,
  * 3 of attention, else 0. Those may have quantizers. */

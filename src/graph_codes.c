@@ -17,6 +17,24 @@ uint32_t vt_operand_count(const struct vt_node *node)
     }
 }
 
+bool vt_keeps_unit(const struct vt_node *node)
+{
+    switch (node->type) {
+    case VT_NODE_SLICE:
+    case VT_NODE_WINDOWS:
+    case VT_NODE_UNWINDOWS:
+    case VT_NODE_SPACE_TO_DEPTH: return true;
+    default: return false;
+    }
+}
+
+float vt_unit_of(const struct vt_graph *g, vt_value v)
+{
+    while (vt_keeps_unit(&g->nodes[v]))
+        v = g->nodes[v].in[0].value;
+    return g->nodes[v].unit;
+}
+
 bool vt_is_quantized(const struct vt_node *node)
 {
     return vt_operand_count(node) && node->quantizers[0].bits;

@@ -213,8 +213,8 @@ static vt_value build(struct vt_graph *g, const char *name, const struct vt_node
 
 static bool only_known_members(struct vt_node_reader *r, vt_json v)
 {
-    const char *known[4 + VT_MAX_SLOTS + VT_MAX_ATTRIBUTES] = { "op", "name", "in", VT_QUANTIZE_KEY };
-    size_t count = 4; /* a node whose op has no quantizers says so */
+    const char *known[5 + VT_MAX_SLOTS + VT_MAX_ATTRIBUTES] = { "op", "name", "in", VT_QUANTIZE_KEY, VT_UNIT_KEY };
+    size_t count = 5; /* a node whose op has no quantizers says so */
     for (int i = 0; i < VT_MAX_SLOTS; i++)
         if (r->op->slots[i].need != VT_ABSENT)
             known[count++] = vt_slot_keys[i];
@@ -276,6 +276,16 @@ static void read_quantizer(struct vt_node_reader *r, vt_json v, vt_value value, 
     vt_graph_set_quantizer(r->g, value, i, &q);
 }
 
+static void read_unit(struct vt_node_reader *r, vt_json v, vt_value value)
+{
+    float *unit = &r->g->nodes[value].unit;
+    if (!vt_json_type(v) || r->g->status)
+        return;
+    vt_read_number(&r->values, VT_UNIT_KEY, v, 0, unit);
+    if (!r->g->status && !vt_is_code_scale(*unit))
+        vt_bad_value(&r->values, VT_UNIT_KEY, v, "a number from 1e-30 to 1e30");
+}
+
 static void read_quantizers(struct vt_node_reader *r, vt_json v, vt_value value)
 {
     if (!vt_json_type(v))
@@ -331,6 +341,7 @@ void vt_read_node(struct vt_node_reader *r, vt_json v)
         return;
     memcpy(g->nodes[index].name, name, sizeof name);
     read_quantizers(r, vt_json_get(v, VT_QUANTIZE_KEY), value);
+    read_unit(r, vt_json_get(v, VT_UNIT_KEY), value);
     vt_name_table_add(r->names, name_list(g), index);
     r->values.node[0] = 0;
 }

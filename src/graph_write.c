@@ -205,6 +205,10 @@ static void put_node(struct vt_text *t, const struct vt_graph *g, const struct v
     for (const struct vt_attribute *a = op->attributes; a->kind; a++)
         put_attribute(t, node, a);
     put_quantizers(t, node, names);
+    if (node->unit > 0) {
+        put_key(t, VT_UNIT_KEY);
+        vt_text_float(t, node->unit);
+    }
     put(t, "}");
 }
 

@@ -249,6 +249,7 @@ static vitrt_status make_codes(struct quantize *q)
         if (!st && q->o->progress)
             q->o->progress(q->o->user, "quantize", i + 1, count);
     }
+    vt_calibration_units(q->calibration, &q->graph);
     return st;
 }
 
