@@ -220,8 +220,8 @@ static inline finish_pair_fn *finish_pair_of(const struct vt_epilogue *e, bool a
     return plain && !e->residual ? finish_codes : same_for_rows ? to_codes : NULL;
 }
 
-/* The columns that they did. They read the epilogue where it is: to copy what has just been written would be to wait for
- * that. */
+/* The columns that they did. They read the epilogue where it is: a copy of what has just been written would have to
+ * wait for that. */
 static inline size_t finish_pairs(size_t m, size_t n, const void *sums, size_t ld, const struct vt_epilogue *e,
                                   bool activated, finish_pair_fn *to_codes)
 {
