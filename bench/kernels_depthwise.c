@@ -5,6 +5,7 @@
  * there is the rate at which the map goes in and out, against that of a copy which moves as many bytes.
  */
 #include "bench_kernels.h"
+#include "gemm.h"
 #include "measure.h"
 
 #include <stdio.h>
@@ -21,7 +22,7 @@ struct shape {
 struct map {
     const struct vt_kernels *kernels;
     struct shape shape;
-    bool to_bf16;
+    enum vt_destination to;
     float *x, *w, *bias, *zeros, *y;
 };
 
@@ -49,9 +50,12 @@ static void run_pixels(const struct map *map, size_t oy, size_t ox, size_t m)
         else
             taps[t] = map->x + ((iy - 1) * s->size + ix - 1) * n;
     }
-    if (map->to_bf16)
-        map->kernels->depthwise_bf16(m, n, TAPS, taps, s->stride * n, map->w, map->bias,
-                                     (vt_bf16 *)(void *)map->y + at, n);
+    if (map->to == VT_TO_U8)
+        map->kernels->depthwise_u8(m, n, TAPS, taps, s->stride * n, map->w, map->bias, UINT8_MAX,
+                                   (uint8_t *)(void *)map->y + at, n);
+    else if (map->to == VT_TO_BF16)
+        map->kernels->depthwise_bf16(m, n, TAPS, taps, s->stride * n, map->w, map->bias, (vt_bf16 *)(void *)map->y + at,
+                                     n);
     else
         map->kernels->depthwise_f32(m, n, TAPS, taps, s->stride * n, map->w, map->bias, map->y + at, n);
 }
@@ -81,8 +85,8 @@ static double operations(const struct shape *s)
 static size_t bytes_moved(const struct map *map)
 {
     const struct shape *s = &map->shape;
-    const size_t out = output_size(s), out_bytes = map->to_bf16 ? sizeof(vt_bf16) : sizeof(float);
-    return (s->size * s->size * sizeof(float) + out * out * out_bytes) * s->channels;
+    const size_t out = output_size(s);
+    return (s->size * s->size * sizeof(float) + out * out * vt_destination_bytes(map->to)) * s->channels;
 }
 
 static void copy_map(const void *arg, size_t round)
@@ -95,11 +99,9 @@ static void copy_map(const void *arg, size_t round)
 static void bench_map(const struct bench *b, const char *name, struct map *map)
 {
     const struct shape *s = &map->shape;
-    const struct bench_case c = { .run = run_map,
-                                  .rival = copy_map,
-                                  .arg = map,
-                                  .operations = operations(s),
-                                  .product = VT_PRODUCT_F32 };
+    const struct bench_case c = {
+        .run = run_map, .rival = copy_map, .arg = map, .operations = operations(s), .product = VT_PRODUCT_F32
+    };
     char text[64];
     snprintf(text, sizeof text, "%zu x %zu x %zu, stride %zu%s", s->size, s->size, s->channels, s->stride,
              s->near ? ", near" : "");
@@ -117,6 +119,7 @@ void bench_depthwise(const struct bench *b)
     static const struct shape shapes[] = { { 28, 64, 1, true },   { 28, 64, 2, true },   { 56, 64, 1, false },
                                            { 56, 64, 2, false },  { 28, 192, 1, false }, { 28, 192, 2, false },
                                            { 14, 384, 1, false }, { 14, 384, 2, false } };
+    static const char *const names[] = { "depthwise_f32", "depthwise_bf16", "depthwise_u8" };
     enum { MOST = 56 * 56 * 64, LONGEST_ROW = 58 * 384, MOST_CHANNELS = 384 };
     struct map map = { .kernels = &b->kernels,
                        .x = bench_operand(b, VT_PRODUCT_F32, true, MOST),
@@ -125,12 +128,11 @@ void bench_depthwise(const struct bench *b)
                        .zeros = bench_operand(b, VT_PRODUCT_F32, true, LONGEST_ROW),
                        .y = bench_operand(b, VT_PRODUCT_F32, true, MOST) };
     memset(map.zeros, 0, LONGEST_ROW * sizeof *map.zeros);
-    for (int to_bf16 = 0; to_bf16 < 2; to_bf16++) {
-        const char *name = to_bf16 ? "depthwise_bf16" : "depthwise_f32";
-        map.to_bf16 = to_bf16;
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes && bench_wants(b, name); i++) {
+    for (enum vt_destination to = VT_TO_F32; to <= VT_TO_U8; to++) {
+        map.to = to;
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes && bench_wants(b, names[to]); i++) {
             map.shape = shapes[i];
-            bench_map(b, name, &map);
+            bench_map(b, names[to], &map);
         }
     }
     free(map.x);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, NORM_ROWS = 4, HEAD = 32, SIZES = 3 };
+enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, NORM_ROWS = 4, SOFTMAX_ROWS = 4, HEAD = 32, SIZES = 3 };
 
 struct vectors {
     const struct vt_kernels *kernels;
@@ -140,15 +140,21 @@ static void run_softmax_bf16(const struct vectors *v)
     v->kernels->softmax_bf16(1, v->n, 0.125f, v->a, v->n, (vt_bf16 *)(void *)v->y, v->n, v->c);
 }
 
-/* Scores with exponents down to -8. */
+/* Four rows, with exponents down to -8. */
+static void softmax_of_integers(const struct vectors *v, const float *bias)
+{
+    const size_t n = v->n / SOFTMAX_ROWS;
+    v->kernels->softmax_u8(SOFTMAX_ROWS, n, 0.004f, v->integers, n, bias, n, (uint8_t *)(void *)v->y, n, v->c);
+}
+
 static void run_softmax_u8(const struct vectors *v)
 {
-    v->kernels->softmax_u8(1, v->n, 0.004f, v->integers, v->n, NULL, 0, (uint8_t *)(void *)v->y, v->n, v->c);
+    softmax_of_integers(v, NULL);
 }
 
 static void run_softmax_u8_bias(const struct vectors *v)
 {
-    v->kernels->softmax_u8(1, v->n, 0.004f, v->integers, v->n, v->b, v->n, (uint8_t *)(void *)v->y, v->n, v->c);
+    softmax_of_integers(v, v->b);
 }
 
 /* n elements in rows as short as heads are. */
@@ -194,8 +200,8 @@ static const struct {
     { "tanh_f32", run_tanh, { ROW }, 8 },
     { "softmax_f32", run_softmax, { 49, 197, 577 }, 8 },
     { "softmax_bf16", run_softmax_bf16, { 49, 197, 577 }, 6 },
-    { "softmax_u8", run_softmax_u8, { 49, 197, 577 }, 5 },
-    { "softmax_u8_bias", run_softmax_u8_bias, { 49, 197, 577 }, 9 },
+    { "softmax_u8", run_softmax_u8, { SOFTMAX_ROWS * 49, SOFTMAX_ROWS * 197, SOFTMAX_ROWS * 577 }, 5 },
+    { "softmax_u8_bias", run_softmax_u8_bias, { SOFTMAX_ROWS * 49, SOFTMAX_ROWS * 197, SOFTMAX_ROWS * 577 }, 9 },
     { "layer_norm_f32", run_norm, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 8 },
     { "layer_norm_bf16", run_norm_bf16, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 6 },
     { "layer_norm_u8", run_norm_u8, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 5 },

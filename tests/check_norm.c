@@ -150,7 +150,11 @@ static void codes_of_bundle(const struct vt_kernels *kernels)
             for (enum place place = 0; place < PLACES; place++)
                 check_codes(kernels, (l + fill + place) % (MOST_ROWS + 1), lengths[l], fill, place,
                             highest[(l + fill) % 3]);
-    kernels->layer_norm_u8(1, 0, NULL, 0, NULL, NULL, 1e-6f, 255, NULL, 0);
+    const float x = 1;
+    uint8_t y = 77;
+    kernels->layer_norm_u8(1, 0, &x, 0, &x, &x, 1e-6f, 255, &y, 0);
+    kernels->layer_norm_u8(0, 1, NULL, 1, NULL, NULL, 1e-6f, 255, NULL, 1);
+    assert_int_equal(y, 77);
 }
 
 static void test_codes(void **state)

@@ -199,7 +199,10 @@ typedef __v8si vi;
 static inline vi vi_set1(int32_t x) { return (vi)_mm256_set1_epi32(x); }
 static inline vi vi_load(const int32_t *p) { return (vi)_mm256_loadu_si256((const __m256i *)(const void *)p); }
 static inline void vi_store(int32_t *p, vi x) { _mm256_storeu_si256((__m256i *)(void *)p, (__m256i)x); }
-static inline vi vi_load_n(const int32_t *p, size_t n) { return (vi)_mm256_maskload_epi32(p, vf_mask(n)); }
+static inline vi vi_load_n(const int32_t *p, size_t n)
+{
+    return n >= 8 ? vi_load(p) : (vi)_mm256_maskload_epi32(p, vf_mask(n));
+}
 static inline void vi_store_n(int32_t *p, vi x, size_t n) { vt_store_lanes((char *)p, (__m256i)x, n); }
 
 static inline __m128i vi_to_u8(vi x)

@@ -51,15 +51,30 @@ static inline vf gelu_for_bf16(vf x)
     return gelu_of(x, b, u);
 }
 
-/* For results that become codes. Here b may be a number where x is NaN, which the maximum passes. */
-static inline vf gelu_for_codes(vf x)
+/* For results that become codes, in two halves, between which a caller may begin with another x. Here b may be a number
+ * where x is NaN, which the maximum passes. */
+struct gelu_half {
+    vf x, b, u;
+};
+
+static inline struct gelu_half gelu_for_codes_begin(vf x)
 {
     const vf b = vf_minus_abs_from(x, GELU_CODE_END);
     vf u = vf_fma(vf_set1(GELU_CODE_G4), b, vf_set1(GELU_CODE_G3));
     u = vf_fma(u, b, vf_set1(GELU_CODE_G2));
     u = vf_fma(u, b, vf_set1(GELU_CODE_G1));
-    u = vf_fma(u, b, vf_set1(GELU_CODE_G0));
-    return vf_fma(vf_mul(u, u), b, vf_max(vf_zero(), x));
+    return (struct gelu_half){ x, b, vf_fma(u, b, vf_set1(GELU_CODE_G0)) };
+}
+
+static inline vf gelu_for_codes_end(const struct gelu_half *h)
+{
+    return vf_fma(vf_mul(h->u, h->u), h->b, vf_max(vf_zero(), h->x));
+}
+
+static inline vf gelu_for_codes(vf x)
+{
+    const struct gelu_half h = gelu_for_codes_begin(x);
+    return gelu_for_codes_end(&h);
 }
 
 static inline vf gelu_tanh(vf x)

@@ -94,83 +94,141 @@ VT_DEFINE_SOFTMAX(vt_softmax_bf16, vt_bf16, prepare_exp2, softmax_exp2, vf_store
 
 /* ---- Codes ---- */
 
-/* 255 * 2^t, t = z / 2^23 - 127 <= 0, 2^-16 where it would be less, as a code in the low byte of each: the sum has no
- * bits behind the point. */
-static inline vi exp2_code(vi z)
+/* GROUP rows side by side, step by step: a code is the end of a chain of a dozen instructions, and more chains than two
+ * would not be under way if one came behind the other. */
+struct code_rows {
+    const int32_t *x[GROUP];
+    const float *bias[GROUP];
+    uint8_t *y[GROUP];
+    vf scale, factor; /* factor: of the differences to the largest one */
+    vi max[GROUP];    /* of integers */
+    vf most[GROUP];   /* of what bias was added to */
+    vi sum[GROUP];
+};
+
+/* The left elements of row r from i on, and then the largest one. */
+static inline vi code_scores(const struct code_rows *g, size_t r, size_t i, size_t left)
 {
-    z = vi_max(z, vi_set1((127 - 16) << 23));
-    const vf m = vf_of_fraction(z);
-    vf c = vf_fma(vf_set1(EXP2_CODE_C3), m, vf_set1(EXP2_CODE_C2));
-    c = vf_fma(c, m, vf_set1(EXP2_CODE_C1));
-    c = vf_fma(c, m, vf_set1(EXP2_CODE_C0));
-    return vi_of_bits(vf_fma(c, vf_of_bits(z), vf_set1(0x1p23f)));
+    return left < VL ? vi_keep_n(vi_load_n(g->x[r] + i, left), g->max[r], left) : vi_load(g->x[r] + i);
 }
 
-/* Differences to the largest one, times factor, are z without that of t = 0. */
-static inline vi softmax_code(vf difference, vf factor)
+static inline vf code_scores_with_bias(const struct code_rows *g, size_t r, size_t i, size_t left)
 {
-    return exp2_code(vi_of_vf(vf_fma(difference, factor, vf_set1(127 * 0x1p23f))));
+    if (left == VL)
+        return vf_fma(vf_of_vi(vi_load(g->x[r] + i)), g->scale, vf_load(g->bias[r] + i));
+    const vf s = vf_fma(vf_of_vi(vi_load_n(g->x[r] + i, left)), g->scale, vf_load_n(g->bias[r] + i, left));
+    return vf_keep_n(s, g->most[r], left);
 }
 
-/* A row of integers, which are subtracted before they are converted. */
-static inline float softmax_u8_row(size_t n, vf factor, const int32_t *x, uint8_t *y)
+static inline void find_largest(struct code_rows *g, size_t n)
 {
-    const vi none = vi_of_bits(vf_set1(0x1p23f));
-    vi max = vi_set1(INT32_MIN), sum = vi_set1(0);
+    for (size_t r = 0; r < GROUP; r++)
+        g->max[r] = vi_set1(INT32_MIN);
     size_t i = 0;
     for (; i + VL <= n; i += VL)
-        max = vi_max(max, vi_load(x + i));
-    if (i < n)
-        max = vi_max(max, vi_keep_n(vi_load_n(x + i, n - i), max, n - i));
-    max = vi_set1(vi_max_of_lanes(max));
-    for (i = 0; i + VL <= n; i += VL) {
-        const vi code = softmax_code(vf_of_vi(vi_sub(vi_load(x + i), max)), factor);
-        vi_store_u8(y + i, code);
-        sum = vi_add(sum, vi_sub(code, none));
-    }
-    if (i < n) {
-        const vi last = vi_keep_n(vi_load_n(x + i, n - i), max, n - i);
-        const vi code = softmax_code(vf_of_vi(vi_sub(last, max)), factor);
-        vi_store_u8_n(y + i, code, n - i);
-        sum = vi_add(sum, vi_keep_n(vi_sub(code, none), vi_set1(0), n - i));
-    }
-    return (float)vi_sum_of_lanes(sum);
+        for (size_t r = 0; r < GROUP; r++)
+            g->max[r] = vi_max(g->max[r], code_scores(g, r, i, VL));
+    for (size_t r = 0; r < GROUP && i < n; r++)
+        g->max[r] = vi_max(g->max[r], code_scores(g, r, i, n - i));
+    for (size_t r = 0; r < GROUP; r++)
+        g->max[r] = vi_set1(vi_max_of_lanes(g->max[r]));
 }
 
-/* A row of what bias is added to. */
-static inline float softmax_u8_bias_row(size_t n, vf scale, const int32_t *x, const float *bias, uint8_t *y)
+static inline void find_largest_with_bias(struct code_rows *g, size_t n)
 {
-    const vi none = vi_of_bits(vf_set1(0x1p23f));
-    const vf factor = vf_set1(EXP_LOG2_E * 0x1p23f);
-    vf max[LANE_VECTORS];
-    vi sum = vi_set1(0);
-    for (size_t j = 0; j < LANE_VECTORS; j++)
-        max[j] = vf_set1(-INFINITY);
+    vf lane[GROUP][LANE_VECTORS];
+    for (size_t r = 0; r < GROUP; r++) {
+        g->most[r] = vf_set1(-INFINITY);
+        for (size_t j = 0; j < LANE_VECTORS; j++)
+            lane[r][j] = g->most[r];
+    }
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANE_VECTORS; j++)
-            max[j] = vf_max(vf_fma(vf_of_vi(vi_load(x + i + j * VL)), scale, vf_load(bias + i + j * VL)), max[j]);
-    for (size_t j = 0; i < n; j++, i += VL) {
-        const size_t left = lanes_left(n, i);
-        const vf s = vf_fma(vf_of_vi(vi_load_n(x + i, left)), scale, vf_load_n(bias + i, left));
-        max[j] = vf_max(vf_keep_n(s, max[j], left), max[j]);
+        for (size_t r = 0; r < GROUP; r++)
+            for (size_t j = 0; j < LANE_VECTORS; j++)
+                lane[r][j] = vf_max(code_scores_with_bias(g, r, i + j * VL, VL), lane[r][j]);
+    for (size_t j = 0; i < n; j++, i += VL)
+        for (size_t r = 0; r < GROUP; r++)
+            lane[r][j] = vf_max(code_scores_with_bias(g, r, i, lanes_left(n, i)), lane[r][j]);
+    for (size_t r = 0; r < GROUP; r++)
+        g->most[r] = vf_set1(vf_max16(lane[r]));
+}
+
+/* The codes round(255 * e^d) of each row's left elements from i on, where d * factor = 2^23 log2(e^d); an e^d below
+ * 2^-16 is taken for that. The code is the low byte of a sum that has no bits behind the point. */
+static inline void store_codes(struct code_rows *g, const vf *difference, size_t i, size_t left)
+{
+    const vf point = vf_set1(0x1p23f);
+    vi z[GROUP], code[GROUP];
+    vf m[GROUP], c[GROUP];
+    for (size_t r = 0; r < GROUP; r++)
+        z[r] = vi_of_vf(vf_fma(difference[r], g->factor, vf_set1(127 * 0x1p23f)));
+    for (size_t r = 0; r < GROUP; r++)
+        z[r] = vi_max(z[r], vi_set1((127 - 16) << 23));
+    for (size_t r = 0; r < GROUP; r++)
+        m[r] = vf_of_fraction(z[r]);
+    for (size_t r = 0; r < GROUP; r++)
+        c[r] = vf_fma(vf_set1(EXP2_CODE_C3), m[r], vf_set1(EXP2_CODE_C2));
+    for (size_t r = 0; r < GROUP; r++)
+        c[r] = vf_fma(c[r], m[r], vf_set1(EXP2_CODE_C1));
+    for (size_t r = 0; r < GROUP; r++)
+        c[r] = vf_fma(c[r], m[r], vf_set1(EXP2_CODE_C0));
+    for (size_t r = 0; r < GROUP; r++) {
+        code[r] = vi_of_bits(vf_fma(c[r], vf_of_bits(z[r]), point));
+        if (left < VL)
+            code[r] = vi_keep_n(code[r], vi_of_bits(point), left);
+        g->sum[r] = vi_add(g->sum[r], vi_sub(code[r], vi_of_bits(point)));
     }
-    const vf largest = vf_set1(vf_max16(max));
-    for (i = 0; i < n; i += VL) {
-        const size_t left = lanes_left(n, i);
-        const vf s = vf_fma(vf_of_vi(vi_load_n(x + i, left)), scale, vf_load_n(bias + i, left));
-        const vi code = softmax_code(vf_keep_n(vf_sub(s, largest), vf_zero(), left), factor);
-        vi_store_u8_n(y + i, code, left);
-        sum = vi_add(sum, vi_keep_n(vi_sub(code, none), vi_set1(0), left));
+    for (size_t r = 0; r < GROUP; r++) {
+        if (left < VL)
+            vi_store_u8_n(g->y[r] + i, code[r], left);
+        else
+            vi_store_u8(g->y[r] + i, code[r]);
     }
-    return (float)vi_sum_of_lanes(sum);
+}
+
+static inline void softmax_codes(struct code_rows *g, size_t n)
+{
+    find_largest(g, n);
+    for (size_t i = 0; i < n; i += VL) {
+        const size_t left = lanes_left(n, i);
+        vf difference[GROUP];
+        for (size_t r = 0; r < GROUP; r++)
+            difference[r] = vf_of_vi(vi_sub(code_scores(g, r, i, left), g->max[r]));
+        store_codes(g, difference, i, left);
+    }
+}
+
+static inline void softmax_codes_with_bias(struct code_rows *g, size_t n)
+{
+    find_largest_with_bias(g, n);
+    for (size_t i = 0; i < n; i += VL) {
+        const size_t left = lanes_left(n, i);
+        vf difference[GROUP];
+        for (size_t r = 0; r < GROUP; r++)
+            difference[r] = vf_sub(code_scores_with_bias(g, r, i, left), g->most[r]);
+        store_codes(g, difference, i, left);
+    }
 }
 
 void VT_FN(vt_softmax_u8)(size_t m, size_t n, float scale, const int32_t *x, size_t ldx, const float *bias,
                           size_t ld_bias, uint8_t *y, size_t ldy, float *sums)
 {
-    for (size_t r = 0; r < m && bias; r++)
-        sums[r] = softmax_u8_bias_row(n, vf_set1(scale), x + r * ldx, bias + r * ld_bias, y + r * ldy);
-    for (size_t r = 0; r < m && !bias; r++)
-        sums[r] = softmax_u8_row(n, vf_set1(scale * EXP_LOG2_E * 0x1p23f), x + r * ldx, y + r * ldy);
+    const float octave = EXP_LOG2_E * 0x1p23f;
+    struct code_rows g = { .scale = vf_set1(scale), .factor = vf_set1(bias ? octave : scale * octave) };
+    for (size_t first = 0; first < m; first += GROUP) {
+        for (size_t r = 0; r < GROUP; r++) {
+            const size_t row = first + r < m ? first + r : m - 1;
+            g.x[r] = x + row * ldx;
+            g.bias[r] = bias ? bias + row * ld_bias : NULL;
+            g.y[r] = y + row * ldy;
+            g.sum[r] = vi_set1(0);
+        }
+        if (bias)
+            softmax_codes_with_bias(&g, n);
+        else
+            softmax_codes(&g, n);
+        for (size_t r = 0; r < GROUP && first + r < m; r++)
+            sums[first + r] = (float)vi_sum_of_lanes(g.sum[r]);
+    }
 }
