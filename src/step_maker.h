@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the numbers of quantized steps are made of, in double: quantizers with their numbers for every column, and what
+ * integer sums of a product stand for. For step_codes.c and step_integers.c. */
+#ifndef VT_STEP_MAKER_H
+#define VT_STEP_MAKER_H
+
+#include "ops.h"
+
+/* A quantizer with its numbers for every column. */
+struct vt_expanded {
+    double *scale, *zero;
+};
+
+struct vt_step_maker {
+    const struct vt_plan *p;
+    struct vt_expanded in[VT_MAX_CODED], out; /* of the step at hand */
+    size_t most;                              /* columns that they have room for */
+    float *rows;                              /* [most] */
+    void *scratch;                            /* VT_SCRATCH_BYTES */
+    vitrt_error *err;
+};
+
+/* Takes n elements behind *used, aligned; base NULL only measures. */
+void *vt_take(char *base, size_t *used, size_t n, size_t bytes);
+
+/* Gives the maker its memory; returns its bytes. base NULL only measures. */
+size_t vt_carve_maker(struct vt_step_maker *m, char *base);
+
+/* The node that says how the step's value becomes codes, or numbers that codes stand for; NULL: it does not. */
+const struct vt_node *vt_coding_of(const struct vt_plan *p, const struct vt_step *s);
+
+/* Is it a linear layer or a convolution but a depthwise one? */
+bool vt_is_layer(const struct vt_step *s);
+
+/* Does it put together the rows that it multiplies? */
+bool vt_gathers(const struct vt_step *s);
+
+/* Numbers of a row that a layer reads, also a depthwise convolution; 0 of others. */
+size_t vt_row_length(const struct vt_plan *p, const struct vt_step *s);
+
+uint8_t vt_highest_code(const struct vt_operand_quantizer *q);
+uint8_t vt_code_of(double x, uint8_t highest);
+
+/* Reads the quantizers of the step's inputs and of its value. */
+vitrt_status vt_expand_quantizers(const struct vt_step_maker *m, const struct vt_step *s);
+
+/* A sum in column j of a layer on codes stands for scale * sum + bias, LayerScale included where no activation stands
+ * between. w has what the store has. */
+vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
+                                size_t j, double *scale, double *bias);
+
+#endif
