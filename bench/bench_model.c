@@ -139,7 +139,8 @@ static enum vt_product product_of(vitrt_precision precision)
 {
     switch (precision) {
     case VITRT_PRECISION_BF16: return VT_PRODUCT_BF16;
-    case VITRT_PRECISION_I8: return VT_PRODUCT_U8S8;
+    case VITRT_PRECISION_I8:
+    case VITRT_PRECISION_I8_STRICT: return VT_PRODUCT_U8S8;
     default: return VT_PRODUCT_F32;
     }
 }
@@ -235,14 +236,15 @@ static struct figures figures_of(const struct bench *b)
     return f;
 }
 
+static const char *const precision_names[] = { "f32", "bf16", "i8", "i8-strict" }; /* of enum vt_precision */
+
 static void report_json(const struct bench *b)
 {
-    static const char *const precisions[VT_PRODUCT_COUNT] = { "f32", "bf16", "i8" };
     const struct figures f = figures_of(b);
     printf("{\"arch\": \"%s\", \"precision\": \"%s\", \"threads\": %u, \"batch\": %u, \"ms_min\": %.4f, "
            "\"ms_median\": %.4f, \"gflop\": %.4f, \"gflop_executed\": %.4f, \"gflops\": %.2f, \"peak_gflops\": %.2f, "
            "\"share_of_peak\": %.4f, \"rss_mb\": %.1f, \"load_ms\": %.2f}\n",
-           b->model->facts.architecture, precisions[b->product], (unsigned)b->info.threads, (unsigned)b->info.max_batch,
+           b->model->facts.architecture, precision_names[b->session->plan->precision], (unsigned)b->info.threads, (unsigned)b->info.max_batch,
            f.t.least_ms / f.images, f.t.median_ms / f.images, f.gflop, f.gflop_executed, f.gflops, f.t.peak, f.share,
            resident_mib(b), b->load_ms);
 }

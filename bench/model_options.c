@@ -33,7 +33,7 @@ static bool set_architecture(struct bench_options *o, const char *text)
 
 static bool set_precision(struct bench_options *o, const char *text)
 {
-    static const char *const names[] = { "f32", "bf16", "i8" };
+    static const char *const names[] = { "f32", "bf16", "i8", "i8-strict" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(text, names[i])) {
             o->session.precision = (vitrt_precision)(VITRT_PRECISION_F32 + i);
@@ -132,8 +132,8 @@ static const struct option {
 } options[] = {
     { "-m", "MODEL", set_path, "a path", "a folder with config.json and model.safetensors, or a saved model" },
     { "--arch", "NAME", set_architecture, "a name", "or random weights for an architecture: timm's name, or cvt-13" },
-    { "-p", "PRECISION", set_precision, "f32, bf16 or i8",
-      "f32 (default), bf16 or i8, for which a float model is quantized on noise" },
+    { "-p", "PRECISION", set_precision, "f32, bf16, i8 or i8-strict",
+      "f32 (default), bf16, i8 or i8-strict, for which a float model is quantized on noise" },
     { "-t", "THREADS", set_threads, "a number from 1 to 256", "default 1" },
     { "-b", "BATCH", set_batch, "a number from 1 to 65536", "images in one run, default 1" },
     { "--size", "HxW", set_size, "N or HxW, sides from 1 to 16384", "input size, or one number for both sides" },

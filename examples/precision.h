@@ -8,7 +8,7 @@
 
 #include "vitrt.h"
 
-#define PRECISION_NAMES "f32 or bf16" /* for usage texts */
+#define PRECISION_NAMES "f32, bf16, i8 or i8-strict" /* for usage texts */
 
 /* False: no precision has the name that the n characters at name are. */
 bool precision_from_name(const char *name, size_t n, vitrt_precision *precision);

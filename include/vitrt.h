@@ -224,7 +224,12 @@ typedef enum vitrt_precision {
     /* Of quantized models (vitrt_model_quantize), whose default it is: linear layers, convolutions and attention multiply
      * 8-bit codes, everything else is f32. The same bits on every CPU. Asking such a model for f32 or bf16 runs its
      * 8-bit weights in floats. */
-    VITRT_PRECISION_I8
+    VITRT_PRECISION_I8,
+    /* The same models without any floating-point arithmetic between the resized image's 8-bit pixels and the integer
+     * outputs (I-ViT: Li and Gu 2023, arXiv:2207.01405): products of 8-bit codes, 16 bits for everything between them,
+     * dyadic scales, integer softmax, GELU and LayerNorm. ViT, DeiT, DINOv2 and Swin; a session on another model names
+     * the node that has no such form. */
+    VITRT_PRECISION_I8_STRICT
 } vitrt_precision;
 
 typedef struct vitrt_session_options {

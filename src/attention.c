@@ -117,6 +117,34 @@ static const float *biases_of(const struct vt_attention *a, const struct head *h
     return h->biases;
 }
 
+/* The same in integers. */
+static const int32_t *integer_biases_of(const struct vt_attention *a, const struct head *h, size_t i, size_t m,
+                                        size_t *ld)
+{
+    const int32_t *bias = (const int32_t *)(const void *)a->bias;
+    int32_t *sums = (int32_t *)(void *)h->biases;
+    *ld = a->mask ? h->ld : a->ld_bias;
+    if (!a->mask)
+        return bias ? bias + i * a->ld_bias : NULL;
+    for (size_t r = 0; r < m; r++) {
+        const float *mask = a->mask + a->mask_rows[i + r] * a->ld_mask;
+        for (size_t k = 0; k < a->keys; k++) {
+            uint32_t bits; /* of a float that is 0 or not: no arithmetic with it */
+            memcpy(&bits, mask + k, sizeof bits);
+            sums[r * h->ld + k] = (bias ? bias[(i + r) * a->ld_bias + k] : 0) + (bits ? a->masked : 0);
+        }
+    }
+    return sums;
+}
+
+static void integer_exponentials(const struct vt_attention *a, const struct head *h, size_t i, size_t m, int32_t *sums)
+{
+    size_t ld_bias = 0;
+    const int32_t *biases = integer_biases_of(a, h, i, m, &ld_bias);
+    a->kernels->integer.softmax_s32(m, a->keys, a->exp, (const int32_t *)(const void *)h->scores, h->ld, biases, ld_bias,
+                                    h->probabilities, h->ld, sums);
+}
+
 /* The probabilities of m queries from row i on, of which the largest in each row is 1 (or the code 255), and the inverse
  * of their sums. */
 static void exponentials(const struct vt_attention *a, const struct head *h, size_t i, size_t m, float *inverse)
@@ -209,13 +237,21 @@ static void finish(const struct vt_attention *a, const struct head *h, size_t i,
     a->kernels->finish[VT_ACT_NONE](m, a->dim_v, h->sums, h->ld_sums, &e);
 }
 
+static void finish_integers(const struct vt_attention *a, const struct head *h, size_t i, size_t m, const int32_t *sums)
+{
+    struct vt_integer_epilogue e = a->epilogue;
+    e.c = (char *)a->out + i * a->ldo * (e.to == VT_TO_CODES ? 1 : sizeof(int16_t));
+    e.ldc = a->ldo;
+    a->kernels->integer.finish(m, a->dim_v, (const int32_t *)(const void *)h->sums, h->ld_sums, sums, &e);
+}
+
 /* Output rows of m queries without a key. */
 static void clear(const struct vt_attention *a, size_t i, size_t m)
 {
     for (size_t r = i; r < i + m; r++) {
-        if (a->to == VT_TO_U8)
+        if (a->to == VT_TO_U8 || (a->exp && a->epilogue.to == VT_TO_CODES))
             memcpy((uint8_t *)a->out + r * a->ldo, a->zero_codes, a->dim_v);
-        else if (a->to == VT_TO_BF16)
+        else if (a->to == VT_TO_BF16 || a->exp) /* both 0 in 16 bits */
             memset((vt_bf16 *)a->out + r * a->ldo, 0, a->dim_v * sizeof(vt_bf16));
         else
             memset((float *)a->out + r * a->ldo, 0, a->dim_v * sizeof(float));
@@ -228,13 +264,17 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
     const size_t nr = kernel->nr;
     float inverse[VT_MAX_TILE_ROWS];
+    int32_t row_sums[VT_MAX_TILE_ROWS];
     const bool direct = a->product != VT_PRODUCT_U8S8 && a->to == VT_TO_F32;
     if (!a->keys) {
         clear(a, i, m);
         return;
     }
     score(a, h, i, m);
-    exponentials(a, h, i, m, inverse);
+    if (a->exp)
+        integer_exponentials(a, h, i, m, row_sums);
+    else
+        exponentials(a, h, i, m, inverse);
     if (a->log_bits)
         round_logarithms(a, h, m, inverse);
     float *sums = direct ? (float *)a->out + i * a->ldo : h->sums;
@@ -243,7 +283,9 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
         kernel->tile(m, at_most(a->dim_v - j, nr), a->keys, h->probabilities, h->ld,
                      h->values + j / nr * h->values_panel, NULL, NULL, 0, sums + j, ld_sums);
     /* inverse takes dim_v products for each query instead of one for each key */
-    if (direct)
+    if (a->exp)
+        finish_integers(a, h, i, m, row_sums);
+    else if (direct)
         a->kernels->scale_rows_f32(m, a->dim_v, inverse, sums, ld_sums, sums, ld_sums);
     else if (a->product != VT_PRODUCT_U8S8 && a->to == VT_TO_BF16)
         a->kernels->scale_rows_bf16(m, a->dim_v, inverse, sums, ld_sums, (vt_bf16 *)a->out + i * a->ldo, a->ldo);

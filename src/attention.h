@@ -35,6 +35,11 @@ struct vt_attention {
     const uint8_t *query_zero;         /* [dim] */
     const float *sum_scale, *sum_bias; /* [dim_v] */
     const uint8_t *zero_codes;         /* [dim_v]: what codes of an output without keys are */
+    /* U8S8 in integers: scales, and how sums of code * probability end; scale, sum_scale and sum_bias have no meaning
+     * then, bias is int32_t in units of scores, and where a mask is not 0 `masked` of these is added. exp NULL: in floats. */
+    const struct vt_exp_scale *exp;
+    struct vt_integer_epilogue epilogue; /* its columns and type */
+    int32_t masked;
     uint32_t log_bits; /* F32: probabilities are rounded to log_scale * sqrt(2)^-code; 0: they are not */
     float log_scale;
     /* What token reduction reads of the probabilities, or NULL: the first query's, and their sum over all queries, each

@@ -21,7 +21,9 @@ enum vt_dtype {
     VT_F16,
     VT_BF16,
     VT_I8,
-    VT_U8,   /* codes, which only values in memory have */
+    VT_U8, /* codes, words and pixels, which only values in memory have */
+    VT_I16,
+    VT_I32,
     VT_OTHER /* legal in the file, not readable as numbers */
 };
 

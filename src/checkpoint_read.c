@@ -20,9 +20,11 @@
 size_t vt_dtype_bytes(enum vt_dtype dtype)
 {
     switch (dtype) {
-    case VT_F32: return 4;
+    case VT_F32:
+    case VT_I32: return 4;
     case VT_F16:
-    case VT_BF16: return 2;
+    case VT_BF16:
+    case VT_I16: return 2;
     case VT_I8:
     case VT_U8: return 1;
     case VT_OTHER: break;

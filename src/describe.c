@@ -74,7 +74,7 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
         put(t, " + scale");
     if (s->residual.value != VT_NO_VALUE)
         put(t, " + residual");
-    if (p->graph->nodes[s->out].element != VT_F32 && s->type != VT_NODE_SLICE)
+    if (p->graph->nodes[s->out].type == VT_NODE_CONVERT && p->graph->nodes[s->out].element != VT_F32)
         put(t, p->graph->nodes[s->out].element == VT_BF16 ? " to bf16" : " to codes");
     if (*vt_kernel_name(p, s))
         put(t, "  %s", vt_kernel_name(p, s));
@@ -83,7 +83,7 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
 
 size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
 {
-    static const char *const precisions[] = { "f32", "bf16", "i8" };
+    static const char *const precisions[] = { "f32", "bf16", "i8", "i8-strict" };
     struct text t = { buf, size, 0 };
     if (size)
         buf[0] = 0;

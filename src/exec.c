@@ -2,6 +2,8 @@
 /* What every op needs of a running session, and the table of ops; see ops.h. */
 #include "ops.h"
 
+#include "step_integers.h"
+
 enum vt_dtype vt_exec_element(const struct vt_exec *x, vt_value value)
 {
     return x->plan->graph->nodes[value].element;
@@ -60,14 +62,15 @@ enum vt_destination vt_destination_of(enum vt_dtype element)
 
 struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
-    const bool codes = s->node->product == VT_PRODUCT_U8S8;
+    const bool codes = s->node->product == VT_PRODUCT_U8S8 && !w->integers;
     struct vt_gemm g = { .kernels = x->plan->kernels,
                          .product = s->node->product,
                          .l2_bytes = x->plan->l2_bytes,
                          .m = vt_exec_rows(x, s->out),
                          .n = s->node->columns,
                          .panels = w->weight,
-                         .bias = codes ? NULL : w->bias,
+                         .bias = w->integers ? (const void *)w->integers->bias : codes ? NULL : w->bias,
+                         .integers = w->integers,
                          .activation = s->activation,
                          .epilogue = { .sum_scale = codes ? w->sum_scale : NULL,
                                        .sum_bias = codes ? w->sum_bias : NULL,
@@ -97,18 +100,34 @@ enum vt_layout vt_gemm_layout(const struct vt_plan *p, const struct vt_step *s)
     return vt_layout_of(s->node->product);
 }
 
+/* The op of a step: integers have some of their own. */
+static const struct vt_op *op_of_step(const struct vt_plan *p, const struct vt_step *s)
+{
+    if (p->precision != VT_PRECISION_STRICT)
+        return vt_op_of(s->type);
+    switch (s->type) {
+    case VT_NODE_ADD:
+    case VT_NODE_HEAD_COMBINE: return &vt_op_integer_add;
+    case VT_NODE_CONCAT: return &vt_op_integer_concat;
+    case VT_NODE_CONVERT: return &vt_op_integer_convert;
+    case VT_NODE_EMBED: return &vt_op_integer_embed;
+    case VT_NODE_POOL: return &vt_op_integer_pool;
+    default: return vt_op_of(s->type);
+    }
+}
+
 static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
 {
     struct vt_step_job job = *(const struct vt_step_job *)arg;
     job.scratch = vt_exec_scratch(job.x, worker);
-    vt_op_of(job.s->type)->rows(&job, begin, end);
+    op_of_step(job.x->plan, job.s)->rows(&job, begin, end);
 }
 
 static void run_images(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct vt_step_job *job = arg;
     (void)worker;
-    vt_op_of(job->s->type)->images(job, begin, end);
+    op_of_step(job->x->plan, job->s)->images(job, begin, end);
 }
 
 /* Rows of one piece of work: equal pieces, a few for each thread, none too small to be worth handing out. */
@@ -120,7 +139,7 @@ static size_t rows_grain(size_t rows, unsigned threads)
 
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
-    const struct vt_op *op = vt_op_of(s->type);
+    const struct vt_op *op = op_of_step(x->plan, s);
     struct vt_step_job job = { .x = x, .s = s, .w = w };
     if (op->run)
         op->run(x, s, w);

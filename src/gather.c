@@ -8,18 +8,28 @@ struct vt_format vt_format_of_step(const struct vt_step *s, const struct vt_step
 {
     switch (s->node->product) {
     case VT_PRODUCT_BF16: return (struct vt_format){ .element = VT_BF16 };
-    case VT_PRODUCT_U8S8: return (struct vt_format){ .element = VT_U8, .codes = w->in };
+    case VT_PRODUCT_U8S8: return (struct vt_format){ .element = VT_U8, .codes = w->in, .are_codes = w->integers != NULL };
     default: return (struct vt_format){ .element = VT_F32 };
     }
 }
 
-void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const float *src, size_t n, void *row,
+/* Pixels to codes. */
+static void narrow(size_t n, const void *src, uint8_t *dst)
+{
+    const unsigned char *bytes = src;
+    for (size_t i = 0; i < n; i++)
+        dst[i] = bytes[4 * i]; /* the lowest: numbers below 256 as this machine, a little-endian one, has them */
+}
+
+void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const void *src, size_t n, void *row,
             size_t at)
 {
     const size_t bytes = vt_dtype_bytes(f->element);
     char *dst = (char *)row + at * bytes;
     if (!src && f->element == VT_U8)
         memcpy(dst, f->codes.zero + at, n);
+    else if (src && f->are_codes)
+        narrow(n, src, (uint8_t *)dst);
     else if (!src)
         memset(dst, 0, n * bytes);
     else if (f->element == VT_U8)
@@ -35,8 +45,9 @@ static void gather_windows(const struct vt_exec *x, const struct vt_step *s, siz
 {
     const struct vt_view in = s->gather->in[0];
     const size_t from = vt_row_run_at(x->plan->values[s->gather - x->plan->graph->nodes].order, row, row + 1).to;
-    const float *src = vt_exec_view(x, in);
-    vt_put(x->plan->kernels, f, from == VT_NOWHERE ? NULL : src + from * vt_exec_ld(x, in.value), in.columns, out, 0);
+    const char *src = vt_exec_view(x, in);
+    const size_t row_bytes = vt_exec_ld(x, in.value) * vt_dtype_bytes(vt_exec_element(x, in.value));
+    vt_put(x->plan->kernels, f, from == VT_NOWHERE ? NULL : src + from * row_bytes, in.columns, out, 0);
 }
 
 static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_t row, const struct vt_format *f,
@@ -46,12 +57,13 @@ static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_
     const uint32_t *block = s->gather->u.space_to_depth.block, *map = x->plan->values[in.value].shape.map;
     const struct vt_plan_value *value = &x->plan->values[s->gather - x->plan->graph->nodes];
     const size_t image = row / value->rows, at = row % value->rows, width = value->shape.map[1];
-    const size_t top = at / width * block[0], left = at % width * block[1], ld = vt_exec_ld(x, in.value);
-    const float *src = (const float *)vt_exec_view(x, in) + image * x->plan->values[in.value].rows * ld;
+    const size_t top = at / width * block[0], left = at % width * block[1];
+    const size_t row_bytes = vt_exec_ld(x, in.value) * vt_dtype_bytes(vt_exec_element(x, in.value));
+    const char *src = (const char *)vt_exec_view(x, in) + image * x->plan->values[in.value].rows * row_bytes;
     size_t column = 0;
     for (size_t i = left; i < left + block[1]; i++)
         for (size_t j = top; j < top + block[0]; j++, column += in.columns)
-            vt_put(x->plan->kernels, f, j < map[0] && i < map[1] ? src + (j * map[1] + i) * ld : NULL, in.columns, out,
+            vt_put(x->plan->kernels, f, j < map[0] && i < map[1] ? src + (j * map[1] + i) * row_bytes : NULL, in.columns, out,
                    column);
 }
 

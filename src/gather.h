@@ -8,15 +8,16 @@
 
 /* What rows are made of. */
 struct vt_format {
-    enum vt_dtype element; /* F32, BF16, or U8: */
+    enum vt_dtype element; /* F32, BF16, I16, or U8: */
     struct vt_codes codes;
+    bool are_codes; /* what is put there are codes already, as int32_t */
 };
 
 /* What a product reads. */
 struct vt_format vt_format_of_step(const struct vt_step *s, const struct vt_step_weights *w);
 
-/* Puts n floats at element `at` of a row; src NULL: zeros. */
-void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const float *src, size_t n, void *row,
+/* Puts n floats, or what the format has where these are no floats, at element `at` of a row; src NULL: zeros. */
+void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const void *src, size_t n, void *row,
             size_t at);
 
 /* Rows [first, first + count) of this pass of the value that s->gather yields, ld elements apart. */

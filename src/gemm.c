@@ -8,6 +8,8 @@
  */
 #include "gemm.h"
 
+#include "step_integers.h"
+
 #include <assert.h>
 
 /* Bounds on the rows of a block: a panel's element is used that often for every time it is fetched. With 12 x 32 tiles
@@ -44,6 +46,48 @@ static struct vt_epilogue epilogue_at(const struct vt_epilogue *whole, size_t ro
     return e;
 }
 
+size_t vt_gemm_result_bytes(const struct vt_gemm *g)
+{
+    if (g->integers)
+        return g->integers->epilogue.to == VT_TO_CODES ? 1 : sizeof(int16_t);
+    return vt_destination_bytes(g->epilogue.to);
+}
+
+/* The same in integers. */
+static struct vt_integer_epilogue integers_at(const struct vt_gemm *g, const struct vt_integer_epilogue *whole,
+                                              size_t row, size_t column)
+{
+    struct vt_integer_epilogue e = *whole;
+    e.columns.multiplier += column;
+    e.columns.shift += column;
+    e.columns.add += column;
+    e.ldr = g->epilogue.ldr;
+    e.ldc = g->epilogue.ldc;
+    if (g->epilogue.residual)
+        e.residual = (const int16_t *)(const void *)g->epilogue.residual + row * e.ldr + column;
+    e.c = (char *)g->epilogue.c + (row * e.ldc + column) * vt_gemm_result_bytes(g);
+    return e;
+}
+
+/* A tile of sums in integers. */
+static void finish_integers(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n, const int32_t *sums)
+{
+    const struct vt_integer_kernels *kernels = &g->kernels->integer;
+    const size_t nr = g->kernels->gemm[g->product].nr;
+    const struct vt_integer_epilogue e = integers_at(g, &g->integers->epilogue, row, column);
+    if (!g->integers->gelu) {
+        kernels->finish(m, n, sums, nr, NULL, &e);
+        return;
+    }
+    int16_t words[VT_MAX_TILE];
+    struct vt_integer_epilogue to_words = integers_at(g, &g->integers->words, row, column);
+    to_words.residual = NULL;
+    to_words.c = words;
+    to_words.ldc = nr;
+    kernels->finish(m, n, sums, nr, NULL, &to_words);
+    kernels->gelu_s16(m, n, words, nr, &g->integers->gelu_scale, &e);
+}
+
 /* Where results are larger than the second-level cache, the next tile would wait for the stores of this one; so what a
  * tile reads and writes at its end is fetched while it computes. */
 static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const struct vt_epilogue *e)
@@ -60,7 +104,7 @@ static void prefetch_results(const struct vt_gemm *g, size_t m, size_t n, const 
 static bool tile_is_all(const struct vt_gemm *g)
 {
     const struct vt_epilogue *e = &g->epilogue;
-    return g->activation == VT_ACT_NONE && !e->sum_scale && !e->scale && e->to == VT_TO_F32;
+    return !g->integers && g->activation == VT_ACT_NONE && !e->sum_scale && !e->scale && e->to == VT_TO_F32;
 }
 
 const void *vt_gemm_panel(const struct vt_gemm *g, size_t column)
@@ -88,14 +132,36 @@ static void finish_in_order(const struct vt_gemm *g, size_t row, size_t m, size_
         run = vt_row_run_at(g->order, r, row + m);
         if (run.to == VT_NOWHERE)
             continue;
+        if (g->integers) {
+            finish_integers(g, run.to, run.count, column, n, &sums->u.integers[(r - row) * nr]);
+            continue;
+        }
         const struct vt_epilogue e = epilogue_at(&g->epilogue, run.to, column);
         const float *first = &sums->u.floats[(r - row) * nr]; /* int32_t has as many bytes */
         g->kernels->finish[g->activation](run.count, n, first, nr, &e);
     }
 }
 
+/* The same with the sums of a tile that an epilogue of integers ends. */
+static void one_integer_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
+{
+    const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
+    const uint8_t *a = (const uint8_t *)g->a + row * g->lda;
+    struct tile_sums sums;
+    kernel->tile(m, n, g->k, a, g->lda, vt_gemm_panel(g, column), (const int32_t *)g->bias + column, NULL, 0, &sums.u,
+                 kernel->nr);
+    if (g->order)
+        finish_in_order(g, row, m, column, n, &sums);
+    else
+        finish_integers(g, row, m, column, n, sums.u.integers);
+}
+
 static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n)
 {
+    if (g->integers) {
+        one_integer_tile(g, row, m, column, n);
+        return;
+    }
     const struct vt_gemm_kernel *kernel = &g->kernels->gemm[g->product];
     const char *a = (const char *)g->a + row * g->lda * vt_product_bytes(g->product);
     const void *b = vt_gemm_panel(g, column);

@@ -8,6 +8,8 @@
 /* What the epilogue makes of the sums a * B + bias. See kernels.h for the packed form of B and bias, and for epilogues,
  * whose arrays here are those of the whole c. U8S8 without sum_scale and sum_bias yields the int32_t sums as they are,
  * and then the epilogue has nothing but c. */
+struct vt_step_integers;
+
 struct vt_gemm {
     const struct vt_kernels *kernels;
     enum vt_product product; /* the type of a and of the panels */
@@ -19,12 +21,18 @@ struct vt_gemm {
     const void *bias; /* float, or int32_t where the sums are */
     enum vt_activation activation;
     struct vt_epilogue epilogue;
+    /* Of U8S8: what becomes of the sums in integers, in place of activation and epilogue, of which only the places of c
+     * and the residual are meant; NULL: nothing. */
+    const struct vt_step_integers *integers;
     /* Where rows of a belong in c and the residual; NULL: row i is row i. Rows that belong nowhere are dropped. */
     const struct vt_row_order *order;
 };
 
 /* Bytes of an element of c. */
 size_t vt_destination_bytes(enum vt_destination to);
+
+/* Bytes of an element of c as the product leaves it, and of the residual in integers. */
+size_t vt_gemm_result_bytes(const struct vt_gemm *g);
 
 /* The panel that begins at this column, a multiple of the tile's width. */
 const void *vt_gemm_panel(const struct vt_gemm *g, size_t column);

@@ -3,6 +3,7 @@
  * see attention.h. */
 #include "attention.h"
 #include "ops.h"
+#include "step_integers.h"
 
 struct attention_job {
     const struct vt_exec *x;
@@ -37,6 +38,18 @@ static const float *bias_of_head(const struct vt_exec *x, const struct vt_step *
 static const float *part_of(const float *vector, uint32_t column)
 {
     return vector ? vector + column : NULL;
+}
+
+/* The end of a head's output in integers, from a column on. */
+static struct vt_integer_epilogue integers_of_head(const struct vt_step_weights *w, uint32_t column)
+{
+    if (!w->integers)
+        return (struct vt_integer_epilogue){ .to = VT_TO_CODES };
+    struct vt_integer_epilogue e = w->integers->epilogue;
+    e.columns.multiplier += column;
+    e.columns.shift += column;
+    e.columns.add += column;
+    return e;
 }
 
 /* Head h of group i, counted through all images of the pass. */
@@ -87,6 +100,9 @@ static struct vt_attention head_of(const struct attention_job *job, size_t i, si
                               .sum_scale = part_of(w->sum_scale, out.column),
                               .sum_bias = part_of(w->sum_bias, out.column),
                               .zero_codes = w->out.zero ? w->out.zero + out.column : NULL,
+                                  .exp = w->integers ? &w->integers->scores[h] : NULL,
+                                  .masked = w->integers ? w->integers->mask[h] : 0,
+                                  .epilogue = integers_of_head(w, out.column),
                               .log_bits = s->node->product == VT_PRODUCT_F32 && x->plan->precision == VT_PRECISION_I8
                                               ? node->u.attention.log_bits
                                               : 0,

@@ -88,7 +88,7 @@ static struct vt_gemm gemm_of_group(const struct vt_gemm *whole, size_t group)
         g.epilogue.scale += column;
     if (g.epilogue.residual)
         g.epilogue.residual += column;
-    g.epilogue.c = (char *)g.epilogue.c + column * vt_destination_bytes(g.epilogue.to);
+    g.epilogue.c = (char *)g.epilogue.c + column * vt_gemm_result_bytes(&g);
     return g;
 }
 
@@ -110,7 +110,7 @@ static void run_blocks(void *arg, size_t begin, size_t end, size_t worker)
             const size_t offset = (first - rows_out[0]) * gemm.epilogue.ldc;
             gather_block(job, map + group * job->channels, row, count, windows);
             gemm.a = windows;
-            gemm.epilogue.c = (char *)gemm.epilogue.c + offset * vt_destination_bytes(gemm.epilogue.to);
+            gemm.epilogue.c = (char *)gemm.epilogue.c + offset * vt_gemm_result_bytes(&gemm);
             if (gemm.epilogue.residual)
                 gemm.epilogue.residual += (first - rows_out[0]) * gemm.epilogue.ldr;
             vt_gemm_block(&gemm, 0, count, 0, (gemm.n + nr - 1) / nr);

@@ -109,7 +109,8 @@ static struct output_row row_of(const struct depthwise_job *job, size_t image, s
     const size_t y = oy * slide->stride[0], height = job->in->map[0]; /* y in the padded map */
     struct output_row r = { .ld = vt_exec_ld(job->x, in.value),
                             .ldo = vt_exec_ld(job->x, out.value),
-                            .format = { vt_exec_element(job->x, out.value), job->w->out } };
+                            .format = { .element = vt_exec_element(job->x, out.value),
+                                        .codes = job->w->out } };
     r.map = vt_exec_image(job->x, in, image) + job->in->prefix * r.ld;
     r.out =
         vt_exec_row(job->x, out, vt_exec_offsets(job->x, out.value)[image] + job->out->prefix + oy * job->out->map[1]);
@@ -128,7 +129,7 @@ static void copy_prefix(const struct depthwise_job *job, const struct scratch *c
 {
     const struct vt_view in = job->s->node->in[0], out = vt_view_of(job->s->out);
     const struct vt_kernels *kernels = job->x->plan->kernels;
-    const struct vt_format format = { vt_exec_element(job->x, out.value), job->w->out };
+    const struct vt_format format = { .element = vt_exec_element(job->x, out.value), .codes = job->w->out };
     for (size_t i = 0; i < job->in->prefix; i++) {
         const float *row = vt_exec_row(job->x, in, vt_exec_offsets(job->x, in.value)[image] + i);
         if (job->s->activation) {

@@ -4,6 +4,7 @@
  * windows, what puts the blocks of a map side by side before it, and what adds a residual behind it.
  */
 #include "gather.h"
+#include "step_integers.h"
 
 /* Rows that go through scratch at a time: groups of the kernel's four. */
 #define CHUNK_ROWS 8
@@ -14,7 +15,7 @@ struct norm_job {
     size_t groups, n; /* n columns in each */
     void *out;
     size_t ldo;
-    enum vt_dtype element;
+    enum vt_dtype element, in_element;
 };
 
 static struct norm_job norm_of(const struct vt_step_job *job)
@@ -26,7 +27,8 @@ static struct norm_job norm_of(const struct vt_step_job *job)
                               .n = node->columns / groups,
                               .out = vt_exec_view(job->x, vt_view_of(job->s->out)),
                               .ldo = vt_exec_ld(job->x, job->s->out),
-                              .element = vt_exec_element(job->x, job->s->out) };
+                              .element = vt_exec_element(job->x, job->s->out),
+                              .in_element = vt_exec_element(job->x, node->in[0].value) };
 }
 
 static void *out_row(const struct norm_job *n, size_t row)
@@ -34,9 +36,24 @@ static void *out_row(const struct norm_job *n, size_t row)
     return (char *)n->out + row * n->ldo * vt_dtype_bytes(n->element);
 }
 
-/* LayerNorm of m rows of floats, in the type of the step's value. */
-static void normalise(const struct norm_job *n, size_t m, const float *x, size_t ldx, void *y, size_t ldy)
+/* LayerNorm of m rows of words. */
+static void normalise_words(const struct norm_job *n, size_t m, const int16_t *x, size_t ldx, void *y, size_t ldy)
 {
+    const struct vt_step_integers *integers = n->job->w->integers;
+    struct vt_integer_epilogue e = integers->epilogue;
+    e.c = y;
+    e.ldc = ldy;
+    n->job->x->plan->kernels->integer.layer_norm_s16(m, n->n, x, ldx, integers->eps, &e);
+}
+
+/* LayerNorm of m rows of floats, in the type of the step's value. */
+static void normalise(const struct norm_job *n, size_t m, const void *rows, size_t ldx, void *y, size_t ldy)
+{
+    if (n->in_element == VT_I16) {
+        normalise_words(n, m, rows, ldx, y, ldy);
+        return;
+    }
+    const float *x = rows;
     const struct vt_kernels *kernels = n->job->x->plan->kernels;
     const struct vt_step_weights *w = n->job->w;
     const float *gamma = w->weight, *beta = w->bias, eps = n->job->s->node->u.norm.eps;
@@ -52,15 +69,16 @@ static void normalise(const struct norm_job *n, size_t m, const float *x, size_t
 }
 
 /* Output rows [begin, end) in the order of windows: rows that stand together in both orders go together. */
-static void norm_to_windows(const struct norm_job *n, const struct vt_row_order *order, const float *x, size_t ldx,
+static void norm_to_windows(const struct norm_job *n, const struct vt_row_order *order, const char *x, size_t ldx,
                             size_t begin, size_t end)
 {
-    const struct vt_format format = { n->element, n->job->w->out };
+    const size_t row_bytes = ldx * vt_dtype_bytes(n->in_element);
+    const struct vt_format format = { .element = n->element, .codes = n->job->w->out };
     struct vt_row_run run;
     for (size_t row = begin; row < end; row += run.count) {
         run = vt_row_run_at(order, row, end);
         if (run.to != VT_NOWHERE)
-            normalise(n, run.count, x + run.to * ldx, ldx, out_row(n, row), n->ldo);
+            normalise(n, run.count, x + run.to * row_bytes, ldx, out_row(n, row), n->ldo);
         for (size_t i = 0; i < run.count && run.to == VT_NOWHERE; i++)
             vt_put(n->job->x->plan->kernels, &format, NULL, n->groups * n->n, out_row(n, row + i), 0);
     }
@@ -72,18 +90,19 @@ static void norm_chunks(const struct norm_job *n, size_t begin, size_t end)
     const struct vt_step_job *job = n->job;
     const struct vt_step *s = job->s;
     const size_t columns = s->node->columns;
-    const struct vt_format floats = { .element = VT_F32 };
+    const struct vt_format as_it_is = { .element = n->in_element };
+    const size_t in_bytes = vt_dtype_bytes(n->in_element);
     float *gathered = job->scratch, *sums = gathered + CHUNK_ROWS * columns;
     const bool adds = s->residual.value != VT_NO_VALUE;
     for (size_t row = begin; row < end; row += CHUNK_ROWS) {
         const size_t m = end - row < CHUNK_ROWS ? end - row : CHUNK_ROWS;
-        const float *x = gathered;
+        const void *x = gathered;
         size_t ldx = columns;
         if (s->gather) {
-            vt_gather_rows(job->x, s, row, m, &floats, gathered, columns);
+            vt_gather_rows(job->x, s, row, m, &as_it_is, gathered, columns);
         } else {
             ldx = vt_exec_ld(job->x, s->node->in[0].value);
-            x = (const float *)vt_exec_view(job->x, s->node->in[0]) + row * ldx;
+            x = (const char *)vt_exec_view(job->x, s->node->in[0]) + row * ldx * in_bytes;
         }
         normalise(n, m, x, ldx, adds ? sums : out_row(n, row), adds ? columns : n->ldo);
         const size_t ldr = adds ? vt_exec_ld(job->x, s->residual.value) : 0;
@@ -104,12 +123,12 @@ static void layer_norm_rows(const struct vt_step_job *job, size_t begin, size_t 
     }
     const struct vt_view in = s->node->in[0];
     const struct vt_row_order *from = job->x->plan->values[in.value].order, *to = job->x->plan->values[s->out].order;
-    const float *x = vt_exec_view(job->x, in);
+    const char *x = vt_exec_view(job->x, in);
     const size_t ldx = vt_exec_ld(job->x, in.value);
     if (to && !from)
         norm_to_windows(&n, to, x, ldx, begin, end);
     else
-        normalise(&n, end - begin, x + begin * ldx, ldx, out_row(&n, begin), n.ldo);
+        normalise(&n, end - begin, x + begin * ldx * vt_dtype_bytes(n.in_element), ldx, out_row(&n, begin), n.ldo);
 }
 
 static size_t layer_norm_scratch(const struct vt_plan *p, const struct vt_step *s)

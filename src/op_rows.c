@@ -49,7 +49,7 @@ static void round_to_codes(const struct vt_step_job *job, const struct row_views
 static void convert_rows(const struct vt_step_job *job, size_t begin, size_t end)
 {
     const struct row_views v = views_of(job);
-    const struct vt_format format = { vt_exec_element(job->x, job->s->out), job->w->out };
+    const struct vt_format format = { .element = vt_exec_element(job->x, job->s->out), .codes = job->w->out };
     const size_t bytes = vt_dtype_bytes(format.element);
     for (size_t r = begin; r < end; r++)
         if (format.element == VT_F32)

@@ -22,7 +22,7 @@ static void unwindows_images(const struct vt_step_job *job, size_t begin, size_t
         for (size_t i = 0; i < rows_in[image + 1] - rows_in[image]; i++)
             if (order->rows[i] != VT_NO_ROW)
                 memcpy(vt_exec_row(job->x, out, rows_out[image] + order->rows[i]),
-                       vt_exec_row(job->x, in, rows_in[image] + i), in.columns * sizeof(float));
+                       vt_exec_row(job->x, in, rows_in[image] + i), in.columns * vt_dtype_bytes(vt_exec_element(job->x, in.value)));
 }
 
 const struct vt_op vt_op_windows = { .name = "windows", .rows = gather_rows };

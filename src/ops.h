@@ -16,6 +16,8 @@ struct vt_codes {
 };
 
 /* The packed weights of one step, as the op wants them, and what codes.h makes of quantizers. */
+struct vt_step_integers;
+
 struct vt_step_weights {
     const void *weight; /* panels of the step's product, or plain floats */
     const float *bias, *scale, *weight2;
@@ -26,6 +28,7 @@ struct vt_step_weights {
     struct vt_codes out;               /* [columns] of a value that is codes; scale and shift are NULL where the two
                                           above have them */
     const float *score_scale;          /* [heads] of attention on codes */
+    const struct vt_step_integers *integers; /* of integer-only inference, else NULL */
     const uint8_t *query_zero;         /* [columns of q] */
 };
 
@@ -103,5 +106,9 @@ extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_at
     vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_convert, vt_op_positions,
     vt_op_l2_norm, vt_op_pool2d, vt_op_tokens, vt_op_windows, vt_op_unwindows, vt_op_space_to_depth,
     vt_op_relative_bias;
+
+/* Of integer-only inference, where they differ. */
+extern const struct vt_op vt_op_integer_add, vt_op_integer_concat, vt_op_integer_convert, vt_op_integer_embed,
+    vt_op_integer_pool;
 
 #endif

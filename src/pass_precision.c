@@ -30,7 +30,7 @@ static struct operand operand_of(enum vt_precision precision, const struct vt_no
         return o;
     if (node->product == VT_PRODUCT_BF16)
         o.element = VT_BF16;
-    if (precision == VT_PRECISION_I8 && node->quantizers[k].bits) {
+    if (precision >= VT_PRECISION_I8 && node->quantizers[k].bits) {
         o.element = node->product == VT_PRODUCT_U8S8 ? VT_U8 : VT_F32;
         o.quantizer = &node->quantizers[k];
     }
@@ -40,6 +40,14 @@ static struct operand operand_of(enum vt_precision precision, const struct vt_no
 static bool is_plain(struct operand o)
 {
     return o.element == VT_F32 && !o.quantizer;
+}
+
+/* What a value is made of that no conversion yields. Constants are floats until a session has evaluated them. */
+static enum vt_dtype element_of(enum vt_precision precision, const struct vt_node *node)
+{
+    if (precision != VT_PRECISION_STRICT || vt_is_constant(node))
+        return VT_F32;
+    return node->type == VT_NODE_INPUT ? VT_I32 : VT_I16;
 }
 
 static bool same_quantizer(const struct vt_operand_quantizer *a, const struct vt_operand_quantizer *b)
@@ -96,7 +104,7 @@ static vt_value convert(struct precision_pass *p, vt_value v, vt_value first, co
 {
     for (vt_value c = first; c < (vt_value)p->out->node_count; c++) {
         struct vt_node *node = &p->out->nodes[c];
-        if (node->element == o.element && (node->u.convert.part_count > 0) == (o.quantizer != NULL) &&
+        if (node->type == VT_NODE_CONVERT && node->element == o.element && (node->u.convert.part_count > 0) == (o.quantizer != NULL) &&
             (!o.quantizer || takes_part(node, view, o.quantizer)))
             return c;
     }
@@ -148,6 +156,7 @@ static bool rewrite(struct precision_pass *p)
             node.in[k].value = converted == VT_NO_VALUE ? p->moved[node.in[k].value] : converted;
         }
         keep_bias(p, &node);
+        node.element = element_of(p->precision, &node);
         if (p->out->node_count == p->out->node_capacity)
             return false;
         p->moved[v] = vt_graph_append(p->out, &node);

@@ -88,7 +88,7 @@ static bool fuse_next(struct vt_plan *p, struct vt_step *s, const vt_value *outp
 {
     uint32_t input = 0;
     const struct vt_node *next = only_reader(p, s->out, outputs, count, &input);
-    if (!next || p->graph->nodes[s->out].element != VT_F32)
+    if (!next || p->graph->nodes[s->out].type == VT_NODE_CONVERT)
         return false;
     bool taken = next->type == VT_NODE_CONVERT && writes_converted(s, next);
     if (!taken && vt_is_depthwise(s->node))

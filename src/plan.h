@@ -23,7 +23,8 @@
 enum vt_precision {
     VT_PRECISION_F32,
     VT_PRECISION_BF16,
-    VT_PRECISION_I8, /* products that have quantizers multiply codes; everything else is f32 */
+    VT_PRECISION_I8,     /* products that have quantizers multiply codes; everything else is f32 */
+    VT_PRECISION_STRICT, /* nothing but integers: codes, and words of 16 bits for everything else */
 };
 
 struct vt_step {

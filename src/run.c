@@ -4,6 +4,7 @@
 #include "session.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- Images ---- */
@@ -24,6 +25,17 @@ static size_t input_floats(const struct vt_plan *p)
     return p->values[0].rows * p->values[0].shape.columns;
 }
 
+/* The 8-bit values that normalised floats come from, in their place. */
+static void pixels_of_floats(const vitrt_session *s, float *pixels)
+{
+    for (size_t i = 0; i < input_floats(s->plan); i++) {
+        const float *value = s->model->preprocess.table.value[i % 3];
+        const float x = (pixels[i] - value[0]) / (value[255] - value[0]) * 255;
+        const int32_t pixel = x < 0 ? 0 : x > 255 ? 255 : (int32_t)nearbyintf(x);
+        memcpy(pixels + i, &pixel, sizeof pixel);
+    }
+}
+
 static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct images_job *job = arg;
@@ -36,6 +48,9 @@ static void prepare_images(void *arg, size_t begin, size_t end, size_t worker)
         s->image_errors[i].status =
             vt_preprocess_run(&s->preprocess, &job->images[i], s->max_image_side, scratch, pixels,
                               s->input_stays ? &s->pixels[i] : NULL, &s->image_errors[i]);
+        if (s->plan->precision == VT_PRECISION_STRICT && job->images[i].format == VITRT_FORMAT_F32 &&
+            !s->image_errors[i].status)
+            pixels_of_floats(s, pixels);
         if (!s->input_stays)
             s->pixels[i] = pixels;
     }
@@ -71,12 +86,44 @@ static void fill_offsets(vitrt_session *s, size_t n)
 
 /* ---- Outputs ---- */
 
+size_t vt_output_numbers(const vitrt_session *s, size_t i)
+{
+    const struct vt_plan_value *value = &s->plan->values[s->outputs[i].value];
+    return value->rows * s->plan->max_batch * value->shape.columns;
+}
+
+/* Where output i stands as floats. */
+static float *numbers_of(const vitrt_session *s, size_t i)
+{
+    float *numbers = s->numbers;
+    for (size_t k = 0; k < i; k++)
+        numbers += vt_output_numbers(s, k);
+    return numbers;
+}
+
+/* The integers of all outputs as floats. */
+static void convert_outputs(const vitrt_session *s, size_t n)
+{
+    for (size_t i = 0; i < s->output_count; i++) {
+        const vt_value value = s->outputs[i].value;
+        const size_t columns = s->plan->values[value].shape.columns;
+        const size_t count = s->offsets[s->plan->values[value].row_set][n] * columns;
+        const float unit = vt_unit_of(s->plan->graph, value);
+        const int16_t *words = value_memory(s, value);
+        const int32_t *pixels = value_memory(s, value);
+        float *numbers = numbers_of(s, i);
+        const bool image = s->plan->graph->nodes[value].element == VT_I32;
+        for (size_t k = 0; k < count; k++)
+            numbers[k] = image ? s->model->preprocess.table.value[k % 3][pixels[k] & 255] : (float)words[k] * unit;
+    }
+}
+
 static void fill_output(const vitrt_session *s, size_t i, vitrt_output *out)
 {
     const vt_value value = s->outputs[i].value;
     const struct vt_shape *shape = &s->plan->values[value].shape;
     out->name = s->outputs[i].name;
-    out->data = value_memory(s, value);
+    out->data = s->numbers ? (const void *)numbers_of(s, i) : value_memory(s, value);
     out->offsets = s->offsets[s->plan->values[value].row_set];
     out->columns = shape->columns;
     out->type = VITRT_TYPE_F32;
@@ -156,6 +203,8 @@ vitrt_status vitrt_run(vitrt_session *s, const vitrt_image *images, size_t n, vi
     s->images = n;
     if (good)
         run_steps(s, n);
+    if (s->numbers)
+        convert_outputs(s, n);
     give_outputs(s, n, outputs);
     vt_float_env_leave(&env);
     for (size_t i = 0; i < n && good < n; i++)

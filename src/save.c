@@ -160,7 +160,7 @@ static void put_shape(struct vt_text *t, const struct vt_graph_weight *w, const 
 
 static void put_item(struct save *s, const struct item *item, size_t number, uint64_t offset)
 {
-    static const char *const dtypes[] = { "F32", "F16", "BF16", "I8", "U8", "U8" };
+    static const char *const dtypes[] = { "F32", "F16", "BF16", "I8", "U8", "I16", "I32", "U8" };
     char name[VT_WEIGHT_NAME_SIZE + sizeof "_scale"];
     struct vt_text *t = &s->header;
     if (item->content == CONTENT_PADDING) {

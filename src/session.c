@@ -5,6 +5,7 @@
 #include "float_env.h"
 #include "os.h"
 #include "step_codes.h"
+#include "step_integers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,8 @@ static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *e
     if (o->threads < 0 || o->threads > VITRT_MAX_THREADS)
         return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads,
                       VITRT_MAX_THREADS);
-    if (o->precision < VITRT_PRECISION_DEFAULT || o->precision > VITRT_PRECISION_I8)
-        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32, bf16 and i8",
+    if (o->precision < VITRT_PRECISION_DEFAULT || o->precision > VITRT_PRECISION_I8_STRICT)
+        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32, bf16, i8 and i8-strict",
                       (int)o->precision);
     if (!o->height != !o->width)
         return vt_err(err, VITRT_EINVAL,
@@ -129,18 +130,28 @@ static vitrt_status choose_precision(const vitrt_model *m, vitrt_precision wante
                                      vitrt_error *err)
 {
     const bool quantized = vt_graph_is_quantized(&m->graph);
-    if (wanted == VITRT_PRECISION_I8 && !quantized)
+    if (wanted >= VITRT_PRECISION_I8 && !quantized)
         return vt_err(err, VITRT_EINVAL,
-                      "%s: the model is not quantized, so that it cannot run in precision i8; see "
+                      "%s: the model is not quantized, so that it cannot run in integers; see "
                       "vitrt_model_quantize",
                       vt_checkpoint_path(m->checkpoint));
-    if (wanted == VITRT_PRECISION_BF16)
+    if (wanted == VITRT_PRECISION_I8_STRICT)
+        *precision = VT_PRECISION_STRICT;
+    else if (wanted == VITRT_PRECISION_BF16)
         *precision = VT_PRECISION_BF16;
     else if (quantized && wanted != VITRT_PRECISION_F32)
         *precision = VT_PRECISION_I8;
     else
         *precision = VT_PRECISION_F32;
     return VITRT_OK;
+}
+
+/* Instead of what preprocessing makes of an 8-bit value, the value itself, as an integer in the float's place. */
+static void keep_pixels(struct vt_level_table *table)
+{
+    for (size_t c = 0; c < 3; c++)
+        for (uint32_t v = 0; v < 256; v++)
+            memcpy(&table->value[c][v], &v, sizeof v);
 }
 
 static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, vitrt_error *err)
@@ -156,6 +167,8 @@ static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, 
         plan.threads = VITRT_MAX_THREADS;
     s->preprocess = s->model->preprocess;
     s->max_image_side = o->max_image_side ? o->max_image_side : DEFAULT_MAX_IMAGE_SIDE;
+    if (plan.precision == VT_PRECISION_STRICT)
+        keep_pixels(&s->preprocess.table);
     st = vt_preprocess_set_size(&s->preprocess, plan.height, plan.width, err);
     if (st)
         return st;
@@ -168,6 +181,8 @@ static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, 
     plan.outputs = values;
     plan.output_count = s->output_count;
     st = vt_plan_create(&s->alloc, &s->model->graph, &s->kernels, &plan, &s->plan, err);
+    if (!st && plan.precision == VT_PRECISION_STRICT)
+        st = vt_check_integers(s->plan, err);
     for (size_t i = 0; i < s->output_count && !st; i++)
         s->outputs[i].value = s->plan->outputs[i];
     vt_free(&s->alloc, values, s->output_count * sizeof *values);
@@ -223,7 +238,11 @@ static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
                                       .weight2 = requests[i + VT_STEP_WEIGHT2].data,
                                       .row_scales = requests[i + VT_STEP_ROW_SCALES].data };
     vt_free(&s->alloc, requests, count * sizeof *requests);
-    return st ? st : vt_step_codes_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
+    if (st)
+        return st;
+    if (s->plan->precision == VT_PRECISION_STRICT)
+        return vt_step_integers_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
+    return vt_step_codes_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
 }
 
 static size_t table_elements(const struct vt_plan *p)
@@ -238,7 +257,16 @@ static bool input_may_stay(const struct vt_plan *p)
         for (uint32_t k = 0; k < p->graph->nodes[v].in_count; k++)
             if (p->graph->nodes[v].in[k].value == 0 && p->graph->nodes[v].type != VT_NODE_CONV2D)
                 return false;
-    return !vt_is_output(p->outputs, p->output_count, 0);
+    return !vt_is_output(p->outputs, p->output_count, 0) && p->precision != VT_PRECISION_STRICT;
+}
+
+/* Integers need a place where they are floats again. */
+static size_t numbers_bytes(const vitrt_session *s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->output_count && s->plan->precision == VT_PRECISION_STRICT; i++)
+        count += vt_output_numbers(s, i);
+    return count * sizeof *s->numbers;
 }
 
 static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
@@ -251,6 +279,9 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
     s->pixels = vt_calloc(&s->alloc, p->max_batch, sizeof *s->pixels);
     s->input_stays = input_may_stay(p);
     s->arena = vt_alloc(&s->alloc, p->arena_bytes);
+    s->numbers = vt_alloc(&s->alloc, numbers_bytes(s));
+    if (numbers_bytes(s) && !s->numbers)
+        return vt_err_memory(err, numbers_bytes(s), "outputs");
     if ((p->step_count && !s->weights) || !s->offsets || !s->offset_table || !s->image_errors || !s->pixels ||
         !s->arena)
         return vt_err_memory(err, p->arena_bytes, "the session");
@@ -270,6 +301,8 @@ static vitrt_status evaluate_constants(vitrt_session *s, vitrt_error *err)
         return vt_err_memory(err, scratch_bytes, "resizing positions");
     for (size_t i = 0; i < s->plan->constant_count; i++)
         vt_exec_step(&x, &s->plan->steps[i], &s->weights[i]);
+    if (s->plan->precision == VT_PRECISION_STRICT)
+        vt_integers_of_constants(&x);
     vt_free(&s->alloc, x.scratch, scratch_bytes);
     return VITRT_OK;
 }
@@ -322,6 +355,7 @@ void vitrt_session_free(vitrt_session *s)
         vt_free(&alloc, s->pixels, s->plan->max_batch * sizeof *s->pixels);
         vt_free(&alloc, s->image_errors, s->plan->max_batch * sizeof *s->image_errors);
         vt_free(&alloc, s->codes, s->codes_bytes);
+        vt_free(&alloc, s->numbers, numbers_bytes(s));
         vt_free(&alloc, s->arena, s->plan->arena_bytes);
     }
     vt_plan_free(s->plan);

@@ -24,6 +24,7 @@ struct vitrt_session {
     struct vt_step_weights *weights; /* [plan->step_count] */
     char *codes;                     /* the numbers of quantized steps; NULL: there are none */
     size_t codes_bytes;
+    float *numbers;                  /* outputs of integer-only inference as floats, one behind the other */
     char *arena;               /* plan->arena_bytes */
     size_t **offsets;          /* [row_set][max_batch + 1] */
     size_t *offset_table;      /* what offsets points into */
@@ -32,6 +33,9 @@ struct vitrt_session {
     vitrt_error *image_errors; /* [max_batch]: status and sentence of each image of the last run */
     size_t images;             /* of the last run */
 };
+
+/* Numbers of output i for a whole batch. */
+size_t vt_output_numbers(const vitrt_session *s, size_t i);
 
 /* vitrt_session_create, and with taps, values of the model's graph that it keeps in place of the options' outputs. The
  * caller has set the floating-point environment. */

@@ -95,27 +95,13 @@ static void make_input(const struct vt_step_maker *m, const struct vt_step *s, s
 static vitrt_status make_scores(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
                                 const struct numbers *n)
 {
-    const struct vt_node *node = s->node;
-    const char *path = vt_checkpoint_path(m->p->graph->checkpoint);
-    const size_t heads = node->u.attention.heads, dim = node->in[0].columns / heads;
-    const uint8_t highest = vt_highest_code(&node->quantizers[0]);
-    for (size_t c = 0; c < node->in[0].columns; c++) {
-        const size_t first = c / dim * dim;
-        const double scale = m->in[0].scale[c] * m->in[1].scale[c],
-                     usual = m->in[0].scale[first] * m->in[1].scale[first];
-        const double zero = m->in[0].zero[c];
-        if (fabs(scale - usual) > 1e-5 * usual)
-            return vt_err(m->err, VITRT_EFORMAT,
-                          "%s: node %s: the scales of q and k in column %zu have another product "
-                          "than in the first column of their head",
-                          path, node->name, c);
-        if (zero != nearbyint(zero) || zero < 0 || zero > highest)
-            return vt_err(m->err, VITRT_EFORMAT,
-                          "%s: node %s: the zero point of q in column %zu is no whole number "
-                          "from 0 to %u",
-                          path, node->name, c, (unsigned)highest);
-        n->query_zero[c] = (uint8_t)zero;
-        n->score_scale[c / dim] = (float)(usual * (double)node->u.attention.scale);
+    const size_t columns = s->node->in[0].columns, dim = columns / s->node->u.attention.heads;
+    for (size_t c = 0; c < columns; c++) {
+        double scale;
+        const vitrt_status st = vt_score_numbers(m, s, c, &scale, &n->query_zero[c]);
+        if (st)
+            return st;
+        n->score_scale[c / dim] = (float)scale;
     }
     w->query_zero = n->query_zero;
     w->score_scale = n->score_scale;

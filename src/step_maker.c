@@ -140,6 +140,28 @@ vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_s
     return VITRT_OK;
 }
 
+vitrt_status vt_score_numbers(const struct vt_step_maker *m, const struct vt_step *s, size_t c, double *scale,
+                              uint8_t *zero)
+{
+    const struct vt_node *node = s->node;
+    const char *path = vt_checkpoint_path(m->p->graph->checkpoint);
+    const size_t dim = node->in[0].columns / node->u.attention.heads, first = c / dim * dim;
+    const double own = m->in[0].scale[c] * m->in[1].scale[c], usual = m->in[0].scale[first] * m->in[1].scale[first];
+    const uint8_t highest = vt_highest_code(&node->quantizers[0]);
+    if (fabs(own - usual) > 1e-5 * usual)
+        return vt_err(m->err, VITRT_EFORMAT,
+                      "%s: node %s: the scales of q and k in column %zu have another product than in the first column of "
+                      "their head",
+                      path, node->name, c);
+    if (m->in[0].zero[c] != nearbyint(m->in[0].zero[c]) || m->in[0].zero[c] < 0 || m->in[0].zero[c] > highest)
+        return vt_err(m->err, VITRT_EFORMAT,
+                      "%s: node %s: the zero point of q in column %zu is no whole number from 0 to %u", path, node->name,
+                      c, (unsigned)highest);
+    *zero = (uint8_t)m->in[0].zero[c];
+    *scale = usual * (double)node->u.attention.scale;
+    return VITRT_OK;
+}
+
 /* ---- Memory ---- */
 
 /* Takes n elements behind *used, aligned; base NULL only measures. */

@@ -49,4 +49,9 @@ vitrt_status vt_expand_quantizers(const struct vt_step_maker *m, const struct vt
 vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
                                 size_t j, double *scale, double *bias);
 
+/* What a sum of products of column c of q and k stands for, the attention's own scale included, which is the same for all
+ * columns of a head; and q's code of 0. */
+vitrt_status vt_score_numbers(const struct vt_step_maker *m, const struct vt_step *s, size_t c, double *scale,
+                              uint8_t *zero);
+
 #endif

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See step_integers.h. */
+#include "step_integers.h"
+
+#include "integer.h"
+#include "step_maker.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Bits behind the point of the quotients of attention (vt_finish_integer_fn), of the numbers of a norm
+ * (vt_layer_norm_s16_fn), and of GELU beyond a word's (vt_gelu_s16_fn). */
+#define QUOTIENT_BITS 22
+#define NORM_BITS     31
+#define GELU_BITS     8
+
+#define MOST_SUM  ((uint32_t)1 << 30)
+#define MOST_WORD ((uint32_t)1 << 15)
+
+/* The arrays of one set of columns. */
+struct column_arrays {
+    int32_t *multiplier, *shift, *add;
+};
+
+/* What one step gets; NULL what it does not need. */
+struct integers {
+    struct vt_step_integers *step;
+    struct column_arrays columns, words;
+    int32_t *bias, *mask;
+    int16_t *tokens;
+    struct vt_exp_scale *scores;
+    float *score_scale; /* for constants */
+    uint8_t *in_zero, *out_zero, *query_zero;
+};
+
+struct integer_maker {
+    struct vt_step_maker m;
+    double *ratio, *add; /* [most] */
+};
+
+/* ---- What can be ---- */
+
+static vitrt_status refuse(const struct vt_plan *p, const struct vt_node *node, const char *why, vitrt_error *err)
+{
+    return vt_err(err, VITRT_EUNSUPPORTED, "%s: node %s has no integer-only form: %s",
+                  vt_checkpoint_path(p->graph->checkpoint), node->name, why);
+}
+
+static bool is_gelu(enum vt_activation a)
+{
+    return a == VT_ACT_GELU || a == VT_ACT_GELU_TANH;
+}
+
+static const char *reason_against(const struct vt_plan *p, const struct vt_step *s)
+{
+    const struct vt_node *node = s->node, *coding = vt_coding_of(p, s);
+    if (s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D || s->type == VT_NODE_ATTENTION) {
+        if (vt_is_depthwise(node))
+            return "convolutions of every channel by itself are not there yet";
+        if (!vt_step_multiplies_codes(s))
+            return "its products are kept in float";
+    }
+    if (s->type == VT_NODE_CONV2D && (node->u.conv.groups > 1 || s->residual.value != VT_NO_VALUE))
+        return "convolutions of groups, or with a residual, are not there yet";
+    if (s->type == VT_NODE_LINEAR && s->gather)
+        return "it puts together the rows that it reads";
+    if (s->activation != VT_ACT_NONE && !is_gelu(s->activation))
+        return "of activations only gelu has one";
+    if (s->activation != VT_ACT_NONE && (!coding || s->residual.value != VT_NO_VALUE || s->scale != VT_NO_WEIGHT))
+        return "gelu must be followed by another layer";
+    if (s->type == VT_NODE_LAYER_NORM && (node->u.norm.groups > 1 || s->residual.value != VT_NO_VALUE))
+        return "norms of heads, and those that a residual is added to, are not there yet";
+    for (size_t k = 0; k < VT_SCORES_COUNT; k++)
+        if (s->scores[k] != VT_NO_VALUE)
+            return "its probabilities are asked for";
+    switch (s->type) {
+    case VT_NODE_LINEAR:
+    case VT_NODE_CONV2D:
+    case VT_NODE_ATTENTION:
+    case VT_NODE_LAYER_NORM:
+    case VT_NODE_ADD:
+    case VT_NODE_POOL:
+    case VT_NODE_SLICE:
+    case VT_NODE_CONCAT:
+    case VT_NODE_EMBED:
+    case VT_NODE_HEAD_COMBINE:
+    case VT_NODE_WINDOWS:
+    case VT_NODE_UNWINDOWS:
+    case VT_NODE_SPACE_TO_DEPTH:
+    case VT_NODE_POSITIONS:
+    case VT_NODE_RELATIVE_BIAS: return NULL;
+    case VT_NODE_CONVERT: return coding ? NULL : "it rounds floats";
+    default: return "its operation is not there yet";
+    }
+}
+
+vitrt_status vt_check_integers(const struct vt_plan *p, vitrt_error *err)
+{
+    for (size_t i = 0; i < p->step_count; i++) {
+        const struct vt_step *s = &p->steps[i];
+        const char *reason = reason_against(p, s);
+        if (reason)
+            return refuse(p, s->node, reason, err);
+        const bool words = p->graph->nodes[s->out].element == VT_I16;
+        if ((words && !(vt_unit_of(p->graph, s->out) > 0)) ||
+            (s->activation && !(vt_unit_of(p->graph, (vt_value)(s->node - p->graph->nodes)) > 0)))
+            return refuse(p, s->node, "the model was quantized without the unit of its value", err);
+    }
+    return VITRT_OK;
+}
+
+/* ---- Memory ---- */
+
+static void take_columns(char *base, size_t *used, size_t n, struct column_arrays *c)
+{
+    c->multiplier = vt_take(base, used, n, sizeof *c->multiplier);
+    c->shift = vt_take(base, used, n, sizeof *c->shift);
+    c->add = vt_take(base, used, n, sizeof *c->add);
+}
+
+/* Rows that an embedding puts before the map. */
+static size_t tokens_of(const struct vt_plan *p, const struct vt_step *s)
+{
+    return s->weight == VT_NO_WEIGHT ? 0 : (size_t)p->graph->weights[s->weight].rows;
+}
+
+static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, size_t *used, struct integers *n)
+{
+    const size_t columns = p->graph->nodes[s->out].columns;
+    const struct vt_node *node = s->node;
+    *n = (struct integers){ .step = vt_take(base, used, 1, sizeof *n->step) };
+    take_columns(base, used, columns, &n->columns);
+    if (s->activation)
+        take_columns(base, used, columns, &n->words);
+    if (s->type == VT_NODE_EMBED)
+        n->tokens = vt_take(base, used, tokens_of(p, s) * columns, sizeof *n->tokens);
+    if (vt_is_layer(s))
+        n->bias = vt_take(base, used, columns + VT_MAX_TILE_COLUMNS, sizeof *n->bias);
+    if (s->type == VT_NODE_CONV2D)
+        n->in_zero = vt_take(base, used, vt_row_length(p, s), 1);
+    if (vt_coding_of(p, s))
+        n->out_zero = vt_take(base, used, columns, 1);
+    if (s->type == VT_NODE_ATTENTION) {
+        n->scores = vt_take(base, used, node->u.attention.heads, sizeof *n->scores);
+        n->score_scale = vt_take(base, used, node->u.attention.heads, sizeof *n->score_scale);
+        n->mask = vt_take(base, used, node->u.attention.heads, sizeof *n->mask);
+        n->query_zero = vt_take(base, used, node->in[0].columns, 1);
+    }
+}
+
+/* ---- Columns ---- */
+
+static double unit_of(const struct integer_maker *m, vt_value v)
+{
+    return (double)vt_unit_of(m->m.p->graph, v);
+}
+
+/* The largest number that a result can be, for messages. */
+static vitrt_status out_of_range(const struct integer_maker *m, const struct vt_step *s)
+{
+    return vt_err(m->m.err, VITRT_EFORMAT, "%s: node %s: its scales are too far apart for integers of 32 bits",
+                  vt_checkpoint_path(m->m.p->graph->checkpoint), s->node->name);
+}
+
+/* Columns of an epilogue from m->ratio and m->add. */
+static vitrt_status set_columns(const struct integer_maker *m, const struct vt_step *s, size_t n, uint32_t most,
+                                const struct column_arrays *a, struct vt_integer_epilogue *e)
+{
+    if (!vt_prepare_columns(n, m->ratio, most, a->multiplier, a->shift, &e->columns.left))
+        return out_of_range(m, s);
+    for (size_t j = 0; j < n; j++)
+        a->add[j] = vt_prepare_add(m->add[j]);
+    e->columns.multiplier = a->multiplier;
+    e->columns.shift = a->shift;
+    e->columns.add = a->add;
+    return VITRT_OK;
+}
+
+/* The step's value is codes or words: from numbers whose column j stands for ratio[j] plus add[j], in real units. */
+static vitrt_status set_epilogue(const struct integer_maker *m, const struct vt_step *s, uint32_t most,
+                                 const struct integers *n, struct vt_integer_epilogue *e)
+{
+    const struct vt_node *out = &m->m.p->graph->nodes[s->out], *coding = vt_coding_of(m->m.p, s);
+    const double unit = coding ? 1 : unit_of(m, s->out);
+    for (size_t j = 0; j < out->columns; j++) {
+        m->ratio[j] /= coding ? m->m.out.scale[j] : unit;
+        m->add[j] = coding ? m->add[j] / m->m.out.scale[j] + m->m.out.zero[j] : m->add[j] / unit;
+    }
+    e->to = coding ? VT_TO_CODES : VT_TO_WORDS;
+    e->highest = coding ? vt_highest_code(&coding->quantizers[0]) : 0;
+    return set_columns(m, s, out->columns, most, &n->columns, e);
+}
+
+/* ---- Layers ---- */
+
+/* The bias in units of the sums, with what zero points take off. */
+static vitrt_status make_bias(const struct integer_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
+                              const struct integers *n)
+{
+    const size_t columns = s->node->columns;
+    memset(n->bias, 0, (columns + VT_MAX_TILE_COLUMNS) * sizeof *n->bias);
+    for (size_t j = 0; j < columns; j++) {
+        double scale, bias;
+        const vitrt_status st = vt_product_numbers(&m->m, s, w, j, &scale, &bias);
+        if (st)
+            return st;
+        const double sums = scale != 0 ? nearbyint(bias / scale) : 0;
+        if (!(fabs(sums) < MOST_SUM / 2))
+            return out_of_range(m, s);
+        n->bias[j] = (int32_t)sums;
+        m->ratio[j] = scale;
+        m->add[j] = scale != 0 ? 0 : bias;
+    }
+    return VITRT_OK;
+}
+
+/* The largest sum of a layer. */
+static uint32_t most_sum(const struct integer_maker *m, const struct vt_step *s, const struct integers *n)
+{
+    double most = 0;
+    for (size_t j = 0; j < s->node->columns; j++)
+        most = fmax(most, fabs((double)n->bias[j]));
+    most += 255.0 * 127.0 * (double)vt_row_length(m->m.p, s);
+    return most < 2147483647.0 ? (uint32_t)most : 2147483647u;
+}
+
+static vitrt_status make_gelu(const struct integer_maker *m, const struct vt_step *s, uint32_t most,
+                              const struct integers *n)
+{
+    struct vt_step_integers *to = n->step;
+    const double unit = unit_of(m, (vt_value)(s->node - m->m.p->graph->nodes));
+    for (size_t j = 0; j < s->node->columns; j++) {
+        m->ratio[j] /= unit;
+        m->add[j] /= unit;
+    }
+    to->gelu = true;
+    to->words.to = VT_TO_WORDS;
+    const vitrt_status st = set_columns(m, s, s->node->columns, most, &n->words, &to->words);
+    if (st || !vt_prepare_gelu(unit, &to->gelu_scale))
+        return st ? st : out_of_range(m, s);
+    for (size_t j = 0; j < s->node->columns; j++) {
+        m->ratio[j] = ldexp(unit, -GELU_BITS);
+        m->add[j] = 0;
+    }
+    return set_epilogue(m, s, MOST_WORD << GELU_BITS, n, &to->epilogue);
+}
+
+static vitrt_status make_layer(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,
+                               const struct integers *n)
+{
+    vitrt_status st = make_bias(m, s, w, n);
+    if (st)
+        return st;
+    const uint32_t most = most_sum(m, s, n);
+    n->step->bias = n->bias;
+    st = s->activation ? make_gelu(m, s, most, n) : set_epilogue(m, s, most, n, &n->step->epilogue);
+    if (!st && s->residual.value != VT_NO_VALUE &&
+        !vt_prepare_word_scale(unit_of(m, s->residual.value) / unit_of(m, s->out), &n->step->epilogue.residual_scale))
+        return out_of_range(m, s);
+    w->scale = NULL; /* is in the columns */
+    return st;
+}
+
+/* Windows that a convolution gathers. */
+static void make_input(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,
+                       const struct integers *n)
+{
+    const size_t channels = s->node->in[0].columns / s->node->u.conv.groups;
+    w->in.highest = vt_highest_code(&s->node->quantizers[0]);
+    w->in.zero = n->in_zero;
+    for (size_t i = 0; i < vt_row_length(m->m.p, s); i++)
+        n->in_zero[i] = vt_code_of(m->m.in[0].zero[i % channels], w->in.highest);
+}
+
+/* ---- Attention ---- */
+
+static vitrt_status make_attention(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,
+                                   const struct integers *n)
+{
+    const struct vt_node *node = s->node;
+    const size_t heads = node->u.attention.heads, dim = node->in[0].columns / heads;
+    const struct vt_row_order *order = m->m.p->values[node->in[0].value].order;
+    for (size_t c = 0; c < node->in[0].columns; c++) {
+        double scale;
+        const vitrt_status st = vt_score_numbers(&m->m, s, c, &scale, &n->query_zero[c]);
+        if (st)
+            return st;
+        if (c % dim)
+            continue;
+        n->score_scale[c / dim] = (float)scale;
+        if (!vt_prepare_exp(scale, &n->scores[c / dim]))
+            return out_of_range(m, s);
+        const double mask = order ? nearbyint((double)order->pattern->mask / scale) : 0;
+        n->mask[c / dim] = (int32_t)fmax(mask, -(double)(MOST_SUM / 4));
+    }
+    for (size_t c = 0; c < node->columns; c++) {
+        m->ratio[c] = ldexp(m->m.in[2].scale[c], -QUOTIENT_BITS);
+        m->add[c] = (128 - m->m.in[2].zero[c]) * m->m.in[2].scale[c];
+    }
+    n->step->scores = n->scores;
+    n->step->mask = n->mask;
+    w->query_zero = n->query_zero;
+    w->score_scale = n->score_scale;
+    return set_epilogue(m, s, (uint32_t)1 << (7 + QUOTIENT_BITS), n, &n->step->epilogue);
+}
+
+/* ---- The rest ---- */
+
+static vitrt_status make_norm(const struct integer_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
+                              const struct integers *n)
+{
+    const float *gamma = w->weight, *beta = w->bias;
+    const size_t columns = s->node->columns;
+    const double unit = unit_of(m, s->node->in[0].value);
+    for (size_t c = 0; c < columns; c++) {
+        m->ratio[c] = (double)gamma[c] * ldexp(sqrt((double)columns), -NORM_BITS);
+        m->add[c] = (double)beta[c];
+    }
+    n->step->eps = (uint64_t)fmin((double)s->node->u.norm.eps * (double)columns / (unit * unit), ldexp(1, 61));
+    return set_epilogue(m, s, INT32_MAX, n, &n->step->epilogue);
+}
+
+/* Numbers of `unit`, at most `most`, through an epilogue of the step's columns from `first` on. */
+static vitrt_status make_same(const struct integer_maker *m, const struct vt_step *s, double unit, uint32_t most,
+                              const struct integers *n, struct vt_integer_epilogue *e)
+{
+    for (size_t c = 0; c < m->m.p->graph->nodes[s->out].columns; c++) {
+        m->ratio[c] = unit;
+        m->add[c] = 0;
+    }
+    return set_epilogue(m, s, most, n, e);
+}
+
+static vitrt_status make_sum(const struct integer_maker *m, const struct vt_step *s, double a, double b,
+                             const struct integers *n)
+{
+    const double unit = unit_of(m, s->out);
+    const bool good = vt_prepare_word_scale(a / unit, &n->step->scale_a) &&
+                      vt_prepare_word_scale(b / unit, &n->step->scale_b);
+    return good ? VITRT_OK : out_of_range(m, s);
+}
+
+static vitrt_status make_step(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,
+                              const struct integers *n)
+{
+    const struct vt_node *node = s->node;
+    const struct vt_plan *p = m->m.p;
+    const double a = node->in_count ? unit_of(m, node->in[0].value) : 0,
+                 b = node->in_count > 1 ? unit_of(m, node->in[1].value) : 0;
+    switch (s->type) {
+    case VT_NODE_LINEAR: return make_layer(m, s, w, n);
+    case VT_NODE_CONV2D: make_input(m, s, w, n); return make_layer(m, s, w, n);
+    case VT_NODE_ATTENTION: return make_attention(m, s, w, n);
+    case VT_NODE_LAYER_NORM: return make_norm(m, s, w, n);
+    case VT_NODE_ADD:
+    case VT_NODE_CONCAT: return make_sum(m, s, a, b, n);
+    case VT_NODE_HEAD_COMBINE: return make_sum(m, s, a / 2, b / 2, n);
+    case VT_NODE_EMBED: n->step->tokens = n->tokens; return make_sum(m, s, a, unit_of(m, s->out), n);
+    case VT_NODE_CONVERT: return make_same(m, s, a, MOST_WORD, n, &n->step->epilogue);
+    case VT_NODE_POOL: {
+        const size_t rows = p->values[node->in[0].value].rows - node->u.rows.first_row;
+        return make_same(m, s, a / (double)(rows ? rows : 1), (uint32_t)(MOST_WORD * (rows < 65536 ? rows : 65535)), n,
+                         &n->step->epilogue);
+    }
+    default: return VITRT_OK;
+    }
+}
+
+static void make_codes(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,
+                       const struct integers *n)
+{
+    const struct vt_node *coding = vt_coding_of(m->m.p, s);
+    w->out = (struct vt_codes){ .zero = n->out_zero, .highest = vt_highest_code(&coding->quantizers[0]) };
+    for (size_t c = 0; c < coding->columns; c++)
+        n->out_zero[c] = vt_code_of(m->m.out.zero[c], w->out.highest);
+}
+
+static size_t carve_maker(struct integer_maker *m, char *base)
+{
+    size_t used = vt_carve_maker(&m->m, base);
+    m->ratio = vt_take(base, &used, m->m.most, sizeof *m->ratio);
+    m->add = vt_take(base, &used, m->m.most, sizeof *m->add);
+    return used;
+}
+
+vitrt_status vt_step_integers_create(const struct vt_plan *p, struct vt_step_weights *weights, char **memory,
+                                     size_t *bytes, vitrt_error *err)
+{
+    struct integer_maker m = { .m = { .p = p, .err = err } };
+    struct integers n;
+    *bytes = 0;
+    for (size_t i = 0; i < p->step_count; i++)
+        carve(p, &p->steps[i], NULL, bytes, &n);
+    const size_t room_bytes = carve_maker(&m, NULL);
+    char *room = vt_alloc(&p->alloc, room_bytes);
+    *memory = vt_calloc(&p->alloc, *bytes, 1);
+    vitrt_status st = room && *memory ? VITRT_OK : vt_err_memory(err, vt_size_add(*bytes, room_bytes), "the session");
+    if (!st)
+        carve_maker(&m, room);
+    size_t used = 0;
+    for (size_t i = 0; i < p->step_count && !st; i++) {
+        carve(p, &p->steps[i], *memory, &used, &n);
+        weights[i].integers = n.step;
+        st = vt_expand_quantizers(&m.m, &p->steps[i]);
+        if (!st)
+            st = make_step(&m, &p->steps[i], &weights[i], &n);
+        if (!st && n.out_zero)
+            make_codes(&m, &p->steps[i], &weights[i], &n);
+    }
+    vt_free(&p->alloc, room, room_bytes);
+    return st;
+}
+
+/* ---- Constants ---- */
+
+static int32_t rounded(float x, double unit, double most)
+{
+    const double y = nearbyint((double)x / unit);
+    return (int32_t)(y < -most ? -most : y > most ? most : y);
+}
+
+static const struct vt_step *reader_of(const struct vt_plan *p, vt_value v, size_t *index)
+{
+    for (*index = p->constant_count; *index < p->step_count; ++*index) {
+        const struct vt_step *s = &p->steps[*index];
+        for (uint32_t k = 0; k < s->node->in_count; k++)
+            if (s->node->in[k].value == v)
+                return s;
+    }
+    return NULL;
+}
+
+/* Tokens before the map with their positions, as long as these are floats. */
+static void round_tokens(const struct vt_exec *x, size_t index)
+{
+    const struct vt_step *s = &x->plan->steps[index];
+    const size_t columns = s->node->columns, tokens = tokens_of(x->plan, s);
+    const float *weight = x->weights[index].weight;
+    const float *position = s->node->in_count > 1 ? vt_exec_view(x, s->node->in[1]) : NULL;
+    int16_t *words = (int16_t *)(void *)x->weights[index].integers->tokens; /* the session's own memory */
+    for (size_t i = 0; i < tokens * columns; i++) {
+        const bool has = position && i / columns < s->node->u.embed.position_prefix;
+        words[i] = (int16_t)rounded(weight[i] + (has ? position[i] : 0), (double)vt_unit_of(x->plan->graph, s->out), 32767);
+    }
+}
+
+/* Words of the embedding's unit, in the first half of where the floats were. */
+static void round_positions(const struct vt_exec *x, const struct vt_step *constant, const struct vt_step *reader)
+{
+    const struct vt_plan_value *of = &x->plan->values[constant->out];
+    const double unit = (double)vt_unit_of(x->plan->graph, reader->out);
+    const float *from = vt_exec_view(x, vt_view_of(constant->out));
+    int16_t *to = vt_exec_view(x, vt_view_of(constant->out));
+    for (size_t i = 0; i < of->rows * of->ld; i++) {
+        float number;
+        memcpy(&number, from + i, sizeof number); /* before a word takes its place, or that of one before it */
+        const int16_t word = (int16_t)rounded(number, unit, 32767);
+        memcpy(to + i, &word, sizeof word);
+    }
+}
+
+static void round_bias(const struct vt_exec *x, const struct vt_step *constant, const struct vt_step *reader,
+                       size_t index)
+{
+    const struct vt_plan_value *of = &x->plan->values[constant->out];
+    const size_t heads = reader->node->u.attention.heads, count = of->rows * of->ld / heads;
+    char *at = vt_exec_view(x, vt_view_of(constant->out));
+    for (size_t i = 0; i < heads * count; i++, at += sizeof(float)) {
+        float number;
+        memcpy(&number, at, sizeof number);
+        const int32_t units = rounded(number, (double)x->weights[index].score_scale[i / count], MOST_SUM / 4);
+        memcpy(at, &units, sizeof units);
+    }
+}
+
+void vt_integers_of_constants(const struct vt_exec *x)
+{
+    const struct vt_plan *p = x->plan;
+    for (size_t i = p->constant_count; i < p->step_count; i++)
+        if (p->steps[i].type == VT_NODE_EMBED)
+            round_tokens(x, i);
+    for (size_t i = 0; i < p->constant_count; i++) {
+        size_t index;
+        const struct vt_step *constant = &p->steps[i], *reader = reader_of(p, constant->out, &index);
+        if (reader && constant->type == VT_NODE_POSITIONS)
+            round_positions(x, constant, reader);
+        else if (reader)
+            round_bias(x, constant, reader, index);
+    }
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The integers that the steps of integer-only inference compute with: dyadic numbers of every column, biases in units of
+ * sums, scales of scores. Made once for a session, of doubles; running it then takes no floating-point arithmetic. */
+#ifndef VT_STEP_INTEGERS_H
+#define VT_STEP_INTEGERS_H
+
+#include "ops.h"
+
+/* The end of a product or of another step, without places in memory. */
+struct vt_step_integers {
+    struct vt_integer_epilogue epilogue;
+    const int32_t *bias; /* [columns, padded to a tile]: of the sums of a layer */
+    /* GELU behind a layer: its sums become words as `words` says, and what GELU gives of them goes through `epilogue`. */
+    bool gelu;
+    struct vt_integer_epilogue words;
+    struct vt_gelu_scale gelu_scale;
+    const struct vt_exp_scale *scores;      /* [heads] of attention */
+    const int32_t *mask;                    /* [heads]: what a masked score is added, in its units */
+    uint64_t eps;                           /* of a norm */
+    const int16_t *tokens;                  /* of an embedding: the rows before the map */
+    struct vt_word_scale scale_a, scale_b;  /* of the two inputs of an addition or a concatenation */
+};
+
+/* Is there an integer-only form of every step? VITRT_EUNSUPPORTED and a sentence that names the node if not. */
+vitrt_status vt_check_integers(const struct vt_plan *p, vitrt_error *err);
+
+/* Completes weights[step_count], in which what the store has, and the row scales, are filled in. *memory, of *bytes from
+ * the plan's allocator, is what they point into from then on. */
+vitrt_status vt_step_integers_create(const struct vt_plan *p, struct vt_step_weights *weights, char **memory,
+                                     size_t *bytes, vitrt_error *err);
+
+/* Turns the constants that have been evaluated into integers, in their place: positions into words' units, relative
+ * biases into those of scores. */
+void vt_integers_of_constants(const struct vt_exec *x);
+
+#endif
