@@ -6,7 +6,7 @@
  * A block is two vectors of columns in two rows: as bytes that is one vector, and what is known about the columns is
  * loaded once for all rows. An odd last row is taken twice.
  *
- * No floating-point arithmetic, comparison or conversion.
+ * No floating-point arithmetic, comparison or conversion; tests/test_no_float.sh looks for it in the object files.
  */
 #include "../integer_rows.h"
 
