@@ -260,6 +260,39 @@ static void test_epilogues(void **state)
     for_each_bundle(epilogues_of_bundle);
 }
 
+/* Words may take the place of the words that they are made of. */
+static void in_place_of_bundle(const struct vt_kernels *kernels)
+{
+    enum { ROWS = 11, N = 77 };
+    static int16_t x[ROWS * N], want[ROWS * N];
+    int32_t multiplier[N], shift[N], add[N];
+    uint64_t seed = 2;
+    for (int norm = 0; norm < 2; norm++) {
+        for (size_t i = 0; i < N; i++) {
+            multiplier[i] = (int32_t)(random_bits(&seed) >> 33);
+            shift[i] = norm ? 10 : 0;
+            add[i] = 1;
+        }
+        for (size_t i = 0; i < ROWS * N; i++)
+            x[i] = (int16_t)random_bits(&seed);
+        struct vt_integer_epilogue e = { { multiplier, shift, add, norm ? 0 : 15 }, .ldc = N, .to = VT_TO_WORDS };
+        for (int place = 0; place < 2; place++) {
+            e.c = place ? x : want;
+            if (norm)
+                kernels->integer.layer_norm_s16(ROWS, N, x, N, 0, &e);
+            else
+                kernels->integer.requantize_s16(ROWS, N, x, N, &e);
+        }
+        assert_memory_equal(x, want, sizeof x);
+    }
+}
+
+static void test_in_place(void **state)
+{
+    (void)state;
+    for_each_bundle(in_place_of_bundle);
+}
+
 /* ---- Limits of layer norm ---- */
 
 /* One long row, whose numbers before the scale are compared with those of "ref". */
@@ -590,10 +623,10 @@ int main(int argc, char **argv)
 {
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_extremes),        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_elements),        cmocka_unit_test(test_prepared_columns),
-        cmocka_unit_test(test_prepared_tables),
+        cmocka_unit_test(test_epilogues),        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_long_rows),        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_softmax),          cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_prepared_columns), cmocka_unit_test(test_prepared_tables),
     };
     return cmocka_run_group_tests_name("check_integer", tests, NULL, NULL);
 }
