@@ -152,6 +152,7 @@ int main(int argc, char **argv)
     }
     print_what_runs(&b);
     bench_rows(&b);
+    bench_integer(&b);
     bench_depthwise(&b);
     for (int product = 0; product < VT_PRODUCT_COUNT; product++)
         if (b.kernels.gemm[product].tile) {

@@ -48,7 +48,15 @@ size_t bench_element_bytes(enum vt_product product); /* of both operands */
 /* n random values of a product's first or second operand, which free frees. */
 void *bench_operand(const struct bench *b, enum vt_product product, bool first, size_t n);
 
-void bench_rows(const struct bench *b); /* element-wise kernels and those over rows */
+/* Best seconds of one call. Calls are repeated within a round to about 20 microseconds: long against the clock, short
+ * against a time slice. */
+double bench_best_seconds(void (*run)(const void *arg), const void *arg);
+
+/* A line about n elements, for each of which so many bytes are read and written. */
+void bench_print_elements(const char *name, size_t n, size_t bytes, double seconds);
+
+void bench_integer(const struct bench *b); /* kernels of integer-only inference */
+void bench_rows(const struct bench *b);    /* element-wise kernels and those over rows */
 void bench_depthwise(const struct bench *b);
 void bench_linear(const struct bench *b, enum vt_product product);
 void bench_attention(const struct bench *b, enum vt_product product);

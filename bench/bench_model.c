@@ -244,9 +244,9 @@ static void report_json(const struct bench *b)
     printf("{\"arch\": \"%s\", \"precision\": \"%s\", \"threads\": %u, \"batch\": %u, \"ms_min\": %.4f, "
            "\"ms_median\": %.4f, \"gflop\": %.4f, \"gflop_executed\": %.4f, \"gflops\": %.2f, \"peak_gflops\": %.2f, "
            "\"share_of_peak\": %.4f, \"rss_mb\": %.1f, \"load_ms\": %.2f}\n",
-           b->model->facts.architecture, precision_names[b->session->plan->precision], (unsigned)b->info.threads, (unsigned)b->info.max_batch,
-           f.t.least_ms / f.images, f.t.median_ms / f.images, f.gflop, f.gflop_executed, f.gflops, f.t.peak, f.share,
-           resident_mib(b), b->load_ms);
+           b->model->facts.architecture, precision_names[b->session->plan->precision], (unsigned)b->info.threads,
+           (unsigned)b->info.max_batch, f.t.least_ms / f.images, f.t.median_ms / f.images, f.gflop, f.gflop_executed,
+           f.gflops, f.t.peak, f.share, resident_mib(b), b->load_ms);
 }
 
 static void print_what_runs(const struct bench *b)

@@ -217,9 +217,7 @@ static const struct {
     { "pack_columns_f32", run_pack_columns, { 32 * 64, 32 * 768 }, 8 },
 };
 
-/* Best seconds of one call. Calls are repeated within a round to about 20 microseconds: long against the clock,
- * short against a time slice. */
-static double best_seconds(void (*run)(const struct vectors *), const struct vectors *v)
+double bench_best_seconds(void (*run)(const void *arg), const void *arg)
 {
     enum { GROWING = 20, ROUNDS = 3000 };
     size_t repeat = 1;
@@ -227,7 +225,7 @@ static double best_seconds(void (*run)(const struct vectors *), const struct vec
     for (size_t round = 0; round < ROUNDS; round++) {
         const double start = vt_bench_seconds();
         for (size_t i = 0; i < repeat; i++)
-            run(v);
+            run(arg);
         const double seconds = vt_bench_seconds() - start;
         if (seconds > 0.001 && round > 100)
             break;
@@ -238,13 +236,29 @@ static double best_seconds(void (*run)(const struct vectors *), const struct vec
     return best;
 }
 
-static void bench_kernel(size_t kernel, struct vectors *v)
+void bench_print_elements(const char *name, size_t n, size_t bytes, double seconds)
 {
+    printf("%-16s n = %-26zu %10.3f us  %7.3f ns an element  %6.1f GB/s\n", name, n, seconds * 1e6,
+           seconds * 1e9 / (double)n, (double)(n * bytes) / seconds * 1e-9);
+}
+
+struct call {
+    size_t kernel;
+    struct vectors v;
+};
+
+static void run_call(const void *arg)
+{
+    const struct call *c = arg;
+    kernels[c->kernel].run(&c->v);
+}
+
+static void bench_kernel(size_t kernel, const struct vectors *v)
+{
+    struct call c = { kernel, *v };
     for (size_t i = 0; i < SIZES && kernels[kernel].sizes[i]; i++) {
-        v->n = kernels[kernel].sizes[i];
-        const double seconds = best_seconds(kernels[kernel].run, v);
-        printf("%-16s n = %-26zu %10.3f us  %7.3f ns an element  %6.1f GB/s\n", kernels[kernel].name, v->n,
-               seconds * 1e6, seconds * 1e9 / (double)v->n, (double)(v->n * kernels[kernel].bytes) / seconds * 1e-9);
+        c.v.n = kernels[kernel].sizes[i];
+        bench_print_elements(kernels[kernel].name, c.v.n, kernels[kernel].bytes, bench_best_seconds(run_call, &c));
     }
 }
 

@@ -226,6 +226,117 @@ typedef void vt_depthwise_bf16_fn(size_t m, size_t n, size_t taps, const float *
 typedef void vt_depthwise_u8_fn(size_t m, size_t n, size_t taps, const float *const *x, size_t step, const float *w,
                                 const float *bias, uint8_t highest, uint8_t *y, size_t ldy);
 
+/* ---- Integer-only inference ---- */
+
+/* Nothing here computes with floating-point numbers, so the rules above on rounding have no meaning for it. */
+
+/* Numbers x of any rows scaled by one dyadic number for each column j:
+ *     y = floor(x * 2^left * multiplier[j] / 2^(33 + shift[j]) + add[j] / 2)
+ * For add[j] = 2 a + 1 this is a more than x * multiplier[j] / 2^c rounded to nearest, ties upwards, where c = 33 +
+ * shift[j] - left. It has the precision of multipliers of 31 bits, but takes only the upper half of one product of 32
+ * bits; scales of 1/4 and above need the shift to the left, for which numbers of less than 32 bits have room.
+ * multiplier, shift, add: [n]; |multiplier[j]| < 2^31, 0 <= shift[j] <= 31, |add[j]| < 2^30. |x| * 2^left < 2^31. */
+struct vt_columns {
+    const int32_t *multiplier, *shift, *add;
+    unsigned left;
+};
+
+/* One dyadic number for 16-bit x: floor(x * 2^15 * multiplier / 2^(33 + shift) + 1/2), 0 <= shift <= 31. */
+struct vt_word_scale {
+    int32_t multiplier, shift;
+};
+
+/* uint8_t: limited to 0..highest; int16_t: to -2^15..2^15 - 1; int32_t: |y| < 2^31 is the caller's affair. */
+enum vt_integer_type { VT_TO_CODES, VT_TO_WORDS, VT_TO_NUMBERS };
+
+/* What becomes of a tile of numbers x: y of vt_columns, to which scaled residuals are added before the limits. */
+struct vt_integer_epilogue {
+    struct vt_columns columns;
+    const int16_t *residual; /* rows ldr apart, or NULL for 0; may be c */
+    size_t ldr;
+    struct vt_word_scale residual_scale;
+    void *c; /* rows ldc apart */
+    size_t ldc;
+    enum vt_integer_type to;
+    uint8_t highest; /* of VT_TO_CODES */
+};
+
+/* The end of a product. sums: m rows of n, ld apart.
+ * divisors: NULL, or [m], what the sums of each row are divided by, 1 <= divisors[i] < 2^24, |sums[i, j]| <= 128
+ * divisors[i]: x is the quotient times 2^22, |error| <= 1 + 2^-29 |x|. With e = the bits of divisors[i],
+ *     x = floor(sums[i, j] * 2^(24 - e) * floor((2^(30 + e) - 1) / divisors[i]) / 2^32)
+ * A divisor of 0 gives x = 0. */
+typedef void vt_finish_integer_fn(size_t m, size_t n, const int32_t *sums, size_t ld, const int32_t *divisors,
+                                  const struct vt_integer_epilogue *e);
+
+/* The same epilogue for m rows of words or bytes, which are ldx apart: other scales and zero points. */
+typedef void vt_requantize_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx,
+                                  const struct vt_integer_epilogue *e);
+typedef void vt_requantize_u8_fn(size_t m, size_t n, const uint8_t *x, size_t ldx, const struct vt_integer_epilogue *e);
+
+/* Layer norm of m rows of n <= 65536, which are ldx apart, and the epilogue: with the mean rounded to nearest, ties to
+ * even, std = floor(sqrt(sum of (x - mean)^2 + eps)) and F = floor((2^31 - 1) / std),
+ *     number = (x - mean) * F, about (x - mean) / (standard deviation) * 2^31 / sqrt(n)
+ * |number| < 2^31, so left is 0. std = 0 gives numbers 0. eps < 2^62 is the model's times n / (scale of x)^2.
+ * c is not x, unless it is of words in rows as far apart. */
+typedef void vt_layer_norm_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx, uint64_t eps,
+                                  const struct vt_integer_epilogue *e);
+
+/* GELU (erf form) of m rows of words of a known unit, which are ldx apart, and the epilogue: with a = |x| and t =
+ * min(floor(a * multiplier / 2^shift), 65535), which is the real number a in units of 2^-14,
+ *     number = max(x, 0) * 2^8 - floor(a * tail(t) / 2^8)
+ * in units of 2^-8 of x's, |number| <= 2^23; tail(t) / 2^16 is about Phi(-a), as integer_rows.h has it. |error| <= 5e-4
+ * in real numbers, beside that of the last bits. 0 < multiplier < 2^16, shift <= 30. */
+struct vt_gelu_scale {
+    int32_t multiplier;
+    unsigned shift;
+};
+typedef void vt_gelu_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx, const struct vt_gelu_scale *scale,
+                            const struct vt_integer_epilogue *e);
+
+/* A scale of scores, as vt_prepare_exp makes it: a difference d >= 0 of scores is an exponent of 2
+ *     t = floor(min(d >> right, limit) * 2^left * multiplier / 2^16), in units of 2^-11.
+ * limit * 2^left < 2^16, right <= 31. From t = 9 * 2^11 on codes are 0, as that of d = 2^31 - 1 has to be. */
+struct vt_exp_scale {
+    unsigned right, left;
+    uint16_t limit, multiplier;
+};
+
+/* For each of m rows of n scores x + bias: y[i] = 255 * exp(scale * (x[i] - max x)) rounded, and sums[row] = the sum of
+ * y. |error| of a code <= 0.75 (a cubic for powers of 2 between 0 and -1, 16 bits). Rows are ldx, ldb and ldy apart;
+ * bias: NULL for 0. |x + bias| < 2^30, n < 2^23. n = 0 gives the sum 0. */
+typedef void vt_softmax_s32_fn(size_t m, size_t n, const struct vt_exp_scale *scale, const int32_t *x, size_t ldx,
+                               const int32_t *bias, size_t ldb, uint8_t *y, size_t ldy, int32_t *sums);
+
+/* y[i] = table[x[i]], a table of 256. x == y allowed. */
+typedef void vt_lookup_u8_fn(size_t n, const uint8_t *table, const uint8_t *x, uint8_t *y);
+
+/* y[i] = a[i] and b[i] scaled, each rounded, and their sum limited to 16 bits. y may be a or b. */
+typedef void vt_add_s16_fn(size_t n, const int16_t *a, struct vt_word_scale scale_a, const int16_t *b,
+                           struct vt_word_scale scale_b, int16_t *y);
+
+/* y[i] = a[i] + b[i], |y[i]| < 2^31. y may be a or b. */
+typedef void vt_add_s32_fn(size_t n, const int32_t *a, const int32_t *b, int32_t *y);
+
+/* y[j] = the sum of column j of m <= 65536 rows of n, which are ldx apart: for means, which the scale of an epilogue
+ * divides by m. */
+typedef void vt_sum_rows_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx, int32_t *y);
+typedef void vt_sum_rows_u8_fn(size_t m, size_t n, const uint8_t *x, size_t ldx, int32_t *y);
+
+struct vt_integer_kernels {
+    vt_gelu_s16_fn *gelu_s16;
+    vt_finish_integer_fn *finish;
+    vt_requantize_s16_fn *requantize_s16;
+    vt_requantize_u8_fn *requantize_u8;
+    vt_layer_norm_s16_fn *layer_norm_s16;
+    vt_softmax_s32_fn *softmax_s32;
+    vt_lookup_u8_fn *lookup_u8;
+    vt_add_s16_fn *add_s16;
+    vt_add_s32_fn *add_s32;
+    vt_sum_rows_s16_fn *sum_rows_s16;
+    vt_sum_rows_u8_fn *sum_rows_u8;
+};
+
 struct vt_kernels {
     struct vt_gemm_kernel gemm[VT_PRODUCT_COUNT];
     vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
@@ -249,6 +360,8 @@ struct vt_kernels {
     vt_depthwise_f32_fn *depthwise_f32;
     vt_depthwise_bf16_fn *depthwise_bf16;
     vt_depthwise_u8_fn *depthwise_u8;
+
+    struct vt_integer_kernels integer;
     const char *bundle; /* name of the best bundle in use: "ref", "avx2", ... */
 };
 

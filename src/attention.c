@@ -141,8 +141,8 @@ static void integer_exponentials(const struct vt_attention *a, const struct head
 {
     size_t ld_bias = 0;
     const int32_t *biases = integer_biases_of(a, h, i, m, &ld_bias);
-    a->kernels->integer.softmax_s32(m, a->keys, a->exp, (const int32_t *)(const void *)h->scores, h->ld, biases, ld_bias,
-                                    h->probabilities, h->ld, sums);
+    a->kernels->integer.softmax_s32(m, a->keys, a->exp, (const int32_t *)(const void *)h->scores, h->ld, biases,
+                                    ld_bias, h->probabilities, h->ld, sums);
 }
 
 /* The probabilities of m queries from row i on, of which the largest in each row is 1 (or the code 255), and the inverse

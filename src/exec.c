@@ -69,7 +69,9 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
                          .m = vt_exec_rows(x, s->out),
                          .n = s->node->columns,
                          .panels = w->weight,
-                         .bias = w->integers ? (const void *)w->integers->bias : codes ? NULL : w->bias,
+                         .bias = w->integers ? (const void *)w->integers->bias
+                                 : codes     ? NULL
+                                             : w->bias,
                          .integers = w->integers,
                          .activation = s->activation,
                          .epilogue = { .sum_scale = codes ? w->sum_scale : NULL,

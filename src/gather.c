@@ -8,7 +8,8 @@ struct vt_format vt_format_of_step(const struct vt_step *s, const struct vt_step
 {
     switch (s->node->product) {
     case VT_PRODUCT_BF16: return (struct vt_format){ .element = VT_BF16 };
-    case VT_PRODUCT_U8S8: return (struct vt_format){ .element = VT_U8, .codes = w->in, .are_codes = w->integers != NULL };
+    case VT_PRODUCT_U8S8:
+        return (struct vt_format){ .element = VT_U8, .codes = w->in, .are_codes = w->integers != NULL };
     default: return (struct vt_format){ .element = VT_F32 };
     }
 }
@@ -63,8 +64,8 @@ static void gather_block(const struct vt_exec *x, const struct vt_step *s, size_
     size_t column = 0;
     for (size_t i = left; i < left + block[1]; i++)
         for (size_t j = top; j < top + block[0]; j++, column += in.columns)
-            vt_put(x->plan->kernels, f, j < map[0] && i < map[1] ? src + (j * map[1] + i) * row_bytes : NULL, in.columns, out,
-                   column);
+            vt_put(x->plan->kernels, f, j < map[0] && i < map[1] ? src + (j * map[1] + i) * row_bytes : NULL,
+                   in.columns, out, column);
 }
 
 void vt_gather_rows(const struct vt_exec *x, const struct vt_step *s, size_t first, size_t count,

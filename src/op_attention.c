@@ -100,9 +100,9 @@ static struct vt_attention head_of(const struct attention_job *job, size_t i, si
                               .sum_scale = part_of(w->sum_scale, out.column),
                               .sum_bias = part_of(w->sum_bias, out.column),
                               .zero_codes = w->out.zero ? w->out.zero + out.column : NULL,
-                                  .exp = w->integers ? &w->integers->scores[h] : NULL,
-                                  .masked = w->integers ? w->integers->mask[h] : 0,
-                                  .epilogue = integers_of_head(w, out.column),
+                              .exp = w->integers ? &w->integers->scores[h] : NULL,
+                              .masked = w->integers ? w->integers->mask[h] : 0,
+                              .epilogue = integers_of_head(w, out.column),
                               .log_bits = s->node->product == VT_PRODUCT_F32 && x->plan->precision == VT_PRECISION_I8
                                               ? node->u.attention.log_bits
                                               : 0,

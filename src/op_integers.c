@@ -69,7 +69,8 @@ static void embed_images(const struct vt_step_job *job, size_t begin, size_t end
     const struct vt_view in = node->in[0], out = vt_view_of(job->s->out);
     const size_t *rows_in = vt_exec_offsets(job->x, in.value), *rows_out = vt_exec_offsets(job->x, out.value);
     for (size_t image = begin; image < end; image++) {
-        const size_t count = rows_out[image + 1] - rows_out[image], prefix = count - (rows_in[image + 1] - rows_in[image]);
+        const size_t count = rows_out[image + 1] - rows_out[image],
+                     prefix = count - (rows_in[image + 1] - rows_in[image]);
         for (size_t i = 0; i < count; i++) {
             int16_t *y = vt_exec_row(job->x, out, rows_out[image] + i);
             const int16_t *x = i < prefix ? NULL : vt_exec_row(job->x, in, rows_in[image] + i - prefix);

@@ -29,7 +29,7 @@ struct vt_step_weights {
                                           above have them */
     const float *score_scale;          /* [heads] of attention on codes */
     const struct vt_step_integers *integers; /* of integer-only inference, else NULL */
-    const uint8_t *query_zero;         /* [columns of q] */
+    const uint8_t *query_zero;               /* [columns of q] */
 };
 
 /* One session's state while it runs. */

@@ -104,7 +104,8 @@ static vt_value convert(struct precision_pass *p, vt_value v, vt_value first, co
 {
     for (vt_value c = first; c < (vt_value)p->out->node_count; c++) {
         struct vt_node *node = &p->out->nodes[c];
-        if (node->type == VT_NODE_CONVERT && node->element == o.element && (node->u.convert.part_count > 0) == (o.quantizer != NULL) &&
+        if (node->type == VT_NODE_CONVERT && node->element == o.element &&
+            (node->u.convert.part_count > 0) == (o.quantizer != NULL) &&
             (!o.quantizer || takes_part(node, view, o.quantizer)))
             return c;
     }

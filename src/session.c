@@ -40,7 +40,8 @@ static vitrt_status check_options(const vitrt_session_options *o, vitrt_error *e
         return vt_err(err, VITRT_EINVAL, "the session options ask for %d threads, expected 0 to %d", (int)o->threads,
                       VITRT_MAX_THREADS);
     if (o->precision < VITRT_PRECISION_DEFAULT || o->precision > VITRT_PRECISION_I8_STRICT)
-        return vt_err(err, VITRT_EUNSUPPORTED, "precision %d is not supported, this version runs f32, bf16, i8 and i8-strict",
+        return vt_err(err, VITRT_EUNSUPPORTED,
+                      "precision %d is not supported, this version runs f32, bf16, i8 and i8-strict",
                       (int)o->precision);
     if (!o->height != !o->width)
         return vt_err(err, VITRT_EINVAL,

@@ -24,7 +24,7 @@ struct vitrt_session {
     struct vt_step_weights *weights; /* [plan->step_count] */
     char *codes;                     /* the numbers of quantized steps; NULL: there are none */
     size_t codes_bytes;
-    float *numbers;                  /* outputs of integer-only inference as floats, one behind the other */
+    float *numbers;            /* outputs of integer-only inference as floats, one behind the other */
     char *arena;               /* plan->arena_bytes */
     size_t **offsets;          /* [row_set][max_batch + 1] */
     size_t *offset_table;      /* what offsets points into */

@@ -335,8 +335,8 @@ static vitrt_status make_sum(const struct integer_maker *m, const struct vt_step
                              const struct integers *n)
 {
     const double unit = unit_of(m, s->out);
-    const bool good = vt_prepare_word_scale(a / unit, &n->step->scale_a) &&
-                      vt_prepare_word_scale(b / unit, &n->step->scale_b);
+    const bool good =
+        vt_prepare_word_scale(a / unit, &n->step->scale_a) && vt_prepare_word_scale(b / unit, &n->step->scale_b);
     return good ? VITRT_OK : out_of_range(m, s);
 }
 
@@ -440,7 +440,8 @@ static void round_tokens(const struct vt_exec *x, size_t index)
     int16_t *words = (int16_t *)(void *)x->weights[index].integers->tokens; /* the session's own memory */
     for (size_t i = 0; i < tokens * columns; i++) {
         const bool has = position && i / columns < s->node->u.embed.position_prefix;
-        words[i] = (int16_t)rounded(weight[i] + (has ? position[i] : 0), (double)vt_unit_of(x->plan->graph, s->out), 32767);
+        words[i] =
+            (int16_t)rounded(weight[i] + (has ? position[i] : 0), (double)vt_unit_of(x->plan->graph, s->out), 32767);
     }
 }
 

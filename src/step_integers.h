@@ -14,11 +14,11 @@ struct vt_step_integers {
     bool gelu;
     struct vt_integer_epilogue words;
     struct vt_gelu_scale gelu_scale;
-    const struct vt_exp_scale *scores;      /* [heads] of attention */
-    const int32_t *mask;                    /* [heads]: what a masked score is added, in its units */
-    uint64_t eps;                           /* of a norm */
-    const int16_t *tokens;                  /* of an embedding: the rows before the map */
-    struct vt_word_scale scale_a, scale_b;  /* of the two inputs of an addition or a concatenation */
+    const struct vt_exp_scale *scores;     /* [heads] of attention */
+    const int32_t *mask;                   /* [heads]: what a masked score is added, in its units */
+    uint64_t eps;                          /* of a norm */
+    const int16_t *tokens;                 /* of an embedding: the rows before the map */
+    struct vt_word_scale scale_a, scale_b; /* of the two inputs of an addition or a concatenation */
 };
 
 /* Is there an integer-only form of every step? VITRT_EUNSUPPORTED and a sentence that names the node if not. */

@@ -149,14 +149,15 @@ vitrt_status vt_score_numbers(const struct vt_step_maker *m, const struct vt_ste
     const double own = m->in[0].scale[c] * m->in[1].scale[c], usual = m->in[0].scale[first] * m->in[1].scale[first];
     const uint8_t highest = vt_highest_code(&node->quantizers[0]);
     if (fabs(own - usual) > 1e-5 * usual)
-        return vt_err(m->err, VITRT_EFORMAT,
-                      "%s: node %s: the scales of q and k in column %zu have another product than in the first column of "
-                      "their head",
-                      path, node->name, c);
+        return vt_err(
+            m->err, VITRT_EFORMAT,
+            "%s: node %s: the scales of q and k in column %zu have another product than in the first column of "
+            "their head",
+            path, node->name, c);
     if (m->in[0].zero[c] != nearbyint(m->in[0].zero[c]) || m->in[0].zero[c] < 0 || m->in[0].zero[c] > highest)
         return vt_err(m->err, VITRT_EFORMAT,
-                      "%s: node %s: the zero point of q in column %zu is no whole number from 0 to %u", path, node->name,
-                      c, (unsigned)highest);
+                      "%s: node %s: the zero point of q in column %zu is no whole number from 0 to %u", path,
+                      node->name, c, (unsigned)highest);
     *zero = (uint8_t)m->in[0].zero[c];
     *scale = usual * (double)node->u.attention.scale;
     return VITRT_OK;

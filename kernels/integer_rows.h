@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the integer kernels find out about a row before they go through it: once a row, in plain C. */
+#ifndef VT_INTEGER_ROWS_H
+#define VT_INTEGER_ROWS_H
+
+#include "isqrt.h"
+
+#include <stddef.h>
+
+/* 2^-f for f in [0, 1), given in units of 2^-16, in units of 1 / 65280 (a code is 256 of them):
+ *     VT_EXP_0 - f (VT_EXP_1 - f (VT_EXP_2 - f VT_EXP_3)), each product rounded down.
+ * |error| <= 4.6 units. Found by fitting the cubic and trying the integers around its coefficients with all f that
+ * occur. */
+enum { VT_EXP_0 = 65276, VT_EXP_1 = 45133, VT_EXP_2 = 15079, VT_EXP_3 = 2586 };
+
+/* GELU's Phi(-a) for a in [0, 4), given as t in units of 2^-16 of that range: the square of
+ *     U = GELU_0 - 4 t (GELU_1 + t (GELU_2 - t (GELU_3 - t GELU_4)) - t / 2)
+ * in units of 2^-16, with the numbers in brackets in units of 2^-14, each product rounded down; t (.. - 1/2) keeps what
+ * stands in the second pair of brackets positive. |error| of a Phi(-a) <= 4e-4. A fit of the least largest error. */
+enum { VT_GELU_0 = 46437, VT_GELU_1 = 18552, VT_GELU_2 = 26123, VT_GELU_3 = 49168, VT_GELU_4 = 24445 };
+
+/* The mean and the factor of vt_layer_norm_s16_fn. */
+struct row_norm {
+    int32_t mean, factor;
+};
+
+/* From the sum of n numbers and that of their squares. */
+static inline struct row_norm row_norm_of(size_t n, int32_t sum, uint64_t squares, uint64_t eps)
+{
+    const int32_t count = (int32_t)n;
+    int32_t mean = sum / count, rest = sum % count;
+    mean -= rest < 0;
+    rest += rest < 0 ? count : 0;
+    mean += 2 * rest > count || (2 * rest == count && mean % 2);
+    /* The sum of (x - mean)^2: below 2^49, as all three parts are. */
+    const int64_t spread = (int64_t)squares + (int64_t)mean * ((int64_t)mean * count - 2 * (int64_t)sum);
+    const uint32_t std = vt_isqrt((uint64_t)spread + eps);
+    return (struct row_norm){ mean, std ? (int32_t)((uint32_t)INT32_MAX / std) : 0 };
+}
+
+/* A division of vt_finish_integer_fn: a shift to the left and a multiplier. */
+struct row_division {
+    unsigned left;
+    int32_t multiplier;
+};
+
+static inline struct row_division row_division_of(int32_t divisor)
+{
+    unsigned left = 0;
+    if (divisor <= 0)
+        return (struct row_division){ 0, 0 };
+    uint32_t shifted = (uint32_t)divisor;
+    for (unsigned step = 16; step > 0; step /= 2)
+        if (!(shifted >> (24 - step))) {
+            shifted <<= step;
+            left += step;
+        }
+    /* 2^30 <= multiplier < 2^31 */
+    const uint64_t one = (UINT64_C(1) << (54 - left)) - 1;
+    return (struct row_division){ left, (int32_t)(one / (uint32_t)divisor) };
+}
+
+#endif

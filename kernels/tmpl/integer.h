@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernels of integer-only inference, written once. Include a simd/<isa>.h and simd/integer_<isa>.h before;
+ * contracts in kernels.h.
+ *
+ * A block is two vectors of columns in two rows: as bytes that is one vector, and what is known about the columns is
+ * loaded once for all rows. An odd last row is taken twice.
+ *
+ * No floating-point arithmetic, comparison or conversion; tests/test_no_float.sh looks for it in the object files.
+ */
+#include "../integer_rows.h"
+
+/* The loops below are made by inlining what they do with a block, which is known where they are written. */
+#define INLINE static inline __attribute__((always_inline))
+
+enum { BLOCK = 2 * VL };
+
+/* How many of count lanes lie in vector v of a block. */
+INLINE size_t lanes_of(size_t v, size_t count)
+{
+    return count >= BLOCK ? VL : count <= v * VL ? 0 : count - v * VL < VL ? count - v * VL : VL;
+}
+
+INLINE vi numbers_at(const int32_t *p, size_t v, size_t count)
+{
+    return count == BLOCK ? vi_load(p + v * VL) : vi_load_n(p + (count > v * VL ? v * VL : 0), lanes_of(v, count));
+}
+
+INLINE vi words_at(const int16_t *p, size_t v, size_t count)
+{
+    return count == BLOCK ? vi_load_s16(p + v * VL)
+                          : vi_load_s16_n(p + (count > v * VL ? v * VL : 0), lanes_of(v, count));
+}
+
+INLINE vi bytes_at(const uint8_t *p, size_t v, size_t count)
+{
+    return count == BLOCK ? vi_load_u8(p + v * VL)
+                          : vi_load_u8_n(p + (count > v * VL ? v * VL : 0), lanes_of(v, count));
+}
+
+/* ---- Scales ---- */
+
+struct column_block {
+    vm multiplier[2];
+    vi shift[2], add[2];
+};
+
+INLINE struct column_block columns_at(const struct vt_columns *k, size_t j, size_t count)
+{
+    struct column_block b;
+    for (size_t v = 0; v < 2; v++) {
+        b.multiplier[v] = vm_of(numbers_at(k->multiplier + j, v, count));
+        b.shift[v] = numbers_at(k->shift + j, v, count);
+        b.add[v] = numbers_at(k->add + j, v, count);
+    }
+    return b;
+}
+
+/* A floor of floors is the floor of all, so halves are added behind the shift. */
+INLINE vi scaled(const struct column_block *k, size_t v, vi x)
+{
+    return vi_half(vi_add(vi_shift_right_each(vi_mul_high(x, k->multiplier[v]), k->shift[v]), k->add[v]));
+}
+
+struct word_scale {
+    vm multiplier;
+    unsigned shift;
+};
+
+static inline struct word_scale word_scale_of(struct vt_word_scale s)
+{
+    return (struct word_scale){ vm_of(vi_set1(s.multiplier)), (unsigned)s.shift };
+}
+
+INLINE vi scaled_word(const struct word_scale *s, vi x)
+{
+    const vi high = vi_mul_high(vi_shift_left(x, 15), s->multiplier);
+    return vi_half(vi_add(vi_shift_right(high, s->shift), vi_set1(1)));
+}
+
+/* ---- Epilogues ---- */
+
+/* A copy of the epilogue, which stores to c cannot change, and what is the same for all of it. */
+struct epilogue {
+    struct vt_integer_epilogue e;
+    struct word_scale residual;
+    vb highest;
+};
+
+static inline struct epilogue epilogue_of(const struct vt_integer_epilogue *e)
+{
+    return (struct epilogue){ *e, word_scale_of(e->residual_scale), vb_set1(e->highest) };
+}
+
+INLINE void store_codes(const struct epilogue *o, uint8_t *first, uint8_t *second, size_t count, vi y[2][2])
+{
+    const vb codes = vb_min(vb_of_vi(y[0][0], y[0][1], y[1][0], y[1][1]), o->highest);
+    if (count == BLOCK)
+        vb_store_halves(first, second, codes);
+    else
+        vb_store_halves_n(first, second, codes, count);
+}
+
+INLINE void store_words(int16_t *p, size_t count, const vi y[2])
+{
+    if (count == BLOCK)
+        vw_store(p, y[0], y[1]);
+    else
+        vw_store_n(p, y[0], y[1], count);
+}
+
+INLINE void store_numbers(int32_t *p, size_t count, const vi y[2])
+{
+    vi_store_n(p, y[0], lanes_of(0, count));
+    if (count > VL)
+        vi_store_n(p + VL, y[1], lanes_of(1, count));
+}
+
+/* Columns j .. j + count - 1 of rows[0] and rows[1], of which x are the numbers. */
+INLINE void finish_block(const struct epilogue *o, const struct column_block *k, const size_t rows[2], size_t j,
+                         size_t count, vi x[2][2])
+{
+    const struct vt_integer_epilogue *e = &o->e;
+    const size_t at[2] = { rows[0] * e->ldc + j, rows[1] * e->ldc + j };
+    for (size_t r = 0; r < 2; r++)
+        for (size_t v = 0; v < 2; v++)
+            x[r][v] = scaled(k, v, x[r][v]);
+    if (e->residual)
+        for (size_t r = 0; r < 2; r++)
+            for (size_t v = 0; v < 2; v++)
+                x[r][v] =
+                    vi_add(x[r][v], scaled_word(&o->residual, words_at(e->residual + rows[r] * e->ldr + j, v, count)));
+    if (e->to == VT_TO_CODES) {
+        store_codes(o, (uint8_t *)e->c + at[0], (uint8_t *)e->c + at[1], count, x);
+        return;
+    }
+    for (size_t r = 0; r < 2; r++) {
+        if (e->to == VT_TO_WORDS)
+            store_words((int16_t *)e->c + at[r], count, x[r]);
+        else
+            store_numbers((int32_t *)e->c + at[r], count, x[r]);
+    }
+}
+
+/* Where numbers come from: vector v of row i from column j on, of which count lanes are in the matrix. */
+typedef vi load_fn(const void *source, size_t i, size_t j, size_t v, size_t count);
+
+INLINE void finish_columns(size_t m, size_t j, size_t count, const struct epilogue *o, load_fn *load,
+                           const void *source)
+{
+    const struct column_block k = columns_at(&o->e.columns, j, count);
+    for (size_t i = 0; i < m; i += 2) {
+        const size_t rows[2] = { i, i + 1 < m ? i + 1 : i };
+        vi x[2][2];
+        for (size_t r = 0; r < 2; r++)
+            for (size_t v = 0; v < 2; v++)
+                x[r][v] = load(source, rows[r], j, v, count);
+        finish_block(o, &k, rows, j, count, x);
+    }
+}
+
+INLINE void finish_all(size_t m, size_t n, const struct vt_integer_epilogue *e, load_fn *load, const void *source)
+{
+    const struct epilogue o = epilogue_of(e);
+    size_t j = 0;
+    for (; j + BLOCK <= n; j += BLOCK)
+        finish_columns(m, j, BLOCK, &o, load, source);
+    if (j < n)
+        finish_columns(m, j, n - j, &o, load, source);
+}
+
+/* ---- The end of a product, other scales ---- */
+
+struct matrix {
+    const void *x;
+    size_t ld;
+    unsigned left;
+    const struct row_division *divisions;
+};
+
+INLINE vi load_sums(const void *source, size_t i, size_t j, size_t v, size_t count)
+{
+    const struct matrix *s = source;
+    return numbers_at((const int32_t *)s->x + i * s->ld + j, v, count);
+}
+
+INLINE vi load_shifted_sums(const void *source, size_t i, size_t j, size_t v, size_t count)
+{
+    return vi_shift_left(load_sums(source, i, j, v, count), ((const struct matrix *)source)->left);
+}
+
+INLINE vi load_quotients(const void *source, size_t i, size_t j, size_t v, size_t count)
+{
+    const struct matrix *s = source;
+    const struct row_division *d = &s->divisions[i];
+    const vi sum = vi_shift_left(load_sums(source, i, j, v, count), d->left);
+    return vi_shift_left(vi_mul_high(sum, vm_of(vi_set1(d->multiplier))), s->left);
+}
+
+/* Bytes from one row of c to the next. */
+static inline size_t row_bytes(const struct vt_integer_epilogue *e)
+{
+    return e->ldc * (e->to == VT_TO_CODES ? 1 : e->to == VT_TO_WORDS ? sizeof(int16_t) : sizeof(int32_t));
+}
+
+/* The epilogue of what comes behind so many rows. */
+static inline void skip_rows(struct vt_integer_epilogue *e, size_t rows)
+{
+    e->c = (char *)e->c + rows * row_bytes(e);
+    e->residual = e->residual ? e->residual + rows * e->ldr : NULL;
+}
+
+static inline void finish_quotients(size_t m, size_t n, struct matrix s, const int32_t *divisors,
+                                    struct vt_integer_epilogue e)
+{
+    struct row_division divisions[VT_MAX_TILE_ROWS];
+    s.divisions = divisions;
+    for (size_t rows; m; m -= rows, divisors += rows) {
+        rows = m < VT_MAX_TILE_ROWS ? m : VT_MAX_TILE_ROWS;
+        for (size_t r = 0; r < rows; r++)
+            divisions[r] = row_division_of(divisors[r]);
+        finish_all(rows, n, &e, load_quotients, &s);
+        skip_rows(&e, rows);
+        s.x = (const int32_t *)s.x + rows * s.ld;
+    }
+}
+
+void VT_FN(vt_finish_integer)(size_t m, size_t n, const int32_t *sums, size_t ld, const int32_t *divisors,
+                              const struct vt_integer_epilogue *e)
+{
+    const struct matrix s = { sums, ld, e->columns.left, NULL };
+    if (divisors)
+        finish_quotients(m, n, s, divisors, *e);
+    else if (s.left)
+        finish_all(m, n, e, load_shifted_sums, &s);
+    else
+        finish_all(m, n, e, load_sums, &s);
+}
+
+INLINE vi load_words(const void *source, size_t i, size_t j, size_t v, size_t count)
+{
+    const struct matrix *s = source;
+    return vi_shift_left(words_at((const int16_t *)s->x + i * s->ld + j, v, count), s->left);
+}
+
+void VT_FN(vt_requantize_s16)(size_t m, size_t n, const int16_t *x, size_t ldx, const struct vt_integer_epilogue *e)
+{
+    const struct matrix s = { x, ldx, e->columns.left, NULL };
+    finish_all(m, n, e, load_words, &s);
+}
+
+INLINE vi load_bytes(const void *source, size_t i, size_t j, size_t v, size_t count)
+{
+    const struct matrix *s = source;
+    return vi_shift_left(bytes_at((const uint8_t *)s->x + i * s->ld + j, v, count), s->left);
+}
+
+void VT_FN(vt_requantize_u8)(size_t m, size_t n, const uint8_t *x, size_t ldx, const struct vt_integer_epilogue *e)
+{
+    const struct matrix s = { x, ldx, e->columns.left, NULL };
+    finish_all(m, n, e, load_bytes, &s);
+}
+
+/* ---- GELU ---- */
+
+struct gelu_scale {
+    vi multiplier;
+    unsigned shift;
+};
+
+/* Phi(-a) in units of 2^-16, a = t * 2^-14. */
+INLINE vw gelu_tail(vw t)
+{
+    const vw third = vw_sub(vw_set1(VT_GELU_3), vw_mul_high(t, vw_set1(VT_GELU_4)));
+    const vw second = vw_sub(vw_set1(VT_GELU_2), vw_mul_high(t, third));
+    const vw first = vw_sub(vw_add(vw_set1(VT_GELU_1), vw_mul_high(t, second)), vw_shift_right(t, 3));
+    const vw u = vw_sub_limited(vw_set1(VT_GELU_0), vw_shift_left(vw_mul_high(t, first), 2));
+    return vw_mul_high(u, u);
+}
+
+/* Two vectors of words to GELU of them in units of 2^-8: max(x, 0) - |x| Phi(-|x|). */
+INLINE void gelu_pair(const struct gelu_scale *s, vi x[2])
+{
+    const vi zero = vi_set1(0);
+    const vi a = vi_max(x[0], vi_sub(zero, x[0])), b = vi_max(x[1], vi_sub(zero, x[1]));
+    const vw tail = gelu_tail(vw_limited(vi_shift_right(vi_mul(a, s->multiplier), s->shift),
+                                         vi_shift_right(vi_mul(b, s->multiplier), s->shift)));
+    x[0] = vi_sub(vi_shift_left(vi_max(x[0], zero), 8), vi_shift_right(vi_mul(a, vw_first(tail)), 8));
+    x[1] = vi_sub(vi_shift_left(vi_max(x[1], zero), 8), vi_shift_right(vi_mul(b, vw_second(tail)), 8));
+}
+
+INLINE void gelu_columns(size_t m, size_t j, size_t count, const struct epilogue *o, const int16_t *x, size_t ldx,
+                         const struct gelu_scale *s)
+{
+    const struct column_block k = columns_at(&o->e.columns, j, count);
+    for (size_t i = 0; i < m; i += 2) {
+        const size_t rows[2] = { i, i + 1 < m ? i + 1 : i };
+        vi y[2][2];
+        for (size_t r = 0; r < 2; r++) {
+            for (size_t v = 0; v < 2; v++)
+                y[r][v] = words_at(x + rows[r] * ldx + j, v, count);
+            gelu_pair(s, y[r]);
+            for (size_t v = 0; v < 2; v++)
+                y[r][v] = vi_shift_left(y[r][v], o->e.columns.left);
+        }
+        finish_block(o, &k, rows, j, count, y);
+    }
+}
+
+void VT_FN(vt_gelu_s16)(size_t m, size_t n, const int16_t *x, size_t ldx, const struct vt_gelu_scale *scale,
+                        const struct vt_integer_epilogue *e)
+{
+    const struct epilogue o = epilogue_of(e);
+    const struct gelu_scale s = { vi_set1(scale->multiplier), scale->shift };
+    size_t j = 0;
+    for (; j + BLOCK <= n; j += BLOCK)
+        gelu_columns(m, j, BLOCK, &o, x, ldx, &s);
+    if (j < n)
+        gelu_columns(m, j, n - j, &o, x, ldx, &s);
+}
+
+/* ---- Layer norm ---- */
+
+enum { NORM_ROWS = 8 }; /* that share what is loaded for their columns */
+
+struct norm_rows {
+    const int16_t *x;
+    size_t ldx;
+    vi mean[NORM_ROWS], factor[NORM_ROWS];
+};
+
+static inline struct row_norm norm_of_row(size_t n, const int16_t *x, uint64_t eps)
+{
+    vi sum = vi_set1(0);
+    vq squares = vq_zero();
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        const vw w = vw_load(x + i);
+        sum = vi_add_pairs(sum, w);
+        squares = vq_add_squares(squares, w);
+    }
+    if (i < n) {
+        const vw w = vw_load_n(x + i, n - i);
+        sum = vi_add_pairs(sum, w);
+        squares = vq_add_squares(squares, w);
+    }
+    return row_norm_of(n, vi_sum(sum), vq_sum(squares), eps);
+}
+
+/* The product is within 32 bits: |x - mean| <= std <= (2^31 - 1) / factor. */
+INLINE vi load_normalised(const void *source, size_t i, size_t j, size_t v, size_t count)
+{
+    const struct norm_rows *s = source;
+    const vi x = vi_sub(words_at(s->x + i * s->ldx + j, v, count), s->mean[i]);
+    return vi_mul(x, s->factor[i]);
+}
+
+void VT_FN(vt_layer_norm_s16)(size_t m, size_t n, const int16_t *x, size_t ldx, uint64_t eps,
+                              const struct vt_integer_epilogue *epilogue)
+{
+    struct vt_integer_epilogue e = *epilogue;
+    for (size_t rows; m && n; m -= rows, x += rows * ldx) {
+        struct norm_rows s = { .x = x, .ldx = ldx };
+        rows = m < NORM_ROWS ? m : NORM_ROWS;
+        for (size_t r = 0; r < rows; r++) {
+            const struct row_norm norm = norm_of_row(n, x + r * ldx, eps);
+            s.mean[r] = vi_set1(norm.mean);
+            s.factor[r] = vi_set1(norm.factor);
+        }
+        finish_all(rows, n, &e, load_normalised, &s);
+        skip_rows(&e, rows);
+    }
+}
+
+/* ---- Softmax ---- */
+
+enum { QUAD = 4 * VL }; /* scores that become one vector of codes */
+
+/* Four vectors of scores; lanes behind the first n are `other`. */
+INLINE void load_scores(const int32_t *x, const int32_t *bias, size_t n, vi other, vi score[4])
+{
+    for (size_t v = 0; v < 4; v++) {
+        const size_t at = n > v * VL ? v * VL : 0, left = n <= v * VL ? 0 : n - v * VL < VL ? n - v * VL : VL;
+        score[v] = n >= QUAD ? vi_load(x + v * VL) : vi_load_or(x + at, other, left);
+        if (bias)
+            score[v] = vi_add(score[v], n >= QUAD ? vi_load(bias + v * VL) : vi_load_n(bias + at, left));
+    }
+}
+
+INLINE int32_t largest_score(size_t n, const int32_t *x, const int32_t *bias)
+{
+    const vi lowest = vi_set1(INT32_MIN);
+    vi max[4] = { lowest, lowest, lowest, lowest }, score[4];
+    size_t i = 0;
+    for (; i < n; i += QUAD) {
+        if (n - i >= QUAD)
+            load_scores(x + i, bias ? bias + i : NULL, QUAD, lowest, score);
+        else
+            load_scores(x + i, bias ? bias + i : NULL, n - i, lowest, score);
+        for (size_t v = 0; v < 4; v++)
+            max[v] = vi_max(max[v], score[v]);
+    }
+    return vi_largest(vi_max(vi_max(max[0], max[1]), vi_max(max[2], max[3])));
+}
+
+struct exp_scale {
+    unsigned right, left;
+    vw limit, multiplier;
+};
+
+/* 255 * 2^-t of two vectors of differences. */
+INLINE vw exponentials(const struct exp_scale *s, vi a, vi b)
+{
+    if (s->right) {
+        a = vi_shift_right(a, s->right);
+        b = vi_shift_right(b, s->right);
+    }
+    const vw d = vw_shift_left(vw_min(vw_limited(a, b), s->limit), s->left), t = vw_mul_high(d, s->multiplier);
+    const vw f = vw_fraction(t);
+    vw p = vw_sub(vw_set1(VT_EXP_2), vw_mul_high(f, vw_set1(VT_EXP_3)));
+    p = vw_sub(vw_set1(VT_EXP_1), vw_mul_high(f, p));
+    p = vw_sub(vw_set1(VT_EXP_0), vw_mul_high(f, p));
+    return vw_scale_down(p, vw_exponent(t));
+}
+
+/* Differences behind the row are the largest one, whose code is 0. */
+INLINE int32_t softmax_row(size_t n, const struct exp_scale *s, const int32_t *x, const int32_t *bias, uint8_t *y)
+{
+    const int32_t largest = largest_score(n, x, bias);
+    const vi max = vi_set1(largest), farthest = vi_sub(max, vi_set1(INT32_MAX));
+    vs sum = vs_zero();
+    vi score[4];
+    for (size_t i = 0; i < n; i += QUAD) {
+        const size_t left = n - i;
+        if (left >= QUAD)
+            load_scores(x + i, bias ? bias + i : NULL, QUAD, farthest, score);
+        else
+            load_scores(x + i, bias ? bias + i : NULL, left, farthest, score);
+        for (size_t v = 0; v < 4; v++)
+            score[v] = vi_sub(max, score[v]);
+        const vb codes = vb_of_vw(exponentials(s, score[0], score[1]), exponentials(s, score[2], score[3]));
+        sum = vs_add(sum, codes);
+        if (left >= QUAD)
+            vb_store(y + i, codes);
+        else
+            vb_store_n(y + i, codes, left);
+    }
+    return vs_sum(sum);
+}
+
+void VT_FN(vt_softmax_s32)(size_t m, size_t n, const struct vt_exp_scale *scale, const int32_t *x, size_t ldx,
+                           const int32_t *bias, size_t ldb, uint8_t *y, size_t ldy, int32_t *sums)
+{
+    const struct exp_scale s = { scale->right, scale->left, vw_set1(scale->limit), vw_set1(scale->multiplier) };
+    for (size_t i = 0; i < m; i++) {
+        if (bias)
+            sums[i] = softmax_row(n, &s, x + i * ldx, bias + i * ldb, y + i * ldy);
+        else
+            sums[i] = softmax_row(n, &s, x + i * ldx, NULL, y + i * ldy);
+    }
+}
+
+/* ---- Elements ---- */
+
+void VT_FN(vt_lookup_u8)(size_t n, const uint8_t *table, const uint8_t *x, uint8_t *y)
+{
+    const vt_byte_table t = vb_table(table);
+    size_t i = 0;
+    for (; i + QUAD <= n; i += QUAD)
+        vb_store(y + i, vb_lookup(&t, vb_load(x + i)));
+    if (i < n)
+        vb_store_n(y + i, vb_lookup(&t, vb_load_n(x + i, n - i)), n - i);
+}
+
+INLINE void add_words(const struct word_scale scale[2], const int16_t *a, const int16_t *b, int16_t *y, size_t count)
+{
+    vi sum[2];
+    for (size_t v = 0; v < 2; v++)
+        sum[v] = vi_add(scaled_word(&scale[0], words_at(a, v, count)), scaled_word(&scale[1], words_at(b, v, count)));
+    store_words(y, count, sum);
+}
+
+void VT_FN(vt_add_s16)(size_t n, const int16_t *a, struct vt_word_scale scale_a, const int16_t *b,
+                       struct vt_word_scale scale_b, int16_t *y)
+{
+    const struct word_scale scale[2] = { word_scale_of(scale_a), word_scale_of(scale_b) };
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK)
+        add_words(scale, a + i, b + i, y + i, BLOCK);
+    if (i < n)
+        add_words(scale, a + i, b + i, y + i, n - i);
+}
+
+void VT_FN(vt_add_s32)(size_t n, const int32_t *a, const int32_t *b, int32_t *y)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vi_store(y + i, vi_add(vi_load(a + i), vi_load(b + i)));
+    if (i < n)
+        vi_store_n(y + i, vi_add(vi_load_n(a + i, n - i), vi_load_n(b + i, n - i)), n - i);
+}
+
+/* Through two vectors of columns at a time, down all rows. */
+#define VT_DEFINE_SUM_ROWS(kernel, type, elements_at)                                                                  \
+    void VT_FN(kernel)(size_t m, size_t n, const type *x, size_t ldx, int32_t *y)                                      \
+    {                                                                                                                  \
+        for (size_t j = 0; j < n; j += BLOCK) {                                                                        \
+            const size_t count = n - j < BLOCK ? n - j : BLOCK;                                                        \
+            vi sum[2] = { vi_set1(0), vi_set1(0) };                                                                    \
+            for (size_t i = 0; i < m; i++)                                                                             \
+                for (size_t v = 0; v < 2; v++)                                                                         \
+                    sum[v] = vi_add(sum[v], elements_at(x + i * ldx + j, v, count));                                   \
+            store_numbers(y + j, count, sum);                                                                          \
+        }                                                                                                              \
+    }
+
+VT_DEFINE_SUM_ROWS(vt_sum_rows_s16, int16_t, words_at)
+VT_DEFINE_SUM_ROWS(vt_sum_rows_u8, uint8_t, bytes_at)

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See integer.h: real numbers of a model turned into integers when it is prepared. */
+#include "integer.h"
+
+#include <math.h>
+
+enum { MANTISSA_BITS = 31, MOST_SHIFT = 62 };
+
+bool vt_dyadic_of(double ratio, struct vt_dyadic *d)
+{
+    int exponent;
+    if (!isfinite(ratio))
+        return false;
+    double b = round(ldexp(frexp(ratio, &exponent), MANTISSA_BITS));
+    if (fabs(b) == ldexp(1, MANTISSA_BITS)) { /* rounded up to the next power of 2 */
+        b /= 2;
+        exponent++;
+    }
+    const int c = MANTISSA_BITS - exponent;
+    if (b != 0 && c < 0)
+        return false;
+    const bool is_zero = b == 0 || c > MOST_SHIFT;
+    *d = (struct vt_dyadic){ .b = is_zero ? 0 : (int32_t)b, .c = is_zero ? 0 : (unsigned)c };
+    return true;
+}
+
+/* ---- What integer kernels are given ---- */
+
+/* The c that the kernels' formula has at shift = 0, and the last one at which results can be other than 0. */
+enum { SHIFT_BASE = 33, MOST_LEFT_AND_SHIFT = 64, WORD_LEFT = 15 };
+
+/* d for numbers that are shifted to the left first: no more than `left` bits of them are free. */
+static void to_kernel(struct vt_dyadic d, unsigned left, int32_t *multiplier, int32_t *shift)
+{
+    const int c = (int)(d.c + left) - SHIFT_BASE;
+    const bool is_zero = d.b == 0 || d.c + left > MOST_LEFT_AND_SHIFT;
+    *multiplier = is_zero ? 0 : d.b;
+    *shift = is_zero ? 0 : c;
+}
+
+bool vt_prepare_columns(size_t n, const double *ratio, uint32_t most, int32_t *multiplier, int32_t *shift,
+                        unsigned *left)
+{
+    struct vt_dyadic d;
+    unsigned lowest = SHIFT_BASE, room = 0;
+    for (size_t j = 0; j < n; j++) {
+        if (!vt_dyadic_of(ratio[j], &d))
+            return false;
+        lowest = d.b && d.c < lowest ? d.c : lowest;
+    }
+    while (room < 31 && (uint64_t)most << (room + 1) <= INT32_MAX)
+        room++;
+    *left = SHIFT_BASE - lowest;
+    if (*left > room)
+        return false;
+    for (size_t j = 0; j < n; j++) {
+        vt_dyadic_of(ratio[j], &d);
+        to_kernel(d, *left, &multiplier[j], &shift[j]);
+    }
+    return true;
+}
+
+int32_t vt_prepare_add(double a)
+{
+    const double most = 0x1p29 - 1;
+    if (isnan(a))
+        return 1;
+    return 1 + (int32_t)rint(2 * fmin(fmax(a, -most), most));
+}
+
+bool vt_prepare_word_scale(double ratio, struct vt_word_scale *s)
+{
+    struct vt_dyadic d;
+    if (!vt_dyadic_of(ratio, &d) || (d.b && d.c + WORD_LEFT < SHIFT_BASE))
+        return false;
+    to_kernel(d, WORD_LEFT, &s->multiplier, &s->shift);
+    return true;
+}
+
+bool vt_prepare_gelu(double unit, struct vt_gelu_scale *s)
+{
+    int exponent;
+    const double units = unit * 16384; /* of t, for one of x */
+    if (!(units > 0x1p-15) || !isfinite(units))
+        return false;
+    const double multiplier = ldexp(frexp(units, &exponent), 15); /* 2^14 to 2^15 */
+    const int shift = 15 - exponent;
+    s->multiplier = shift < 0 ? 65535 : (int32_t)rint(multiplier); /* where one unit is beyond the range */
+    s->shift = shift < 0 ? 0 : (unsigned)shift;
+    return true;
+}
+
+/* The multiplier has 16 bits, its upper one set; it stands for scale * log2(e) * 2^11, times 2^16 that the product
+ * loses. A unit of 8 exponents or more is taken as 9: the code of all that is not the largest is 0, or rounds to 1. */
+bool vt_prepare_exp(double scale, struct vt_exp_scale *s)
+{
+    const double log2_e = 1.4426950408889634;
+    const uint32_t end = 9 << 11;
+    if (!(scale > 0x1p-27 && scale < 0x1p30))
+        return false;
+    const double unit = scale * log2_e >= 8 ? 9 : scale * log2_e;
+    int exponent;
+    const double mantissa = round(frexp(unit * 0x1p27, &exponent) * 0x1p16);
+    s->multiplier = (uint16_t)fmin(mantissa, UINT16_MAX);
+    s->left = exponent > 16 ? (unsigned)(exponent - 16) : 0;
+    s->right = exponent < 16 ? (unsigned)(16 - exponent) : 0;
+    uint32_t limit = 1;
+    while (((limit << s->left) * s->multiplier) >> 16 < end)
+        limit++;
+    s->limit = (uint16_t)limit;
+    return true;
+}
+
+static double activated(enum vt_activation activation, double x)
+{
+    switch (activation) {
+    case VT_ACT_GELU: return 0.5 * x * erfc(-x * 0.70710678118654752);
+    case VT_ACT_GELU_TANH: return 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
+    case VT_ACT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    case VT_ACT_SILU: return x / (1 + exp(-x));
+    case VT_ACT_RELU: return fmax(x, 0);
+    case VT_ACT_TANH: return tanh(x);
+    default: return x;
+    }
+}
+
+void vt_prepare_table(enum vt_activation activation, const struct vt_code_scale *in, const struct vt_code_scale *out,
+                      uint8_t table[256])
+{
+    for (int code = 0; code < 256; code++) {
+        const double x = ((code < in->highest ? code : in->highest) - in->zero_point) * in->scale;
+        const double y = rint(activated(activation, x) / out->scale + out->zero_point);
+        table[code] = (uint8_t)fmin(fmax(y, 0), out->highest);
+    }
+}
