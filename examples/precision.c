@@ -9,7 +9,8 @@ static const struct {
     vitrt_precision precision;
 } precisions[] = { { "default", VITRT_PRECISION_DEFAULT },
                    { "f32", VITRT_PRECISION_F32 },
-                   { "bf16", VITRT_PRECISION_BF16 } };
+                   { "bf16", VITRT_PRECISION_BF16 },
+                   { "i8", VITRT_PRECISION_I8 } };
 
 #define COUNT (sizeof(precisions) / sizeof(precisions[0]))
 
