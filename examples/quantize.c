@@ -12,6 +12,7 @@
 struct quantizer {
     struct options options;
     struct sensitivity sensitivity;
+    size_t calibration; /* images */
     bool progress;
     vitrt_model *models[2]; /* float, quantized */
     vitrt_model_info info[2];
@@ -26,10 +27,14 @@ static bool fail(const char *message)
 
 /* ---- What the library calls ---- */
 
+/* Image i of those that are not held out. */
 static vitrt_status read_image(void *user, size_t i, vitrt_image *image, vitrt_error *err)
 {
     const struct quantizer *q = user;
-    return vitrt_image_open(q->options.images.path[i], NULL, image, err);
+    size_t at = 0;
+    while (options_holds_out(&q->options, at) || i--)
+        at++;
+    return vitrt_image_open(q->options.images.path[at], NULL, image, err);
 }
 
 static void release_image(void *user, vitrt_image *image)
@@ -45,7 +50,7 @@ static void show_progress(void *user, const char *what, size_t done, size_t tota
         progress_show(done, total, what);
 }
 
-static void add_node(void *user, const char *node, double loss, const char *precision)
+static void add_node(void *user, const char *node, double loss, vitrt_precision precision)
 {
     struct quantizer *q = user;
     sensitivity_add(&q->sensitivity, node, loss, precision);
@@ -56,17 +61,19 @@ static void add_node(void *user, const char *node, double loss, const char *prec
 static bool quantize(struct quantizer *q)
 {
     const struct options *o = &q->options;
-    const vitrt_quant_options options = { .image_count = o->images.count,
-                                          .read_image = read_image,
-                                          .release_image = release_image,
-                                          .progress = show_progress,
-                                          .sensitivity = o->report ? add_node : NULL,
-                                          .user = q,
-                                          .weight_bits = o->kind->bits,
-                                          .activation_bits = o->kind->bits,
-                                          .threads = o->threads,
-                                          .tolerance = o->tolerance };
     vitrt_error err;
+    for (size_t i = 0; i < o->images.count; i++)
+        q->calibration += !options_holds_out(o, i);
+    const vitrt_quantize_options options = { .image_count = q->calibration,
+                                             .read_image = read_image,
+                                             .release_image = release_image,
+                                             .progress = show_progress,
+                                             .report = o->report ? add_node : NULL,
+                                             .user = q,
+                                             .weight_bits = o->kind->bits,
+                                             .activation_bits = o->kind->bits,
+                                             .threads = o->threads,
+                                             .tolerance = o->tolerance };
     if (vitrt_model_open(o->model, NULL, &q->models[0], &err) != VITRT_OK)
         return fail(err.message);
     const vitrt_status st = vitrt_model_quantize(q->models[0], &options, &q->models[1], &err);
@@ -78,8 +85,7 @@ static bool quantize(struct quantizer *q)
 static bool create_sessions(struct quantizer *q)
 {
     for (int i = 0; i < 2; i++) {
-        const vitrt_session_options options = { .threads = q->options.threads,
-                                                .precision = i ? q->options.kind->precision : VITRT_PRECISION_F32 };
+        const vitrt_session_options options = { .threads = q->options.threads };
         vitrt_error err;
         if (vitrt_session_create(q->models[i], &options, &q->sessions[i], &err) != VITRT_OK)
             return fail(err.message);
@@ -89,43 +95,42 @@ static bool create_sessions(struct quantizer *q)
     return true;
 }
 
-static void print_agreement(const struct quantizer *q, const struct check *c, const char *images)
+static bool compare(struct quantizer *q)
 {
-    printf("%-11s images  ", images);
-    if (q->info[0].classes)
-        printf("same answer on %zu of %zu (%.2f %%), ", c->same, c->images, 100 * (double)c->same / (double)c->images);
-    printf("mean cosine %.6f\n", c->cosine);
-}
-
-static bool report(struct quantizer *q)
-{
-    struct check calibration, held_out = { 0 };
-    if (!create_sessions(q) || !check_images(q->sessions, &q->options.images, &calibration) ||
-        (q->options.held_out.count && !check_images(q->sessions, &q->options.held_out, &held_out)))
-        return false;
+    const struct files *files = &q->options.images;
+    struct check checks[2] = { { 0 }, { 0 } }; /* calibration, held out */
+    vitrt_error err;
+    for (size_t i = 0; i < files->count; i++) {
+        struct check *c = &checks[options_holds_out(&q->options, i)];
+        if (check_image(q->sessions, files->path[i], c, &err) != VITRT_OK)
+            return fail(err.message);
+        show_progress(q, "images compared", i + 1, files->count);
+    }
+    if (q->progress)
+        progress_clear();
     if (q->options.report)
         sensitivity_print(&q->sensitivity);
-    const struct check *timed = held_out.images > calibration.images ? &held_out : &calibration;
     const double mb[2] = { (double)q->info[0].weight_bytes / 1e6, (double)q->info[1].weight_bytes / 1e6 };
+    double ms[2];
+    for (int i = 0; i < 2; i++)
+        ms[i] = (checks[0].ms[i] + checks[1].ms[i]) / (double)files->count;
     printf("%-17s %9s %9s\n", "", "before", q->options.kind->name);
     printf("%-17s %9.1f %9.1f  (%.2fx)\n", "weights, MB", mb[0], mb[1], mb[1] / mb[0]);
-    printf("%-17s %9.2f %9.2f  (%.2fx)\n\n", "ms of an image", timed->ms[0], timed->ms[1], timed->ms[1] / timed->ms[0]);
-    print_agreement(q, &calibration, "calibration");
-    if (held_out.images)
-        print_agreement(q, &held_out, "held-out");
+    printf("%-17s %9.2f %9.2f  (%.2fx)\n\n", "ms of an image", ms[0], ms[1], ms[1] / ms[0]);
+    check_print(&checks[0], "calibration", q->info[0].classes);
+    check_print(&checks[1], "held-out", q->info[0].classes);
     return true;
 }
 
 int main(int argc, char **argv)
 {
-    struct quantizer q = { .options = { .images = { .program = "quantize" }, .held_out = { .program = "quantize" } },
-                           .progress = progress_wanted() };
+    struct quantizer q = { .options = { .images = { .program = "quantize" } }, .progress = progress_wanted() };
     const bool understood = options_parse(&q.options, argc, argv);
     bool ok = understood;
     if (understood && q.options.help)
         fputs(options_usage, stdout);
     else if (understood)
-        ok = quantize(&q) && report(&q);
+        ok = quantize(&q) && create_sessions(&q) && compare(&q);
     if (fflush(stdout) != 0 || ferror(stdout))
         ok = fail("The results cannot be written to the standard output.");
     for (int i = 0; i < 2; i++) {
@@ -133,7 +138,6 @@ int main(int argc, char **argv)
         vitrt_model_free(q.models[i]);
     }
     files_free(&q.options.images);
-    files_free(&q.options.held_out);
-    free(q.sensitivity.row);
+    sensitivity_free(&q.sensitivity);
     return ok ? 0 : understood ? 1 : 2;
 }

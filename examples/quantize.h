@@ -12,21 +12,23 @@
 
 struct kind {
     const char *name;
-    uint32_t bits;             /* of weights and activations */
-    vitrt_precision precision; /* that the result is tried in */
+    uint32_t bits; /* of weights and activations; 0: not in this version of the library */
 };
 
 struct options {
     const char *model, *out;
     const struct kind *kind;
     int32_t threads;
-    float tolerance; /* 0: the library's choice of nodes */
+    float tolerance; /* of the loss; 0: all nodes get codes */
     bool report, help;
-    struct files images, held_out;
+    struct files images;
 };
 
 /* False: wrong usage; what was wrong was printed to stderr. */
 bool options_parse(struct options *o, int argc, char **argv);
+
+/* Of enough images every fourth is left for the comparison: is i one of them? */
+bool options_holds_out(const struct options *o, size_t i);
 
 extern const char options_usage[];
 
@@ -34,7 +36,7 @@ extern const char options_usage[];
 
 struct sensitivity_row {
     char node[96];
-    char precision[16]; /* that the node got */
+    vitrt_precision precision; /* that the node got */
     double loss;
 };
 
@@ -44,20 +46,24 @@ struct sensitivity {
     bool incomplete; /* memory ran out */
 };
 
-void sensitivity_add(struct sensitivity *s, const char *node, double loss, const char *precision);
+void sensitivity_add(struct sensitivity *s, const char *node, double loss, vitrt_precision precision);
 
-/* Prints the nodes, those that cost most first. */
-void sensitivity_print(struct sensitivity *s);
+/* Prints the nodes in the order in which they came, which is by their loss. */
+void sensitivity_print(const struct sensitivity *s);
+
+void sensitivity_free(struct sensitivity *s);
 
 /* ---- quantize_check.c ---- */
 
 struct check {
     size_t images, same; /* same: the float model has the same class in front */
-    double cosine;       /* mean over the images, of logits or features */
-    double ms[2];        /* of an image: float, quantized */
+    double error, sum;   /* squared difference of the outputs, and the float model's squares */
+    double ms[2];        /* of all images: float, quantized */
 };
 
-/* Runs images through a float and a quantized session, one after the other. False: said on stderr what failed. */
-bool check_images(vitrt_session *const sessions[2], const struct files *files, struct check *c);
+/* Runs an image through a float and a quantized session, one after the other, and adds to c. */
+vitrt_status check_image(vitrt_session *const sessions[2], const char *path, struct check *c, vitrt_error *err);
+
+void check_print(const struct check *c, const char *images, bool classes);
 
 #endif

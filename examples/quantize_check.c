@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "progress.h"
-
 static double now_ms(void)
 {
     struct timespec t;
@@ -25,18 +23,7 @@ static size_t best(const float *x, size_t n)
     return k;
 }
 
-static double cosine(const float *x, const float *y, size_t n)
-{
-    double xy = 0, xx = 0, yy = 0;
-    for (size_t i = 0; i < n; i++) {
-        xy += (double)x[i] * y[i];
-        xx += (double)x[i] * x[i];
-        yy += (double)y[i] * y[i];
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : xx == yy;
-}
-
-static vitrt_status check_image(vitrt_session *const sessions[2], const char *path, struct check *c, vitrt_error *err)
+vitrt_status check_image(vitrt_session *const sessions[2], const char *path, struct check *c, vitrt_error *err)
 {
     vitrt_image image;
     vitrt_output out[2] = { { 0 }, { 0 } };
@@ -49,30 +36,22 @@ static vitrt_status check_image(vitrt_session *const sessions[2], const char *pa
     vitrt_image_free(&image);
     if (st != VITRT_OK)
         return st;
-    c->same += best(out[0].data, out[0].columns) == best(out[1].data, out[1].columns);
-    c->cosine += cosine(out[0].data, out[1].data, out[0].offsets[1] * out[0].columns);
+    const float *x = out[0].data, *y = out[1].data;
+    for (size_t i = 0; i < out[0].offsets[1] * out[0].columns; i++) {
+        c->error += ((double)y[i] - x[i]) * ((double)y[i] - x[i]);
+        c->sum += (double)x[i] * x[i];
+    }
+    c->same += best(x, out[0].columns) == best(y, out[1].columns);
+    c->images++;
     return VITRT_OK;
 }
 
-bool check_images(vitrt_session *const sessions[2], const struct files *files, struct check *c)
+void check_print(const struct check *c, const char *images, bool classes)
 {
-    const bool progress = progress_wanted();
-    vitrt_status st = VITRT_OK;
-    vitrt_error err;
-    *c = (struct check){ .images = files->count };
-    for (size_t i = 0; i < files->count && st == VITRT_OK; i++) {
-        st = check_image(sessions, files->path[i], c, &err);
-        if (progress)
-            progress_show(i + 1, files->count, "images compared");
-    }
-    if (progress)
-        progress_clear();
-    if (st != VITRT_OK) {
-        fprintf(stderr, "quantize: %s\n", err.message);
-        return false;
-    }
-    c->cosine /= (double)files->count;
-    c->ms[0] /= (double)files->count;
-    c->ms[1] /= (double)files->count;
-    return true;
+    if (!c->images)
+        return;
+    printf("%-11s images  ", images);
+    if (classes)
+        printf("same answer on %zu of %zu (%.2f %%), ", c->same, c->images, 100 * (double)c->same / (double)c->images);
+    printf("relative error %.4f\n", c->sum > 0 ? sqrt(c->error / c->sum) : 0);
 }

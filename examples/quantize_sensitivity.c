@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void sensitivity_add(struct sensitivity *s, const char *node, double loss, const char *precision)
+#include "precision.h"
+
+void sensitivity_add(struct sensitivity *s, const char *node, double loss, vitrt_precision precision)
 {
     if (s->count == s->capacity) {
         const size_t capacity = s->capacity ? s->capacity * 2 : 64;
@@ -20,26 +22,24 @@ void sensitivity_add(struct sensitivity *s, const char *node, double loss, const
     }
     struct sensitivity_row *row = &s->row[s->count++];
     snprintf(row->node, sizeof(row->node), "%s", node);
-    snprintf(row->precision, sizeof(row->precision), "%s", precision);
+    row->precision = precision;
     row->loss = loss;
 }
 
-static int by_loss(const void *a, const void *b)
-{
-    const double x = ((const struct sensitivity_row *)a)->loss, y = ((const struct sensitivity_row *)b)->loss;
-    return (x < y) - (x > y);
-}
-
-void sensitivity_print(struct sensitivity *s)
+void sensitivity_print(const struct sensitivity *s)
 {
     static const char bar[] = "####################";
-    if (s->count)
-        qsort(s->row, s->count, sizeof(*s->row), by_loss);
-    printf("%-40s %-10s %s\n", "node", "precision", "relative error of the output that it causes alone");
+    printf("%-36s %-9s %s\n", "node", "precision", "loss that its codes cause alone");
     for (size_t i = 0; i < s->count; i++) {
-        const double share = s->row[0].loss > 0 ? s->row[i].loss / s->row[0].loss : 0;
-        printf("%-40s %-10s %.2e  %.*s\n", s->row[i].node, s->row[i].precision, s->row[i].loss, (int)(20 * share + 0.5),
+        const struct sensitivity_row *row = &s->row[i];
+        const double share = s->row[0].loss > 0 ? row->loss / s->row[0].loss : 0;
+        printf("%-36s %-9s %.2e  %.*s\n", row->node, precision_name(row->precision), row->loss, (int)(20 * share + 0.5),
                bar);
     }
     puts(s->incomplete ? "(not enough memory for all nodes)\n" : "");
+}
+
+void sensitivity_free(struct sensitivity *s)
+{
+    free(s->row);
 }

@@ -178,24 +178,53 @@ VITRT_API const char *vitrt_model_label(const vitrt_model *model, uint32_t class
 
 typedef struct vitrt_image vitrt_image;
 
+typedef enum vitrt_precision {
+    VITRT_PRECISION_DEFAULT = 0, /* the model's own; f32 for float checkpoints */
+    VITRT_PRECISION_F32,
+    /* Weights and what products read as bfloat16, sums and everything else in f32. About half the time and weight
+     * memory on CPUs with AVX512-BF16; on others the same products in f32 arithmetic, slower than VITRT_PRECISION_F32.
+     * Results differ between CPUs with and without these instructions by what sums in another order differ. */
+    VITRT_PRECISION_BF16,
+    /* Of quantized models (vitrt_model_quantize), whose default it is: linear layers, convolutions and attention
+     * multiply 8-bit codes, but for those nodes that stayed in float; everything else is f32. The same bits on every
+     * CPU, where no node stayed in float. Asking such a model for f32 or bf16 runs its 8-bit weights in floats. */
+    VITRT_PRECISION_I8,
+    /* The same models without any floating-point arithmetic between the resized image's 8-bit pixels and the integer
+     * outputs (I-ViT: Li and Gu 2023, arXiv:2207.01405): products of 8-bit codes, 16 bits for everything between them,
+     * dyadic scales, integer softmax, GELU and LayerNorm. ViT, DeiT, DINOv2 and Swin; a session on another model names
+     * the node that has no such form. */
+    VITRT_PRECISION_I8_STRICT
+} vitrt_precision;
+
 /* vitrt_quantize_options.flags */
 #define VITRT_QUANTIZE_PERCENTILES 1u /* clip ranges as RepQ-ViT searches them, which is so below 8 bits anyway */
 #define VITRT_QUANTIZE_TENSORS     2u /* with these, one range for all columns of what a norm yields */
 
 typedef struct vitrt_quantize_options {
-    /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual.
-     * Either an array, or a function that gives image i < image_count and is called twice for each, with release_image
-     * (may be NULL) behind it. */
+    /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual,
+     * more make it better. Either an array, or a function that gives image i < image_count, with release_image (may be
+     * NULL) behind it, called one or two times for each i in order. Nothing is kept of them. */
     const vitrt_image *images;
     size_t image_count;
     vitrt_status (*read_image)(void *user, size_t i, vitrt_image *image, vitrt_error *err);
     void (*release_image)(void *user, vitrt_image *image);
     void (*progress)(void *user, const char *what, size_t done, size_t total); /* NULL: silent */
-    void *user;
+    /* What codes cost, node by node, the greatest loss first; NULL: not wanted. The loss is that of a model with codes
+     * in this node alone: the sum of the squared differences of its usual output to the float model's, divided by the
+     * sum of the latter's squares, over up to 8 of the calibration images. precision: what the node runs in. */
+    void (*report)(void *user, const char *node, double loss, vitrt_precision precision);
+    void *user;                            /* of the functions, which the calling thread calls */
     uint32_t weight_bits, activation_bits; /* of codes, 2 to 8; 0: 8. Fewer are not faster: for experiments. */
     uint32_t height, width;                /* of the input for calibration; 0: the model's default */
-    int32_t threads;                       /* as in vitrt_session_options */
+    int32_t threads;                       /* as in vitrt_session_options, as are the last two members */
     uint32_t flags;
+    /* Linear layers, convolutions and attention that stay in float, by the names that vitrt_describe prints. */
+    const char *const *float_nodes;
+    size_t float_node_count;
+    vitrt_precision float_precision; /* of all that stay so: F32, which is the default, or BF16 */
+    /* 0, or the largest loss, measured as above, that the whole may have: as few of the nodes that cost most as it
+     * takes stay in float. 0.001 (relative errors of 3 %) is a tenth of what changes answers often. */
+    float tolerance;
     vitrt_parallel_for parallel_for;
     void *parallel_user;
     const void *reserved[8];
@@ -213,24 +242,6 @@ VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_quantize(const vitrt_model *m
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
 typedef struct vitrt_session vitrt_session;
-
-typedef enum vitrt_precision {
-    VITRT_PRECISION_DEFAULT = 0, /* the model's own; f32 for float checkpoints */
-    VITRT_PRECISION_F32,
-    /* Weights and what products read as bfloat16, sums and everything else in f32. About half the time and weight
-     * memory on CPUs with AVX512-BF16; on others the same products in f32 arithmetic, slower than VITRT_PRECISION_F32.
-     * Results differ between CPUs with and without these instructions by what sums in another order differ. */
-    VITRT_PRECISION_BF16,
-    /* Of quantized models (vitrt_model_quantize), whose default it is: linear layers, convolutions and attention multiply
-     * 8-bit codes, everything else is f32. The same bits on every CPU. Asking such a model for f32 or bf16 runs its
-     * 8-bit weights in floats. */
-    VITRT_PRECISION_I8,
-    /* The same models without any floating-point arithmetic between the resized image's 8-bit pixels and the integer
-     * outputs (I-ViT: Li and Gu 2023, arXiv:2207.01405): products of 8-bit codes, 16 bits for everything between them,
-     * dyadic scales, integer softmax, GELU and LayerNorm. ViT, DeiT, DINOv2 and Swin; a session on another model names
-     * the node that has no such form. */
-    VITRT_PRECISION_I8_STRICT
-} vitrt_precision;
 
 typedef struct vitrt_session_options {
     int32_t threads; /* 0: as many as affinity and cgroup quota give; otherwise that many, 1..256 */

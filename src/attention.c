@@ -6,6 +6,7 @@
 #include "gemm.h"
 #include "quantizer.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Places in the scratch of one piece. ld is the number of keys rounded up to whole panels. */
@@ -321,4 +322,40 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
             prefetch_next(a->next, t, tiles);
         attend(a, &h, begin + first, last - first);
     }
+}
+
+/* ---- For statistics ---- */
+
+/* In lanes, which compilers turn into vectors. */
+static float dot(const float *x, const float *y, size_t n)
+{
+    float lanes[8] = { 0 }, sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t l = 0; l < 8; l++)
+            lanes[l] += x[i + l] * y[i + l];
+    for (; i < n; i++)
+        sum += x[i] * y[i];
+    for (size_t l = 0; l < 8; l++)
+        sum += lanes[l];
+    return sum;
+}
+
+void vt_attention_probabilities(const struct vt_attention *a, size_t i, float *p)
+{
+    const float *q = (const float *)a->q + i * a->ldq, *k = a->k;
+    const float *bias = a->bias ? a->bias + i * a->ld_bias : NULL;
+    const float *mask = a->mask ? a->mask + a->mask_rows[i] * a->ld_mask : NULL;
+    float max = -INFINITY, sum = 0;
+    for (size_t j = 0; j < a->keys; j++) {
+        const float score = dot(q, k + j * a->ldk, a->dim) + (bias ? bias[j] : 0);
+        p[j] = a->scale * score + (mask ? mask[j] : 0);
+        max = fmaxf(max, p[j]);
+    }
+    for (size_t j = 0; j < a->keys; j++) {
+        p[j] = expf(p[j] - max);
+        sum += p[j];
+    }
+    for (size_t j = 0; j < a->keys; j++)
+        p[j] /= sum;
 }

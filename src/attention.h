@@ -58,4 +58,7 @@ size_t vt_attention_scratch_bytes(const struct vt_kernels *kernels, enum vt_prod
 /* Output rows of the queries [begin, end), zeros without keys. scratch is aligned to 64 bytes. */
 void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, void *scratch);
 
+/* p[keys], keys > 0: the probabilities of query i, whose product is F32, without kernels: for statistics. */
+void vt_attention_probabilities(const struct vt_attention *a, size_t i, float *p);
+
 #endif

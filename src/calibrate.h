@@ -4,6 +4,10 @@
 #define VT_CALIBRATE_H
 
 #include "model.h"
+#include "pool.h"
+
+/* Stands for an input: what attention multiplies v with. It has one logarithmic scale and no zero point. */
+#define VT_PROBABILITIES VT_MAX_CODED
 
 /* What was found for an input of a product. */
 struct vt_operand {
@@ -17,13 +21,22 @@ struct vt_operand {
 
 struct vt_calibration;
 
-/* Reads the images, each twice. Free with vt_calibration_free. */
-vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits,
+/* Reads the images, each up to twice. keep: some of them stay for trials. Free with vt_calibration_free. */
+vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits, bool keep,
                           struct vt_calibration **out, vitrt_error *err);
 void vt_calibration_free(struct vt_calibration *c); /* NULL is allowed */
 
+/* The session's threads. */
+struct vt_pool *vt_calibration_pool(const struct vt_calibration *c);
+
+/* Images that were kept for trials, as the network reads them: a few of all, equally far apart. */
+#define VT_MAX_KEPT_IMAGES 8
+size_t vt_calibration_images(const struct vt_calibration *c);
+vitrt_image vt_calibration_image(const struct vt_calibration *c, size_t i);
+
 /* Inputs that products multiply: those of one product behind each other. */
 size_t vt_calibration_count(const struct vt_calibration *c);
+vt_value vt_calibration_node(const struct vt_calibration *c, size_t i);
 
 /* Number i; valid until the calibration is freed. Fails where what was seen gives no scale. */
 vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err);

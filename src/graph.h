@@ -98,6 +98,9 @@ struct vt_operand_quantizer {
 
 /* ---- Nodes ---- */
 
+/* Of products without quantizers in a quantized model. */
+enum vt_float_product { VT_FLOAT_PRODUCT_F32, VT_FLOAT_PRODUCT_BF16, VT_FLOAT_PRODUCT_COUNT };
+
 enum vt_node_type {
     VT_NODE_INPUT,  /* pixels: rows of the image in raster order */
     VT_NODE_CONV2D, /* of in[0]'s map; rows before the map pass unchanged, which only depthwise ones can */
@@ -177,6 +180,7 @@ struct vt_node {
     enum vt_dtype element;   /* of its value: F32, or BF16 or U8 of CONVERT and of slices of it */
     float unit; /* what 1 of its value's 16-bit numbers is in integer-only inference; 0: not known */
     enum vt_product product; /* of linear, conv2d and attention in a plan: what they multiply in */
+    enum vt_float_product float_product; /* of those: what that is where a quantized model has no codes for them */
     struct vt_operand_quantizer quantizers[VT_MAX_CODED]; /* of products: of each input; of CONVERT: of its parts */
     /* Of linear, conv2d and a relative bias's network; LayerNorm's gamma and beta; L2 norm's scales, mul's vector, the
      * rows of tokens and embed, the tables of positions and of a relative bias */
@@ -336,6 +340,9 @@ bool vt_is_code_zero(float zero);
 
 /* Gives input i of a product a quantizer. */
 void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, const struct vt_operand_quantizer *q);
+
+/* Gives attention's probabilities logarithmic codes. */
+void vt_graph_set_log_codes(struct vt_graph *g, vt_value value, uint32_t bits, float scale);
 
 /* Has any node quantizers? */
 bool vt_graph_is_quantized(const struct vt_graph *g);

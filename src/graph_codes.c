@@ -96,6 +96,20 @@ void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, cons
         node->quantizers[i] = *q;
 }
 
+void vt_graph_set_log_codes(struct vt_graph *g, vt_value value, uint32_t bits, float scale)
+{
+    struct vt_node *node = &g->nodes[value];
+    if (g->status)
+        return;
+    if (bits < 2 || bits > 8 || !vt_is_code_scale(scale))
+        vt_graph_fail(g, VITRT_EFORMAT,
+                      "node %s: logarithmic codes of %u bits and a scale of %g, expected 2 to 8 bits and a scale from "
+                      "1e-30 to 1e30",
+                      node->name, (unsigned)bits, (double)scale);
+    node->u.attention.log_bits = bits;
+    node->u.attention.log_scale = scale;
+}
+
 /* A weight that is multiplied with codes must be codes itself. */
 static void check_weight(struct vt_graph *g, const struct vt_node *node)
 {

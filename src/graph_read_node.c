@@ -301,6 +301,19 @@ static void read_quantizers(struct vt_node_reader *r, vt_json v, vt_value value)
         read_quantizer(r, it.value, value, i);
 }
 
+/* What the node says beside its quantizers. */
+static void set_precision(struct vt_graph *g, vt_value value, const struct vt_node *said)
+{
+    struct vt_node *node = &g->nodes[value];
+    if (g->status)
+        return;
+    if (said->float_product != VT_FLOAT_PRODUCT_F32 && vt_is_quantized(node))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: it has codes and a precision, expected one of both", node->name);
+    node->float_product = said->float_product;
+    if (node->type == VT_NODE_ATTENTION && (said->u.attention.log_bits || said->u.attention.log_scale != 0))
+        vt_graph_set_log_codes(g, value, said->u.attention.log_bits, said->u.attention.log_scale);
+}
+
 /* ---- Nodes ---- */
 
 static const struct vt_op_schema *find_op(vt_json v)
@@ -342,6 +355,7 @@ void vt_read_node(struct vt_node_reader *r, vt_json v)
     memcpy(g->nodes[index].name, name, sizeof name);
     read_quantizers(r, vt_json_get(v, VT_QUANTIZE_KEY), value);
     read_unit(r, vt_json_get(v, VT_UNIT_KEY), value);
+    set_precision(g, value, &node);
     vt_name_table_add(r->names, name_list(g), index);
     r->values.node[0] = 0;
 }

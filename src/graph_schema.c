@@ -10,11 +10,12 @@ const char *const vt_slot_keys[VT_ALL_SLOTS] = { "weight",   "bias",    "weight2
                                                  "scales.1", "zeros.1", "scales.2", "zeros.2" };
 
 static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_sums" };
+static const char *const float_product_names[VT_FLOAT_PRODUCT_COUNT] = { "f32", "bf16" };
 static const char *const filter_names[2] = { "bicubic", "bicubic_antialias" };
 
 /* Choices are read and written as int. */
 _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_attention_scores) == sizeof(int) &&
-                   sizeof(enum vt_positions_filter) == sizeof(int),
+                   sizeof(enum vt_positions_filter) == sizeof(int) && sizeof(enum vt_float_product) == sizeof(int),
                "an enum is no int");
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -51,6 +52,11 @@ _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_atten
     {                                                                                                                  \
         key, VT_ATTRIBUTE_CHOICE, true, 0, AT(member), names, COUNT_OF(names)                                          \
     }
+#define PRECISION                                                                                                      \
+    {                                                                                                                  \
+        "precision", VT_ATTRIBUTE_CHOICE, false, VT_FLOAT_PRODUCT_F32, offsetof(struct vt_node, float_product),        \
+            float_product_names, COUNT_OF(float_product_names)                                                         \
+    }
 #define WINDOWS(member)                                                                                                \
     {                                                                                                                  \
         "windows", VT_ATTRIBUTE_WINDOWS, true, 0, AT(member), NULL, 0                                                  \
@@ -74,8 +80,8 @@ const struct vt_op_schema vt_op_schemas[] = {
       0,
       { NEEDS(CONV), MAY(VECTOR) },
       { SIDES("stride", conv.slide.stride, 1), SIDES("padding", conv.slide.padding, 0),
-        FLAG("cover", conv.slide.cover) } },
-    { "linear", VT_NODE_LINEAR, 1, 1, 0, { NEEDS(MATRIX), MAY(VECTOR) }, { { 0 } } },
+        FLAG("cover", conv.slide.cover), PRECISION } },
+    { "linear", VT_NODE_LINEAR, 1, 1, 0, { NEEDS(MATRIX), MAY(VECTOR) }, { PRECISION } },
     { "layer_norm",
       VT_NODE_LAYER_NORM,
       1,
@@ -91,7 +97,7 @@ const struct vt_op_schema vt_op_schemas[] = {
       1u << 3,
       { { 0 } },
       { NEEDED_COUNT("heads", attention.heads), NUMBER("scale", attention.scale),
-        COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale) } },
+        COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale), PRECISION } },
     { "attention_scores", VT_NODE_ATTENTION_SCORES, 1, 1, 1, { { 0 } }, { CHOICE("scores", scores, scores_names) } },
     { "activation", VT_NODE_ACTIVATION, 1, 1, 0, { { 0 } }, { CHOICE("activation", activation, vt_activation_names) } },
     { "add", VT_NODE_ADD, 2, 2, 0, { { 0 } }, { { 0 } } },

@@ -134,8 +134,10 @@ static void put_attribute(struct vt_text *t, const struct vt_node *node, const s
         break;
     case VT_ATTRIBUTE_CHOICE:
         memcpy(&choice, from, sizeof choice);
-        put_key(t, a->key);
-        put_string(t, a->names[choice]);
+        if (a->required || choice != (int)a->usual) {
+            put_key(t, a->key);
+            put_string(t, a->names[choice]);
+        }
         break;
     case VT_ATTRIBUTE_NONE: break;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention: a piece of work is a range of query rows of one head of one group, which is an image or a window of it;
  * see attention.h. */
-#include "attention.h"
-#include "ops.h"
+#include "op_attention.h"
+
 #include "step_integers.h"
 
 struct attention_job {
@@ -20,10 +20,9 @@ static float *scores_column(const struct vt_exec *x, vt_value value, size_t imag
     return (float *)vt_exec_row(x, vt_view_of(value), vt_exec_offsets(x, value)[image]) + head;
 }
 
-/* Rows that attend to each other: those of an image, or of each of its windows. */
-static size_t groups_of_image(const struct vt_exec *x, const struct vt_step *s)
+size_t vt_attention_groups(const struct vt_plan *p, const struct vt_step *s)
 {
-    const struct vt_row_order *order = x->plan->values[s->node->in[0].value].order;
+    const struct vt_row_order *order = p->values[s->node->in[0].value].order;
     return order ? order->count : 1;
 }
 
@@ -52,12 +51,9 @@ static struct vt_integer_epilogue integers_of_head(const struct vt_step_weights 
     return e;
 }
 
-/* Head h of group i, counted through all images of the pass. */
-static struct vt_attention head_of(const struct attention_job *job, size_t i, size_t h)
+struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct vt_step *s,
+                                         const struct vt_step_weights *w, size_t i, size_t h)
 {
-    const struct vt_exec *x = job->x;
-    const struct vt_step *s = job->s;
-    const struct vt_step_weights *w = job->w;
     const struct vt_node *node = s->node;
     const struct vt_row_order *order = x->plan->values[node->in[0].value].order;
     const size_t groups = order ? order->count : 1, image = i / groups, window = i % groups;
@@ -112,6 +108,11 @@ static struct vt_attention head_of(const struct attention_job *job, size_t i, si
                               .ld_scores = heads };
 }
 
+static struct vt_attention head_of(const struct attention_job *job, size_t i, size_t h)
+{
+    return vt_attention_of_head(job->x, job->s, job->w, i, h);
+}
+
 static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
 {
     const struct attention_job *job = arg;
@@ -131,7 +132,7 @@ static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
 
 static void run_attention(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
-    const size_t heads = x->images * groups_of_image(x, s) * s->node->u.attention.heads;
+    const size_t heads = x->images * vt_attention_groups(x->plan, s) * s->node->u.attention.heads;
     const size_t threads = vt_pool_size(x->pool);
     /* Every piece packs its head's keys and values again, so heads are cut only where there are too few of them to
      * share out evenly. Sums over queries need whole heads. */

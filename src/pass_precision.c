@@ -16,8 +16,10 @@ static enum vt_product product_of(enum vt_precision precision, const struct vt_n
 {
     if (precision == VT_PRECISION_BF16)
         return VT_PRODUCT_BF16;
-    if (precision == VT_PRECISION_F32 || !vt_is_quantized(node))
+    if (precision == VT_PRECISION_F32)
         return VT_PRODUCT_F32;
+    if (!vt_is_quantized(node))
+        return node->float_product == VT_FLOAT_PRODUCT_BF16 ? VT_PRODUCT_BF16 : VT_PRODUCT_F32;
     return node->type == VT_NODE_ATTENTION && node->u.attention.log_bits ? VT_PRODUCT_F32 : VT_PRODUCT_U8S8;
 }
 

@@ -171,16 +171,21 @@ static vitrt_status check_call(const vitrt_session *s, const vitrt_image *images
     return VITRT_OK;
 }
 
+struct vt_exec vt_session_exec(const vitrt_session *s)
+{
+    return (struct vt_exec){ .plan = s->plan,
+                             .pool = s->pool,
+                             .arena = s->arena,
+                             .scratch = s->arena + s->plan->value_bytes,
+                             .scratch_bytes = s->plan->scratch_bytes,
+                             .offsets = s->offsets,
+                             .pixels = s->pixels,
+                             .weights = s->weights };
+}
+
 static void run_steps(vitrt_session *s, size_t n)
 {
-    struct vt_exec x = { .plan = s->plan,
-                         .pool = s->pool,
-                         .arena = s->arena,
-                         .scratch = s->arena + s->plan->value_bytes,
-                         .scratch_bytes = s->plan->scratch_bytes,
-                         .offsets = s->offsets,
-                         .pixels = s->pixels,
-                         .weights = s->weights };
+    struct vt_exec x = vt_session_exec(s);
     for (; x.first < n; x.first += x.images) {
         x.images = n - x.first < s->plan->pass_images ? n - x.first : s->plan->pass_images;
         for (size_t i = s->plan->constant_count; i < s->plan->step_count; i++)

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See layer_codes.h. */
+#include "layer_codes.h"
+
+#include "quantizer_search.h"
+#include "weight_rows.h"
+
+#include <string.h>
+
+#define READ_SCRATCH_BYTES ((size_t)1 << 18)
+
+/* What one thread needs, and how far it came. */
+struct worker {
+    float *row, *search;
+    void *scratch;
+    vitrt_error err;
+    vitrt_status status;
+};
+
+struct job {
+    const struct vt_layer *l;
+    struct worker *workers;
+};
+
+/* A row multiplied by what its columns absorb; in a convolution all taps of a channel the same. */
+static void absorb(const struct vt_layer *l, float *row)
+{
+    const size_t columns = (size_t)l->weight->columns, area = columns / l->channels;
+    for (size_t c = 0; c < columns && l->scales; c++)
+        row[c] *= l->scales[c / area];
+}
+
+/* What the mean of an input loses in a row that has become codes: added to the bias, inputs at their means give what
+ * they gave before. */
+static double mean_loss(const struct vt_layer *l, size_t r, const float *row, const int8_t *codes, float row_scale)
+{
+    const size_t columns = (size_t)l->weight->columns, area = columns / l->channels;
+    const size_t group = r / (size_t)(l->weight->rows / l->weight->groups);
+    const double *means = l->means + group * l->channels;
+    double sum = 0;
+    for (size_t c = 0; c < columns; c++)
+        sum += means[c / area] * ((double)row[c] - (double)codes[c] * (double)row_scale);
+    return sum;
+}
+
+static vitrt_status make_row(const struct vt_layer *l, size_t r, struct worker *w)
+{
+    const size_t columns = (size_t)l->weight->columns;
+    int8_t *codes = l->codes + r * columns;
+    const vitrt_status st =
+        vt_read_weight_rows(l->checkpoint, l->weight, r, 1, w->row, w->scratch, READ_SCRATCH_BYTES, &w->err);
+    if (st)
+        return st;
+    absorb(l, w->row);
+    if (vt_quantize_row(w->row, columns, l->bits, codes, &l->row_scales[r], w->search) == VT_FIT_NOT_FINITE)
+        return vt_err(&w->err, VITRT_EFORMAT,
+                      "%s: row %zu of weight %s is not finite any more when it takes over the scales of its input",
+                      vt_checkpoint_path(l->checkpoint), r, l->weight->name);
+    l->new_bias[r] = (float)((double)l->new_bias[r] + mean_loss(l, r, w->row, codes, l->row_scales[r]));
+    return VITRT_OK;
+}
+
+static void make_rows(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct job *job = arg;
+    struct worker *w = &job->workers[worker];
+    for (size_t r = begin; r < end && !w->status; r++)
+        w->status = make_row(job->l, r, w);
+}
+
+static vitrt_status read_bias(const struct vt_layer *l, void *scratch, vitrt_error *err)
+{
+    const size_t rows = (size_t)l->weight->rows;
+    memset(l->new_bias, 0, rows * sizeof *l->new_bias);
+    return l->bias ? vt_read_weight_rows(l->checkpoint, l->bias, 0, rows, l->new_bias, scratch, READ_SCRATCH_BYTES, err)
+                   : VITRT_OK;
+}
+
+/* The workers' memory, with a base; else what they need. */
+static size_t carve(const struct vt_layer *l, struct worker *workers, size_t count, char *base)
+{
+    const size_t columns = (size_t)l->weight->columns;
+    const size_t row = vt_round_up(columns * sizeof(float), VT_ALIGN);
+    const size_t search = vt_round_up(vt_search_scratch(columns) * sizeof(float), VT_ALIGN);
+    const size_t each = row + search + READ_SCRATCH_BYTES;
+    for (size_t i = 0; i < count && base; i++, base += each)
+        workers[i] = (struct worker){ .row = (float *)(void *)base,
+                                      .search = (float *)(void *)(base + row),
+                                      .scratch = base + row + search };
+    return each * count;
+}
+
+vitrt_status vt_make_layer_codes(const struct vt_layer *l, struct vt_pool *pool, const vitrt_allocator *a,
+                                 vitrt_error *err)
+{
+    const size_t count = vt_pool_size(pool), bytes = carve(l, NULL, count, NULL);
+    struct worker *workers = vt_calloc(a, count, sizeof *workers);
+    char *memory = vt_alloc(a, bytes);
+    vitrt_status st = workers && memory ? VITRT_OK : vt_err_memory(err, bytes, "rows of a weight");
+    if (!st) {
+        carve(l, workers, count, memory);
+        st = read_bias(l, workers[0].scratch, err);
+    }
+    if (!st)
+        vt_parallel(pool, (size_t)l->weight->rows, 4, make_rows, &(struct job){ l, workers });
+    for (size_t i = 0; i < count && !st; i++) {
+        st = workers[i].status;
+        if (st && err)
+            *err = workers[i].err;
+    }
+    vt_free(a, workers, count * sizeof *workers);
+    vt_free(a, memory, bytes);
+    return st;
+}
