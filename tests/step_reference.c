@@ -18,6 +18,7 @@ struct matrix {
 };
 
 struct reference {
+    const char *model;
     vitrt_session *s;
     const struct vt_plan *plan;
     const struct vt_step *step;
@@ -607,10 +608,11 @@ static void compare(struct reference *r, const struct matrix *wanted, struct ste
         if (!is_coded(out, i % found.columns))
             continue;
         if (!(fabs(found.at[i].x - w.x) <= w.e + (double)FLT_MIN))
-            fail_msg("step of %s to %s, row %zu, column %zu: %.9g, expected %.9g to %.9g", r->step->node->name,
+            fail_msg("%s: step of %s to %s, row %zu, column %zu: %.9g, expected %.9g to %.9g", r->step->node->name,
                      out->name, i / found.columns, i % found.columns, found.at[i].x, w.x - w.e, w.x + w.e);
         counts->codes += out->element == VT_U8;
         counts->ambiguous += out->element == VT_U8 && w.e > 0;
+        counts->clipped += out->element == VT_U8 && (w.x == 0 || w.x == (double)((1u << out->quantizers[0].bits) - 1));
     }
     free(found.at);
 }
@@ -632,9 +634,9 @@ static void check_step(struct reference *r, const struct vt_exec *x, size_t i, s
     free(r->values);
 }
 
-struct step_counts check_steps(vitrt_session *s, const float *pixels)
+struct step_counts check_steps(const char *model, vitrt_session *s, const float *pixels)
 {
-    struct reference r = { .s = s, .plan = s->plan };
+    struct reference r = { .model = model, .s = s, .plan = s->plan };
     struct step_counts counts = { 0 };
     const struct vt_shape *input = &s->plan->values[0].shape;
     const vitrt_image image = {

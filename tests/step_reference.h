@@ -13,10 +13,11 @@ struct step_counts {
     size_t steps;     /* that were compared: all that read or make codes */
     size_t codes;     /* that they made */
     size_t ambiguous; /* of these, those whose number lies so close to a tie that both neighbours are right */
+    size_t clipped;   /* and those that are the smallest or largest there is */
 };
 
-/* Runs a session of one image, whose input is `pixels`, and fails the test where a step's value is outside of its error
- * bound. */
-struct step_counts check_steps(vitrt_session *s, const float *pixels);
+/* Runs a session of one image, whose input is `pixels`, and fails the test, naming the model, where a step's value is
+ * outside of its error bound. */
+struct step_counts check_steps(const char *model, vitrt_session *s, const float *pixels);
 
 #endif
