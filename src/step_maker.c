@@ -28,10 +28,10 @@ bool vt_gathers(const struct vt_step *s)
     return s->type == VT_NODE_CONV2D || s->gather;
 }
 
-/* Numbers of a row that a product reads. */
 size_t vt_row_length(const struct vt_plan *p, const struct vt_step *s)
 {
-    return vt_is_layer(s) ? (size_t)p->graph->weights[s->weight].columns : 0;
+    const bool has_rows = s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D;
+    return has_rows ? (size_t)p->graph->weights[s->weight].columns : 0;
 }
 
 /* ---- Quantizers ---- */

@@ -127,6 +127,29 @@ vitrt_image golden_image(const char *name, int i)
     return image;
 }
 
+vitrt_model *quantized_case(const char *name, const vitrt_quantize_options *options)
+{
+    static unsigned char noise[256 * 256 * 3];
+    vitrt_quantize_options o = options ? *options : (vitrt_quantize_options){ 0 };
+    vitrt_model *m, *quantized;
+    vitrt_error err;
+    uint32_t state = 1;
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
+    vitrt_image images[2] = { golden_image(name, 0) };
+    images[1] = (vitrt_image){ .data = noise, .width = images[0].width, .height = images[0].height };
+    assert_true((size_t)images[0].width * images[0].height * 3 <= sizeof noise);
+    golden_size(name, &o.height, &o.width);
+    o.images = images;
+    o.image_count = 2;
+    o.threads = 1;
+    assert_ok(vitrt_model_open(golden_path(name, ""), NULL, &m, &err), &err);
+    assert_ok(vitrt_model_quantize(m, &o, &quantized, &err), &err);
+    vitrt_image_free(&images[0]);
+    vitrt_model_free(m);
+    return quantized;
+}
+
 bool use_comma_locale(void)
 {
     static const char *const names[] = { "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "pt_BR.UTF-8", "ru_RU.UTF-8" };

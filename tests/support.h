@@ -62,6 +62,10 @@ void open_session(const char *name, const vitrt_session_options *options, vitrt_
 /* Image i of a case, decoded. Free with vitrt_image_free. */
 vitrt_image golden_image(const char *name, int i);
 
+/* The case's model quantized on its first image and on noise; options may be NULL, and what they say of images
+ * and sizes is filled in. */
+vitrt_model *quantized_case(const char *name, const vitrt_quantize_options *options);
+
 /* ---- A case's files in memory, to be changed before they are opened ---- */
 
 enum { CONFIG, TENSORS };

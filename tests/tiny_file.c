@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "f32.4x8" is F32 [4, 8]. All numbers are finite. */
+/* "f32.4x8" is F32 [4, 8]. All numbers are finite. Those of "scale." are scales of codes, those of "zero." zero points. */
 static const char *const tensors[] = {
     /* matrices */
     "f32.8x8",
@@ -47,6 +47,24 @@ static const char *const tensors[] = {
     /* what cannot be read as numbers, and nothing */
     "i64.8x8",
     "f32.0",
+    /* what is multiplied with codes, and their quantizers */
+    "i8.24x8",
+    "i8.4x8",
+    "i8.8x3",
+    "i8.8x24",
+    "i8.8x32",
+    "i8.8x8x3x3",
+    "i8.8x4x1x1",
+    "scale.3",
+    "zero.3",
+    "scale.8",
+    "zero.8",
+    "scale.1x1x8",
+    "zero.1x1x8",
+    "scale.24",
+    "zero.24",
+    "scale.32",
+    "zero.32",
 };
 
 struct kind {
@@ -54,9 +72,9 @@ struct kind {
     size_t bytes;
 };
 
-static const struct kind kinds[] = {
-    { "f32", "F32", 4 }, { "f16", "F16", 2 }, { "bf16", "BF16", 2 }, { "i8", "I8", 1 }, { "i64", "I64", 8 }
-};
+static const struct kind kinds[] = { { "f32", "F32", 4 }, { "f16", "F16", 2 }, { "bf16", "BF16", 2 },
+                                     { "i8", "I8", 1 },   { "i64", "I64", 8 }, { "scale", "F32", 4 },
+                                     { "zero", "F32", 4 } };
 
 /* From "bf16.24x8": its kind, its extents, their product, and how many there are. */
 static const struct kind *parse(const char *tensor, unsigned long shape[4], size_t *rank, size_t *count)
@@ -104,11 +122,44 @@ static size_t put_tensors(struct vt_text *t)
     return offset;
 }
 
-/* Bytes whose upper ones are 0x3c .. 0x3f or 0xbc .. 0xbf in every element of several bytes: numbers around 1. */
-static void fill(unsigned char *data, size_t n)
+/* Numbers around 1 of both signs: the upper bytes of elements of several bytes are 0x3c .. 0x3e or 0xbc .. 0xbe. Codes
+ * are any bytes. */
+static void fill_numbers(const struct kind *k, size_t count, unsigned char *data)
 {
-    for (size_t i = 0; i < n; i++)
-        data[i] = (unsigned char)(i % 2 ? 0x3c + i / 2 % 3 : i * 37 % 256);
+    for (size_t i = 0; i < count * k->bytes; i++) {
+        const size_t element = i / k->bytes;
+        data[i] = (unsigned char)(i * 37 + i / 8 * 11);
+        if (i % k->bytes == k->bytes - 1 && k->bytes > 1)
+            data[i] = (unsigned char)(0x3c + element % 3 + (element * 7 % 5 < 2 ? 0x80 : 0));
+    }
+}
+
+/* Scales from 4 to 10 times `least`; zero points of 8 bits, whole numbers. */
+static void fill_floats(const char *kind, size_t count, float least, unsigned char *data)
+{
+    for (size_t i = 0; i < count; i++) {
+        const float number = strcmp(kind, "zero") ? least * (float)(4 + i * 5 % 7) : (float)(100 + i * 13 % 60);
+        memcpy(data + i * sizeof number, &number, sizeof number);
+    }
+}
+
+/* In the order of put_tensors. */
+static void fill(unsigned char *data)
+{
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        unsigned long shape[4];
+        size_t rank, count;
+        const struct kind *k = parse(tensors[i], shape, &rank, &count);
+        if (strcmp(k->name, "scale") && strcmp(k->name, "zero"))
+            fill_numbers(k, count, data);
+        else
+            fill_floats(k->name, count, 0x1p-6f, data);
+        data += count * k->bytes;
+        if (k->bytes == 1 && rank > 1) {
+            fill_floats("scale", shape[0], 0x1p-13f, data);
+            data += shape[0] * sizeof(float);
+        }
+    }
 }
 
 unsigned char *tiny_file(const char *graph, size_t size, const char *preprocessor, size_t *file_size)
@@ -130,7 +181,7 @@ unsigned char *tiny_file(const char *graph, size_t size, const char *preprocesso
         for (int i = 0; i < 8; i++)
             file[i] = (unsigned char)((unsigned long long)t.size >> 8 * i);
         memcpy(file + 8, t.data, t.size);
-        fill(file + 8 + t.size, data_bytes);
+        fill(file + 8 + t.size);
     }
     vt_text_free(&t);
     return file;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See grow_graph.h. Four bytes make a node: its kind and three choices. What has the wrong columns or kind of rows is
- * passed over for an earlier value that fits, and a node for which there is none is left out.
+ * See grow_graph.h. Four bytes make a node: its kind and quantizers, and three choices. What has the wrong columns or
+ * kind of rows is passed over for an earlier value that fits, and a node for which there is none is left out.
  */
 #include "grow_graph.h"
 
@@ -21,12 +21,21 @@ struct value {
     int attends; /* an attention */
 };
 
+/* Weights that may be multiplied with codes. */
+static const char *const code_weights[] = { "i8.8x8",  "i8.24x8",    "i8.4x8",     "i8.8x3",    "i8.8x24",
+                                            "i8.8x32", "i8.8x8x3x3", "i8.8x4x1x1", "i8.8x3x2x2" };
+enum { CODE_WEIGHTS = sizeof code_weights / sizeof *code_weights };
+
 struct grower {
     char *text;
     size_t room, used;
     struct value values[MAX_VALUES];
     int count, shapes;
     unsigned a, b, c; /* the choices of the node being made */
+    unsigned codes;   /* another one: quantizers; 0: none */
+    /* What the nodes before have made of each: 0: nothing yet; 1: it is as it is; 2: it is stored for codes with a scale
+     * for each column */
+    int stored[CODE_WEIGHTS];
 };
 
 static void put(struct grower *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -73,19 +82,52 @@ static void begin(struct grower *g, const char *op, int in)
         put(g, ",\"in\":[\"n%d\"]", in);
 }
 
+/* One quantizer: numbers, or vectors for so many columns. */
+static void put_quantizer(struct grower *g, unsigned columns, int vectors)
+{
+    static const unsigned bits[] = { 8, 8, 8, 7, 6, 4, 3, 8 };
+    const unsigned n = vectors ? 8 : bits[g->codes % 8];
+    if (vectors)
+        put(g, "{\"bits\":%u,\"scale\":\"scale.%u\",\"zero_point\":\"zero.%u\"}", n, columns, columns);
+    else
+        put(g, "{\"bits\":%u,\"scale\":%g,\"zero_point\":%u}", n, 0.004 * (1 + g->codes % 7) * (1 << (8 - n)),
+            (1u << (n - 1)) - g->codes % 3);
+}
+
+/* A layer's weight, and its quantizer if it is one of codes: what all that read the weight agree on. */
+static void put_weight(struct grower *g, const char *weight, unsigned columns, int may_be_vectors)
+{
+    int w = 0;
+    put(g, ",\"weight\":\"%s\"", weight);
+    while (w < CODE_WEIGHTS && strcmp(weight, code_weights[w]))
+        w++;
+    if (w == CODE_WEIGHTS)
+        return;
+    if (!g->stored[w])
+        g->stored[w] = may_be_vectors && g->codes % 4 > 1 ? 2 : 1;
+    if (!g->codes && g->stored[w] == 1)
+        return;
+    put(g, ",\"quantize\":[");
+    put_quantizer(g, columns, g->stored[w] == 2);
+    put(g, "]");
+}
+
 static void grow_linear(struct grower *g)
 {
     static const char *const weights[] = { "f32.8x8", "bf16.24x8", "f32.4x8", "f16.8x8", "i8.8x8", "f32.24x8" };
+    static const char *const codes[] = { "i8.8x8", "i8.24x8", "i8.4x8", "i8.8x8", "i8.8x8", "i8.24x8" };
     static const unsigned columns[] = { 8, 24, 4, 8, 8, 24 }, in[] = { 8, 24, 32, 3 };
     const unsigned k = in[g->a % 4], w = g->c % 6;
-    const int x = pick(g, g->b, k, -1, -1);
+    const int x = pick(g, g->b, k, -1, -1), whole = k == 24 && g->codes && g->a & 4;
     if (x < 0)
         return;
-    begin(g, "linear", k == 24 ? -1 : x);
-    if (k == 24)
+    begin(g, "linear", k == 24 && !whole ? -1 : x);
+    if (k == 24 && !whole)
         put(g, ",\"in\":[[\"n%d\",%u,8]]", x, g->b % 17);
-    put(g, ",\"weight\":\"%s\"", k == 32 ? "f32.8x32" : k == 3 ? "f32.8x3" : weights[w]);
-    const unsigned out = k == 32 || k == 3 ? 8 : columns[w];
+    const char *usual = k == 32 ? "f32.8x32" : k == 3 ? "f32.8x3" : weights[w];
+    const char *coded = k == 32 ? "i8.8x32" : k == 3 ? "i8.8x3" : whole ? "i8.8x24" : codes[w];
+    put_weight(g, g->codes ? coded : usual, k == 24 && !whole ? 8 : k, 1);
+    const unsigned out = k == 32 || k == 3 || whole ? 8 : columns[w];
     if (g->c & 64)
         put(g, ",\"bias\":\"f32.%u\"", out);
     add(g, &g->values[x], out);
@@ -165,6 +207,16 @@ static void grow_attention(struct grower *g)
     if (biased)
         put(g, ",\"n%d\"", g->count - 1);
     put(g, "],\"scale\":0.5,\"heads\":%d", biased ? 2 : 1 << (g->c & 3));
+    if (g->codes) {
+        put(g, ",\"quantize\":[");
+        for (unsigned i = 0; i < 3; i++, g->codes += g->codes % 5) {
+            put(g, i ? "," : "");
+            put_quantizer(g, 8, i == 2 && g->codes & 1);
+        }
+        put(g, "]");
+        if (g->codes % 7 == 6)
+            put(g, ",\"log_bits\":%u,\"log_scale\":0.25", 2 + g->codes % 5);
+    }
     add(g, &g->values[q], 8)->attends = k + 1;
     if (rows >= WINDOWS || !(g->c & 4))
         return;
@@ -201,8 +253,10 @@ static void grow_map(struct grower *g)
     begin(g, kind == 3 ? "pool2d" : "conv2d", x);
     if (kind == 3)
         put(g, ",\"kernel\":[2,3],\"largest\":%s", g->c & 32 ? "true" : "false");
+    else if (!pixels && g->codes && kind < 2)
+        put_weight(g, kind ? "i8.8x4x1x1" : "i8.8x8x3x3", 8, !kind);
     else
-        put(g, ",\"weight\":\"%s\"", pixels ? (g->c & 64 ? "i8.8x3x2x2" : "f32.8x3x2x2") : convs[kind]);
+        put_weight(g, pixels ? (g->c & 64 || g->codes ? "i8.8x3x2x2" : "f32.8x3x2x2") : convs[kind], 3, 1);
     put(g, ",\"stride\":[%u,%u],\"padding\":[%u,%u]", 1 + (g->c & 1), 1 + (g->c >> 1 & 1), g->c >> 2 & 1,
         g->c >> 3 & 1);
     if (kind != 3 && g->c & 16)
@@ -262,11 +316,12 @@ size_t grow_graph(const uint8_t *data, size_t size, char *text, size_t room)
     static void (*const growers[])(struct grower *) = { grow_linear,    grow_row_wise, grow_binary, grow_attention,
                                                         grow_attention, grow_rows,     grow_map,    grow_embed,
                                                         grow_windows,   grow_windows };
+    enum { KINDS = sizeof growers / sizeof *growers };
     struct grower g = { .text = text, .room = room, .count = 2, .shapes = 2 };
     g.values[0] = (struct value){ 3, MAP, 0, 0, 0 };
     g.values[1] = (struct value){ 8, MAP, 1, 0, 0 };
     put(&g,
-        "{\"version\":1,\"size\":[8,8],\"windows\":[{\"size\":[2,2]},{\"size\":[2,3],\"shift\":[1,1],\"fit\":"
+        "{\"version\":2,\"size\":[8,8],\"windows\":[{\"size\":[2,2]},{\"size\":[2,3],\"shift\":[1,1],\"fit\":"
         "\"each_side\",\"shift_first\":true,\"mask\":-100},{\"size\":[3,3],\"shift\":[1,2],\"fit\":\"shorter_side\","
         "\"mask\":-5}],\"nodes\":[{\"op\":\"input\",\"name\":\"n0\"},{\"op\":\"conv2d\",\"name\":\"n1\","
         "\"in\":[\"n0\"],"
@@ -275,7 +330,8 @@ size_t grow_graph(const uint8_t *data, size_t size, char *text, size_t room)
         g.a = data[1];
         g.b = data[2];
         g.c = data[3];
-        growers[data[0] % (sizeof growers / sizeof *growers)](&g);
+        g.codes = data[0] / KINDS;
+        growers[data[0] % KINDS](&g);
     }
     put(&g, "],\"outputs\":{");
     int outputs = 0;
