@@ -14,12 +14,16 @@ static int64_t scaled_word(int16_t x, struct vt_word_scale s)
     return (((int64_t)x * 32768 * s.multiplier >> (32 + s.shift)) + 1) >> 1;
 }
 
+/* Number x of column j. */
+static int64_t scaled(const struct vt_columns *k, size_t j, int64_t x)
+{
+    return ((x * (INT64_C(1) << k->left) * k->multiplier[j] >> (32 + k->shift[j])) + k->add[j]) >> 1;
+}
+
 /* Number x of row i, column j. */
 static void finish_number(int64_t x, size_t i, size_t j, const struct vt_integer_epilogue *e)
 {
-    const struct vt_columns *k = &e->columns;
-    int64_t y = (x * (INT64_C(1) << k->left) * k->multiplier[j] >> (32 + k->shift[j])) + k->add[j];
-    y >>= 1;
+    int64_t y = scaled(&e->columns, j, x);
     if (e->residual)
         y += scaled_word(e->residual[i * e->ldr + j], e->residual_scale);
     const size_t at = i * e->ldc + j;
@@ -66,14 +70,15 @@ static uint32_t gelu_tail(uint32_t t)
     return u * u >> 16;
 }
 
-void vt_gelu_s16_ref(size_t m, size_t n, const int16_t *x, size_t ldx, const struct vt_gelu_scale *s,
-                     const struct vt_integer_epilogue *e)
+void vt_finish_integer_gelu_ref(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
+                        const struct vt_gelu_scale *s, const struct vt_integer_epilogue *e)
 {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
-            const int32_t v = x[i * ldx + j], a = v < 0 ? -v : v, t = a * s->multiplier >> s->shift;
-            const int32_t tail = (int32_t)gelu_tail(t < 65535 ? (uint32_t)t : 65535);
-            finish_number((v > 0 ? v : 0) * 256 - (a * tail >> 8), i, j, e);
+            const int32_t v = (int32_t)limited(scaled(words, j, sums[i * ld + j]), INT16_MIN, INT16_MAX);
+            const uint32_t a = (uint32_t)(v < 0 ? -v : v), near = a < s->limit ? a : s->limit;
+            const int64_t tail = gelu_tail(((near << s->left) * s->multiplier >> 16) * 2);
+            finish_number((v > 0 ? v : 0) * INT64_C(65536) - a * tail, i, j, e);
         }
 }
 

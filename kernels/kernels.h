@@ -282,17 +282,17 @@ typedef void vt_requantize_u8_fn(size_t m, size_t n, const uint8_t *x, size_t ld
 typedef void vt_layer_norm_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx, uint64_t eps,
                                   const struct vt_integer_epilogue *e);
 
-/* GELU (erf form) of m rows of words of a known unit, which are ldx apart, and the epilogue: with a = |x| and t =
- * min(floor(a * multiplier / 2^shift), 65535), which is the real number a in units of 2^-14,
- *     number = max(x, 0) * 2^8 - floor(a * tail(t) / 2^8)
- * in units of 2^-8 of x's, |number| <= 2^23; tail(t) / 2^16 is about Phi(-a), as integer_rows.h has it. |error| <= 5e-4
- * in real numbers, beside that of the last bits. 0 < multiplier < 2^16, shift <= 30. */
+/* The end of a product that GELU (erf form) follows: sums become words x, of a known unit, as `words` says; and with
+ * a = |x| and t = 2 floor(min(a, limit) * 2^left * multiplier / 2^16) < 2^16, the real number a in units of 2^-14,
+ *     number = max(x, 0) * 2^16 - a * tail(t)
+ * in units of 2^-16 of x's, |number| < 2^31, goes through the epilogue, whose left is 0; tail(t) / 2^16 is about Phi(-a), as
+ * integer_rows.h has it. |error| <= 5e-4 in real numbers, beside that of the last bits. limit * 2^left < 2^16. sums: m rows of n, ld apart. */
 struct vt_gelu_scale {
-    int32_t multiplier;
-    unsigned shift;
+    unsigned left;
+    uint16_t limit, multiplier;
 };
-typedef void vt_gelu_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx, const struct vt_gelu_scale *scale,
-                            const struct vt_integer_epilogue *e);
+typedef void vt_finish_integer_gelu_fn(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
+                               const struct vt_gelu_scale *scale, const struct vt_integer_epilogue *e);
 
 /* A scale of scores, as vt_prepare_exp makes it: a difference d >= 0 of scores is an exponent of 2
  *     t = floor(min(d >> right, limit) * 2^left * multiplier / 2^16), in units of 2^-11.
@@ -324,8 +324,8 @@ typedef void vt_sum_rows_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx
 typedef void vt_sum_rows_u8_fn(size_t m, size_t n, const uint8_t *x, size_t ldx, int32_t *y);
 
 struct vt_integer_kernels {
-    vt_gelu_s16_fn *gelu_s16;
     vt_finish_integer_fn *finish;
+    vt_finish_integer_gelu_fn *finish_gelu;
     vt_requantize_s16_fn *requantize_s16;
     vt_requantize_u8_fn *requantize_u8;
     vt_layer_norm_s16_fn *layer_norm_s16;

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 struct text {
     char *buf;
@@ -81,6 +82,13 @@ static void put_step(struct text *t, const struct vt_plan *p, const struct vt_st
     put(t, "\n");
 }
 
+/* Measured with one of Zen 5's cores, ViT-S: 3.5 times as fast as f32 with such instructions, 1.35 (AVX2) and 1.45
+ * (AVX-512) times without, portable C 4 times. */
+static bool multiplies_bytes(const struct vt_kernels *kernels)
+{
+    return strstr(kernels->gemm[VT_PRODUCT_U8S8].name, "vnni") != NULL;
+}
+
 size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
 {
     static const char *const precisions[] = { "f32", "bf16", "i8", "i8-strict" };
@@ -99,6 +107,9 @@ size_t vitrt_describe(const vitrt_session *s, char *buf, size_t size)
     put_tenths(&t, p->arena_bytes, 1 << 20, " MiB, ");
     put_tenths(&t, p->macs, 1000000000, " G multiply-adds an image (");
     put_tenths(&t, p->nominal_macs, 1000000000, " G with rows that no output needs)\n");
+    if (p->precision >= VT_PRECISION_I8 && !multiplies_bytes(p->kernels))
+        put(&t, "This CPU or bundle has no instructions for products of bytes (VNNI): codes are multiplied as words, which is "
+                "still faster than f32, but by less.\n");
     if (p->pass_images < p->max_batch)
         put(&t, "%zu image%s at a time through these steps:\n", p->pass_images, p->pass_images == 1 ? "" : "s");
     for (size_t i = 0; i < p->step_count; i++)

@@ -79,13 +79,8 @@ static void finish_integers(const struct vt_gemm *g, size_t row, size_t m, size_
         kernels->finish(m, n, sums, nr, NULL, &e);
         return;
     }
-    int16_t words[VT_MAX_TILE];
-    struct vt_integer_epilogue to_words = integers_at(g, &g->integers->words, row, column);
-    to_words.residual = NULL;
-    to_words.c = words;
-    to_words.ldc = nr;
-    kernels->finish(m, n, sums, nr, NULL, &to_words);
-    kernels->gelu_s16(m, n, words, nr, &g->integers->gelu_scale, &e);
+    const struct vt_integer_epilogue words = integers_at(g, &g->integers->words, row, column);
+    kernels->finish_gelu(m, n, sums, nr, &words.columns, &g->integers->gelu_scale, &e);
 }
 
 /* Where results are larger than the second-level cache, the next tile would wait for the stores of this one; so what a

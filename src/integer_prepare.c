@@ -80,13 +80,16 @@ bool vt_prepare_word_scale(double ratio, struct vt_word_scale *s)
 bool vt_prepare_gelu(double unit, struct vt_gelu_scale *s)
 {
     int exponent;
-    const double units = unit * 16384; /* of t, for one of x */
-    if (!(units > 0x1p-15) || !isfinite(units))
+    const double units = unit * 0x1p13; /* of t / 2, for one of x */
+    if (!(units > 0x1p-20 && units < 0x1p15))
         return false;
-    const double multiplier = ldexp(frexp(units, &exponent), 15); /* 2^14 to 2^15 */
-    const int shift = 15 - exponent;
-    s->multiplier = shift < 0 ? 65535 : (int32_t)rint(multiplier); /* where one unit is beyond the range */
-    s->shift = shift < 0 ? 0 : (unsigned)shift;
+    (void)frexp(units, &exponent); /* units < 2^exponent */
+    s->left = exponent > 0 ? (unsigned)exponent : 0;
+    s->multiplier = (uint16_t)fmin(rint(ldexp(units, 16 - (int)s->left)), UINT16_MAX);
+    uint32_t limit = 0x8000;
+    while (((uint64_t)limit << s->left) * s->multiplier >> 16 > INT16_MAX || limit << s->left > UINT16_MAX)
+        limit--;
+    s->limit = (uint16_t)limit;
     return true;
 }
 

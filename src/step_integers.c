@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* Bits behind the point of the quotients of attention (vt_finish_integer_fn), of the numbers of a norm
- * (vt_layer_norm_s16_fn), and of GELU beyond a word's (vt_gelu_s16_fn). */
+ * (vt_layer_norm_s16_fn), and of GELU beyond a word's (vt_finish_integer_gelu_fn). */
 #define QUOTIENT_BITS 22
 #define NORM_BITS     31
-#define GELU_BITS     8
+#define GELU_BITS     16
 
 #define MOST_SUM  ((uint32_t)1 << 30)
 #define MOST_WORD ((uint32_t)1 << 15)
@@ -242,7 +242,7 @@ static vitrt_status make_gelu(const struct integer_maker *m, const struct vt_ste
         m->ratio[j] = ldexp(unit, -GELU_BITS);
         m->add[j] = 0;
     }
-    return set_epilogue(m, s, MOST_WORD << GELU_BITS, n, &to->epilogue);
+    return set_epilogue(m, s, INT32_MAX, n, &to->epilogue);
 }
 
 static vitrt_status make_layer(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,

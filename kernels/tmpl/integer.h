@@ -264,8 +264,8 @@ void VT_FN(vt_requantize_u8)(size_t m, size_t n, const uint8_t *x, size_t ldx, c
 /* ---- GELU ---- */
 
 struct gelu_scale {
-    vi multiplier;
-    unsigned shift;
+    unsigned left;
+    vw limit, multiplier;
 };
 
 /* Phi(-a) in units of 2^-16, a = t * 2^-14. */
@@ -278,45 +278,51 @@ INLINE vw gelu_tail(vw t)
     return vw_mul_high(u, u);
 }
 
-/* Two vectors of words to GELU of them in units of 2^-8: max(x, 0) - |x| Phi(-|x|). */
+/* Two vectors of words to GELU of them in units of 2^-16: max(x, 0) - |x| Phi(-|x|). */
 INLINE void gelu_pair(const struct gelu_scale *s, vi x[2])
 {
-    const vi zero = vi_set1(0);
-    const vi a = vi_max(x[0], vi_sub(zero, x[0])), b = vi_max(x[1], vi_sub(zero, x[1]));
-    const vw tail = gelu_tail(vw_limited(vi_shift_right(vi_mul(a, s->multiplier), s->shift),
-                                         vi_shift_right(vi_mul(b, s->multiplier), s->shift)));
-    x[0] = vi_sub(vi_shift_left(vi_max(x[0], zero), 8), vi_shift_right(vi_mul(a, vw_first(tail)), 8));
-    x[1] = vi_sub(vi_shift_left(vi_max(x[1], zero), 8), vi_shift_right(vi_mul(b, vw_second(tail)), 8));
+    const vw words = vw_words(x[0], x[1]), a = vw_abs(words), zero = vw_set1(0), positive = vw_positive(words);
+    const vw half = vw_mul_high(vw_shift_left(vw_min(a, s->limit), s->left), s->multiplier);
+    const vw tail = gelu_tail(vw_shift_left(half, 1));
+    const vw low = vw_mul_low(a, tail), high = vw_mul_high(a, tail);
+    x[0] = vi_sub(vw_first_of(zero, positive), vw_first_of(low, high));
+    x[1] = vi_sub(vw_second_of(zero, positive), vw_second_of(low, high));
 }
 
-INLINE void gelu_columns(size_t m, size_t j, size_t count, const struct epilogue *o, const int16_t *x, size_t ldx,
-                         const struct gelu_scale *s)
+struct gelu_source {
+    const int32_t *sums;
+    size_t ld;
+    const struct vt_columns *words;
+    struct gelu_scale scale;
+};
+
+INLINE void gelu_columns(size_t m, size_t j, size_t count, const struct epilogue *o, const struct gelu_source *s)
 {
-    const struct column_block k = columns_at(&o->e.columns, j, count);
+    const struct column_block words = columns_at(s->words, j, count), k = columns_at(&o->e.columns, j, count);
     for (size_t i = 0; i < m; i += 2) {
         const size_t rows[2] = { i, i + 1 < m ? i + 1 : i };
         vi y[2][2];
         for (size_t r = 0; r < 2; r++) {
-            for (size_t v = 0; v < 2; v++)
-                y[r][v] = words_at(x + rows[r] * ldx + j, v, count);
-            gelu_pair(s, y[r]);
-            for (size_t v = 0; v < 2; v++)
-                y[r][v] = vi_shift_left(y[r][v], o->e.columns.left);
+            for (size_t v = 0; v < 2; v++) {
+                const vi sum = numbers_at(s->sums + rows[r] * s->ld + j, v, count);
+                y[r][v] = scaled(&words, v, vi_shift_left(sum, s->words->left));
+            }
+            gelu_pair(&s->scale, y[r]);
         }
         finish_block(o, &k, rows, j, count, y);
     }
 }
 
-void VT_FN(vt_gelu_s16)(size_t m, size_t n, const int16_t *x, size_t ldx, const struct vt_gelu_scale *scale,
-                        const struct vt_integer_epilogue *e)
+void VT_FN(vt_finish_integer_gelu)(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
+                           const struct vt_gelu_scale *scale, const struct vt_integer_epilogue *e)
 {
     const struct epilogue o = epilogue_of(e);
-    const struct gelu_scale s = { vi_set1(scale->multiplier), scale->shift };
+    const struct gelu_source s = { sums, ld, words, { scale->left, vw_set1(scale->limit), vw_set1(scale->multiplier) } };
     size_t j = 0;
     for (; j + BLOCK <= n; j += BLOCK)
-        gelu_columns(m, j, BLOCK, &o, x, ldx, &s);
+        gelu_columns(m, j, BLOCK, &o, &s);
     if (j < n)
-        gelu_columns(m, j, n - j, &o, x, ldx, &s);
+        gelu_columns(m, j, n - j, &o, &s);
 }
 
 /* ---- Layer norm ---- */
