@@ -4,6 +4,9 @@
 
 #include "step_maker.h"
 
+#include "finite.h"
+
+#include <float.h>
 #include <math.h>
 
 /* What one step gets; NULL what it does not need. */
@@ -116,6 +119,10 @@ static vitrt_status make_scores(const struct vt_step_maker *m, const struct vt_s
                           path, node->name, c, (unsigned)highest);
         n->query_zero[c] = (uint8_t)zero;
         n->score_scale[c / dim] = (float)(usual * (double)node->u.attention.scale);
+        if (!(n->score_scale[c / dim] >= FLT_MIN && n->score_scale[c / dim] < 0x1p60f)) /* softmax_u8 */
+            return vt_err(m->err, VITRT_EFORMAT,
+                          "%s: node %s: scales of q, of k and its own have a product that is out of range in head %zu",
+                          path, node->name, c / dim);
     }
     w->query_zero = n->query_zero;
     w->score_scale = n->score_scale;
@@ -193,6 +200,20 @@ static void make_output(const struct vt_step_maker *m, const struct vt_step *s, 
 
 /* ---- All steps ---- */
 
+/* Scales of a file may be so far apart that what is made of them overflows. */
+static vitrt_status check_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct numbers *n)
+{
+    const size_t columns = m->p->graph->nodes[s->out].columns;
+    const float *const all[] = { n->sum_scale, n->sum_bias, n->out_scale, n->out_shift, n->gamma, n->beta };
+    bool finite = true;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        finite = finite && (!all[i] || vt_all_finite(all[i], columns));
+    if (finite && (!n->taps || vt_all_finite(n->taps, vt_row_length(m->p, s) * columns)))
+        return VITRT_OK;
+    return vt_err(m->err, VITRT_EFORMAT, "%s: node %s: the scales of its codes give numbers that are not finite",
+                  vt_checkpoint_path(m->p->graph->checkpoint), s->node->name);
+}
+
 static vitrt_status make_step(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
                               const struct numbers *n)
 {
@@ -212,7 +233,7 @@ static vitrt_status make_step(const struct vt_step_maker *m, const struct vt_ste
         make_output(m, s, w, n);
     if (codes && s->activation == VT_ACT_NONE)
         w->scale = NULL; /* is in the sums */
-    return VITRT_OK;
+    return check_numbers(m, s, n);
 }
 
 static size_t memory_bytes(const struct vt_plan *p)
