@@ -83,8 +83,8 @@ static void fold_logit_scale(const struct reader *r, uint64_t n, float *x)
         x[i] = (float)exp(fmin((double)x[i], log(100)));
 }
 
-/* Numbers of a weight that has absorbed the scales of the codes that it is multiplied with; in a convolution all taps of
- * a channel have the same scale. The vector of them may be stored with leading extents of 1. */
+/* Numbers of a weight that has absorbed the scales of the codes that it is multiplied with; in a convolution all
+ * taps of a channel have the same scale. The vector of them may be stored with leading extents of 1. */
 static vitrt_status divide_columns(const struct reader *r, uint64_t n, float *x)
 {
     const struct vt_graph_weight *w = r->weight;
