@@ -217,10 +217,10 @@ static void test_scales_that_overflow(void **state)
     vitrt_model *m;
     vitrt_error err;
     (void)state;
-    graph_replace(
-        &g,
-        "{\"bits\": 8, \"scale\": \"scale.8\", \"zero_point\": \"zero.8\"}]},\n  {\"op\": \"linear\", \"name\": \"proj\"",
-        "{\"bits\": 8, \"scale\": 1e30, \"zero_point\": 0}]},\n  {\"op\": \"linear\", \"name\": \"proj\"");
+    graph_replace(&g,
+                  "{\"bits\": 8, \"scale\": \"scale.8\", \"zero_point\": \"zero.8\"}]},\n"
+                  "  {\"op\": \"linear\", \"name\": \"proj\"",
+                  "{\"bits\": 8, \"scale\": 1e30, \"zero_point\": 0}]},\n  {\"op\": \"linear\", \"name\": \"proj\"");
     graph_replace(&g, "\"scale\": 0.5, \"zero_point\": 30", "\"scale\": 1e-30, \"zero_point\": 30");
     assert_ok(graph_open(&g, &counting, &m, &err), &err);
     expect_no_session(m, &options, VITRT_EFORMAT, "node attn: the scales of its codes give numbers that are not finite",

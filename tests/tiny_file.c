@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "f32.4x8" is F32 [4, 8]. All numbers are finite. Those of "scale." are scales of codes, those of "zero." zero points. */
+/* "f32.4x8" is F32 [4, 8]. All numbers are finite. Those of "scale." are scales of codes, those of "zero." zero
+ * points. */
 static const char *const tensors[] = {
     /* matrices */
     "f32.8x8",
