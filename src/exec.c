@@ -70,7 +70,7 @@ struct vt_gemm vt_gemm_of_step(const struct vt_exec *x, const struct vt_step *s,
                          .n = s->node->columns,
                          .panels = w->weight,
                          .bias = w->integers ? (const void *)w->integers->bias
-                                 : codes     ? NULL
+                                 : codes     ? (const void *)w->sum_start
                                              : w->bias,
                          .integers = w->integers,
                          .activation = s->activation,

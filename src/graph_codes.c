@@ -61,10 +61,22 @@ bool vt_is_code_zero(float zero)
 static void check_vector(struct vt_graph *g, const struct vt_node *node, uint32_t i, vt_weight w)
 {
     const uint64_t columns = node->in[i].columns;
-    if (g->weights[w].rows != columns)
+    if (g->weights[w].parts[0].tensor && g->weights[w].parts[0].tensor->scale)
+        vt_graph_fail(g, VITRT_EFORMAT,
+                      "node %s: tensor %s of a quantizer has a scale itself, expected a vector of numbers", node->name,
+                      g->weights[w].name);
+    else if (g->weights[w].rows != columns)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: tensor %s has %llu numbers, expected one for each of %llu columns",
                       node->name, g->weights[w].name, (unsigned long long)g->weights[w].rows,
                       (unsigned long long)columns);
+}
+
+/* Products that make a sum. */
+static uint64_t terms_of(const struct vt_graph *g, const struct vt_node *node)
+{
+    if (node->type == VT_NODE_ATTENTION) /* the softmax subtracts one score from another */
+        return (uint64_t)2 * (node->in[0].columns / node->u.attention.heads);
+    return g->weights[node->weight].columns;
 }
 
 void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, const struct vt_operand_quantizer *q)
@@ -76,6 +88,9 @@ void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, cons
     if (i >= vt_operand_count(node))
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %u is not multiplied and has no codes", node->name,
                       (unsigned)i);
+    else if (terms_of(g, node) > VT_MAX_TERMS)
+        vt_graph_fail(g, VITRT_ELIMIT, "node %s: sums of codes with %llu terms, at most %u are exact", node->name,
+                      (unsigned long long)terms_of(g, node), VT_MAX_TERMS);
     else if (q->bits < 2 || q->bits > 8)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: codes of %u bits, expected 2 to 8", node->name, (unsigned)q->bits);
     else if (!vectors && (!vt_is_code_scale(q->scale) || !vt_is_code_zero(q->zero)))
@@ -120,6 +135,13 @@ static void check_weight(struct vt_graph *g, const struct vt_node *node)
                           node->name, w->name);
 }
 
+static void check_absorbed(struct vt_graph *g, const struct vt_node *node, vt_weight w, const struct vt_tensor *wanted)
+{
+    if (w != VT_NO_WEIGHT && g->weights[w].absorbed != wanted)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its weight %s is stored for codes of another node", node->name,
+                      g->weights[w].name);
+}
+
 void vt_graph_link_quantizers(struct vt_graph *g)
 {
     for (size_t v = 0; v < g->node_count && !g->status; v++) {
@@ -134,12 +156,9 @@ void vt_graph_link_quantizers(struct vt_graph *g)
     }
     for (size_t v = 0; v < g->node_count && !g->status; v++) { /* all that read a weight must agree */
         const struct vt_node *node = &g->nodes[v];
-        if (vt_operand_count(node) > 1 || node->weight == VT_NO_WEIGHT)
-            continue;
         const struct vt_operand_quantizer *q = &node->quantizers[0];
-        const bool vectors = vt_operand_count(node) && q->bits && q->scales != VT_NO_WEIGHT;
-        if (g->weights[node->weight].absorbed != (vectors ? g->weights[q->scales].parts[0].tensor : NULL))
-            vt_graph_fail(g, VITRT_EFORMAT, "node %s: its weight %s is stored for codes of another node", node->name,
-                          g->weights[node->weight].name);
+        const bool vectors = vt_operand_count(node) == 1 && q->bits && q->scales != VT_NO_WEIGHT;
+        check_absorbed(g, node, node->weight, vectors ? g->weights[q->scales].parts[0].tensor : NULL);
+        check_absorbed(g, node, node->weight2, NULL);
     }
 }

@@ -54,7 +54,7 @@ static void run_linear(const struct vt_exec *x, const struct vt_step *s, const s
     job.gemm.m = vt_exec_rows(x, (vt_value)(s->node - x->plan->graph->nodes));
     job.gemm.k = in.columns;
     job.gemm.panels = vt_gemm_panel(&job.gemm, first);
-    if (job.gemm.bias && !job.gemm.integers)
+    if (job.gemm.bias && s->node->product != VT_PRODUCT_U8S8)
         job.gemm.bias = w->bias + first;
     if (s->gather) {
         job.format = vt_format_of_step(s, w);

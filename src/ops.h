@@ -22,6 +22,7 @@ struct vt_step_weights {
     const void *weight; /* panels of the step's product, or plain floats */
     const float *bias, *scale, *weight2;
     const float *row_scales;           /* of a weight of codes */
+    const int32_t *sum_start;          /* [columns and a tile's] of layers on codes: what integer sums begin with */
     const float *sum_scale, *sum_bias; /* [columns] of an integer product: sums to numbers, or to codes of the step's
                                           value where nothing comes in between; of CONVERT to floats: back from codes */
     struct vt_codes in;                /* [k]: of rows that a product gathers itself */

@@ -173,6 +173,22 @@ static vitrt_status find_order(struct vt_plan *p, const struct vt_shape *shape, 
     return vt_row_order_init(&p->orders[p->order_count - 1], pattern, shape->map, &p->alloc, err);
 }
 
+/* Sums over so many keys must be exact where attention multiplies codes. */
+static vitrt_status check_keys(const struct vt_plan *p, const struct vt_node *node, const struct vt_shape *shapes,
+                               vitrt_error *err)
+{
+    if (node->type != VT_NODE_ATTENTION || node->product != VT_PRODUCT_U8S8)
+        return VITRT_OK;
+    const struct vt_shape *keys = &shapes[node->in[1].value];
+    const size_t count = keys->order == VT_RASTER ? vt_shape_rows(keys) : vt_window_area(&keys->windows);
+    if (count <= VT_MAX_TERMS)
+        return VITRT_OK;
+    return vt_err(err, VITRT_ELIMIT,
+                  "%s: node %s: attention to %zu tokens, at most %u can be summed as codes; precisions f32 and bf16 "
+                  "can do more",
+                  vt_checkpoint_path(p->graph->checkpoint), node->name, count, VT_MAX_TERMS);
+}
+
 static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
 {
     const size_t n = p->graph->node_count;
@@ -184,6 +200,8 @@ static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
         p->values[v].rows = vt_shape_rows(&shapes[v]);
         p->values[v].live = true;
         st = find_order(p, &shapes[v], &p->values[v].order, err);
+        if (!st)
+            st = check_keys(p, &p->graph->nodes[v], shapes, err);
         if (op->macs)
             p->macs += op->macs(&p->graph->nodes[v], shapes, (vt_value)v);
     }

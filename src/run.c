@@ -4,7 +4,6 @@
 #include "session.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 /* ---- Images ---- */
@@ -28,11 +27,22 @@ static size_t input_floats(const struct vt_plan *p)
 /* The 8-bit values that normalised floats come from, in their place. */
 static void pixels_of_floats(const vitrt_session *s, float *pixels)
 {
-    for (size_t i = 0; i < input_floats(s->plan); i++) {
+    enum { CHUNK = 3 * 64 };
+    const size_t count = input_floats(s->plan);
+    float scale[CHUNK], shift[CHUNK];
+    for (size_t i = 0; i < CHUNK; i++) {
         const float *value = s->model->preprocess.table.value[i % 3];
-        const float x = (pixels[i] - value[0]) / (value[255] - value[0]) * 255;
-        const int32_t pixel = x < 0 ? 0 : x > 255 ? 255 : (int32_t)nearbyintf(x);
-        memcpy(pixels + i, &pixel, sizeof pixel);
+        scale[i] = 255 / (value[255] - value[0]);
+        shift[i] = -value[0] * scale[i];
+    }
+    for (size_t i = 0; i < count; i += CHUNK) {
+        uint8_t codes[CHUNK];
+        const size_t n = count - i < CHUNK ? count - i : CHUNK;
+        s->kernels.quantize_u8(n, pixels + i, scale, shift, UINT8_MAX, codes);
+        for (size_t k = 0; k < n; k++) {
+            const int32_t pixel = codes[k];
+            memcpy(pixels + i + k, &pixel, sizeof pixel);
+        }
     }
 }
 

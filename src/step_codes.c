@@ -4,11 +4,15 @@
 
 #include "step_maker.h"
 
+#include "finite.h"
+
 #include <math.h>
+#include <string.h>
 
 /* What one step gets; NULL what it does not need. */
 struct numbers {
     float *sum_scale, *sum_bias, *in_scale, *in_shift, *out_scale, *out_shift, *gamma, *beta, *taps, *score_scale;
+    int32_t *sum_start;
     uint8_t *in_zero, *out_zero, *query_zero;
 };
 
@@ -34,6 +38,8 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
     *n = (struct numbers){ NULL };
     if (codes || (s->type == VT_NODE_CONVERT && coding))
         carve_floats(base, used, columns, &n->sum_scale, &n->sum_bias);
+    if (codes && vt_is_layer(s)) /* a tile reads as many as it is wide */
+        n->sum_start = vt_take(base, used, vt_size_add(columns, VT_MAX_TILE_COLUMNS), sizeof *n->sum_start);
     if (codes && vt_is_layer(s) && vt_gathers(s)) {
         carve_floats(base, used, k, &n->in_scale, &n->in_shift);
         n->in_zero = vt_take(base, used, k, 1);
@@ -58,19 +64,32 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
 
 /* ---- Products ---- */
 
+/* What a sum begins with so that a row of zeros, such as windows are padded with, gives the bias and nothing else: then
+ * the same rows of keys have the length 0 that SwinV2's norm expects of them. 0 where that is no integer, or where the
+ * sum could leave 32 bits on its way. */
+static int32_t start_of(const struct vt_sum *sum, size_t k)
+{
+    const bool fits = fabs(sum->zeros) + 255.0 * 128.0 * (double)k < 0x1p31;
+    return fits && sum->zeros == nearbyint(sum->zeros) ? (int32_t)-sum->zeros : 0;
+}
+
 /* From integer sums to numbers: y = sum_scale * sum + sum_bias. */
 static vitrt_status make_sums(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
                               const struct numbers *n)
 {
     const bool to_codes = vt_coding_of(m->p, s) && s->activation == VT_ACT_NONE;
     for (size_t j = 0; j < s->node->columns; j++) {
-        double scale, bias;
-        const vitrt_status st = vt_product_numbers(m, s, w, j, &scale, &bias);
+        struct vt_sum sum;
+        const vitrt_status st = vt_sum_of_column(m, s, w, j, &sum);
         if (st)
             return st;
+        n->sum_start[j] = start_of(&sum, vt_row_length(m->p, s));
+        const double scale = sum.scale, bias = sum.bias - scale * (sum.zeros + n->sum_start[j]);
         n->sum_scale[j] = (float)(to_codes ? scale / m->out.scale[j] : scale);
         n->sum_bias[j] = (float)(to_codes ? bias / m->out.scale[j] + m->out.zero[j] : bias);
     }
+    memset(n->sum_start + s->node->columns, 0, VT_MAX_TILE_COLUMNS * sizeof *n->sum_start);
+    w->sum_start = n->sum_start;
     w->sum_scale = n->sum_scale;
     w->sum_bias = n->sum_bias;
     return VITRT_OK;
@@ -179,6 +198,20 @@ static void make_output(const struct vt_step_maker *m, const struct vt_step *s, 
 
 /* ---- All steps ---- */
 
+/* Scales of a file may be so far apart that what is made of them overflows. */
+static vitrt_status check_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct numbers *n)
+{
+    const size_t columns = m->p->graph->nodes[s->out].columns;
+    const float *const all[] = { n->sum_scale, n->sum_bias, n->out_scale, n->out_shift, n->gamma, n->beta };
+    bool finite = true;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        finite = finite && (!all[i] || vt_all_finite(all[i], columns));
+    if (finite && (!n->taps || vt_all_finite(n->taps, vt_row_length(m->p, s) * columns)))
+        return VITRT_OK;
+    return vt_err(m->err, VITRT_EFORMAT, "%s: node %s: the scales of its codes give numbers that are not finite",
+                  vt_checkpoint_path(m->p->graph->checkpoint), s->node->name);
+}
+
 static vitrt_status make_step(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
                               const struct numbers *n)
 {
@@ -198,7 +231,7 @@ static vitrt_status make_step(const struct vt_step_maker *m, const struct vt_ste
         make_output(m, s, w, n);
     if (codes && s->activation == VT_ACT_NONE)
         w->scale = NULL; /* is in the sums */
-    return VITRT_OK;
+    return check_numbers(m, s, n);
 }
 
 static size_t memory_bytes(const struct vt_plan *p)

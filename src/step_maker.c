@@ -4,6 +4,7 @@
 
 #include "weight_rows.h"
 
+#include <float.h>
 #include <math.h>
 
 static size_t larger(size_t a, size_t b)
@@ -111,7 +112,6 @@ static int weight_code(const struct vt_plan *p, const struct vt_step *s, const v
     return first[(k / kernel->kr * kernel->nr + in_group % kernel->nr) * kernel->kr + k % kernel->kr];
 }
 
-/* The sum over a row of zero point times weight: what codes count too much. */
 static double zero_sum(const struct vt_step_maker *m, const struct vt_step *s, const void *panels, size_t row, size_t k)
 {
     const size_t channels = s->type == VT_NODE_CONV2D ? s->node->in[0].columns / s->node->u.conv.groups : k;
@@ -121,8 +121,8 @@ static double zero_sum(const struct vt_step_maker *m, const struct vt_step *s, c
     return sum;
 }
 
-vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
-                                size_t j, double *scale, double *bias)
+vitrt_status vt_sum_of_column(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
+                              size_t j, struct vt_sum *sum)
 {
     const struct vt_node *node = s->node;
     const size_t row = (s->type == VT_NODE_LINEAR ? node->u.linear.first : 0) + j, k = vt_row_length(m->p, s);
@@ -131,11 +131,12 @@ vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_s
         return vt_err(m->err, VITRT_EFORMAT,
                       "%s: node %s: the scale of row %zu of its weight is no number from 0 to 1e30",
                       vt_checkpoint_path(m->p->graph->checkpoint), node->name, row);
-    *scale = row_scale * (node->quantizers[0].scales != VT_NO_WEIGHT ? 1 : m->in[0].scale[0]);
-    *bias = (w->bias ? (double)w->bias[row] : 0) - *scale * zero_sum(m, s, w->weight, row, k);
+    sum->scale = row_scale * (node->quantizers[0].scales != VT_NO_WEIGHT ? 1 : m->in[0].scale[0]);
+    sum->bias = w->bias ? (double)w->bias[row] : 0;
+    sum->zeros = zero_sum(m, s, w->weight, row, k);
     if (s->activation == VT_ACT_NONE && w->scale) {
-        *scale *= (double)w->scale[j];
-        *bias *= (double)w->scale[j];
+        sum->scale *= (double)w->scale[j];
+        sum->bias *= (double)w->scale[j];
     }
     return VITRT_OK;
 }
@@ -160,6 +161,22 @@ vitrt_status vt_score_numbers(const struct vt_step_maker *m, const struct vt_ste
                       node->name, c, (unsigned)highest);
     *zero = (uint8_t)m->in[0].zero[c];
     *scale = usual * (double)node->u.attention.scale;
+    if (!(*scale >= (double)FLT_MIN && *scale < 0x1p60)) /* softmax_u8 */
+        return vt_err(m->err, VITRT_EFORMAT,
+                      "%s: node %s: scales of q, of k and its own have a product that is out of range in head %zu",
+                      path, node->name, c / dim);
+    return VITRT_OK;
+}
+
+vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
+                                size_t j, double *scale, double *bias)
+{
+    struct vt_sum sum;
+    const vitrt_status st = vt_sum_of_column(m, s, w, j, &sum);
+    if (st)
+        return st;
+    *scale = sum.scale;
+    *bias = sum.bias - sum.scale * sum.zeros;
     return VITRT_OK;
 }
 

@@ -44,8 +44,18 @@ uint8_t vt_code_of(double x, uint8_t highest);
 /* Reads the quantizers of the step's inputs and of its value. */
 vitrt_status vt_expand_quantizers(const struct vt_step_maker *m, const struct vt_step *s);
 
-/* A sum in column j of a layer on codes stands for scale * sum + bias, LayerScale included where no activation stands
- * between. w has what the store has. */
+/* What sums of a layer on codes stand for: scale * (sum - zeros) + bias, LayerScale included where no activation stands
+ * between. */
+struct vt_sum {
+    double scale, bias;
+    double zeros; /* the sum over a row of zero point times weight: what codes count too much */
+};
+
+/* Of column j; w has what the store has. */
+vitrt_status vt_sum_of_column(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
+                              size_t j, struct vt_sum *sum);
+
+/* The same as scale * sum + bias. */
 vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
                                 size_t j, double *scale, double *bias);
 

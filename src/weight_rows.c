@@ -83,16 +83,18 @@ static void fold_logit_scale(const struct reader *r, uint64_t n, float *x)
         x[i] = (float)exp(fmin((double)x[i], log(100)));
 }
 
-/* Numbers of a weight that has absorbed the scales of the codes that it is multiplied with; in a convolution all taps of
- * a channel have the same scale. */
+/* Numbers of a weight that has absorbed the scales of the codes that it is multiplied with; in a convolution all
+ * taps of a channel have the same scale. The vector of them may be stored with leading extents of 1. */
 static vitrt_status divide_columns(const struct reader *r, uint64_t n, float *x)
 {
     const struct vt_graph_weight *w = r->weight;
     const uint64_t area = (uint64_t)w->kernel[0] * w->kernel[1], channels = w->columns / area;
+    struct vt_tensor flat = *w->absorbed;
+    flat.rank = 1;
     for (uint64_t c = 0; c < channels; c += NORM_ROWS) {
         float scales[NORM_ROWS];
         const uint64_t count = channels - c < NORM_ROWS ? channels - c : NORM_ROWS;
-        const vitrt_status st = read_tensor(r, w->absorbed, c, count, scales);
+        const vitrt_status st = read_tensor(r, &flat, c, count, scales);
         if (st)
             return st;
         for (uint64_t i = 0; i < count; i++) {

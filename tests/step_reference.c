@@ -205,21 +205,24 @@ static struct number dot_floats(const struct layer *l, const struct number *x, s
     return (struct number){ sum, error + gamma_of(l->k + 3) * size };
 }
 
-/* The same of codes: the sum of integers is exact, then it is converted, scaled and shifted by what zero points and the
- * bias add up to. */
+/* The same of codes: the sum of integers is exact, then it is converted, scaled and shifted by the bias. Zero points
+ * are part of the sum where they are whole numbers, so that zeros give the bias alone; else they are part of the
+ * shift. */
 static struct number dot_codes(const struct layer *l, const struct number *x, size_t j)
 {
-    const double bias = l->bias ? (double)l->bias[j] : 0,
-                 row = (double)l->scale[j] * (l->q.vectors ? 1 : l->q.scale[0]);
+    const double bias = l->bias ? (double)l->bias[j] : 0;
+    const double row = (double)l->scale[j] * (l->q.vectors ? 1 : l->q.scale[0]);
     double sum = 0, zeros = 0, error = 0;
+    bool whole = true;
     for (size_t i = 0; i < l->k; i++) {
-        const double w = (double)l->w[j * l->k + i];
+        const double w = (double)l->w[j * l->k + i], zero = l->q.zero[i / (l->k / l->channels)];
         sum += x[i].x * w;
-        zeros += l->q.zero[i / (l->k / l->channels)] * w;
+        zeros += zero * w;
         error += x[i].e * fabs(w);
+        whole = whole && zero == nearbyint(zero);
     }
-    return (struct number){ row * (sum - zeros) + bias,
-                            row * error + 4 * u * (row * (fabs(sum) + fabs(zeros)) + fabs(bias)) };
+    const double size = whole ? fabs(sum - zeros) + error : fabs(sum) + fabs(zeros);
+    return (struct number){ row * (sum - zeros) + bias, row * error + 4 * u * (row * size + fabs(bias)) };
 }
 
 static struct number dot(const struct layer *l, const struct number *x, size_t j)
@@ -239,8 +242,8 @@ static void linear(struct reference *r, const struct vt_node *node, struct matri
     layer_free(&l);
 }
 
-/* The window of one output, channels of one group: [channels, kernel height, kernel width]. What lies outside of the map
- * is 0. */
+/* The window of one output, channels of one group: [channels, kernel height, kernel width]. What lies outside of the
+ * map is 0. */
 static void window(struct reference *r, const struct vt_node *node, const struct layer *l, size_t y, size_t x,
                    size_t group, struct number *to)
 {

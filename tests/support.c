@@ -11,6 +11,8 @@
 
 #include "alloc.h"
 #include "json.h"
+#include "model.h"
+#include "weight_rows.h"
 
 void check_ok(vitrt_status status, const vitrt_error *err, const char *file, int line)
 {
@@ -142,12 +144,34 @@ vitrt_model *quantized_case(const char *name, const vitrt_quantize_options *opti
     golden_size(name, &o.height, &o.width);
     o.images = images;
     o.image_count = 2;
-    o.threads = 1;
+    o.threads = o.threads ? o.threads : 1;
     assert_ok(vitrt_model_open(golden_path(name, ""), NULL, &m, &err), &err);
     assert_ok(vitrt_model_quantize(m, &o, &quantized, &err), &err);
     vitrt_image_free(&images[0]);
     vitrt_model_free(m);
     return quantized;
+}
+
+double score_roundings(const vitrt_model *m, uint32_t blocks)
+{
+    static _Alignas(64) unsigned char scratch[VT_SCRATCH_BYTES];
+    double sum = 0;
+    for (size_t i = 0; i < m->graph.node_count && blocks; i++) {
+        const struct vt_node *node = &m->graph.nodes[i];
+        float scales[64];
+        vitrt_error err;
+        if (node->type != VT_NODE_L2_NORM || node->weight == VT_NO_WEIGHT)
+            continue;
+        const uint32_t heads = node->u.norm.groups;
+        assert_true(heads <= 64);
+        assert_ok(vt_read_weight_rows(m->checkpoint, &m->graph.weights[node->weight], 0, heads, scales, scratch,
+                                      sizeof scratch, &err),
+                  &err);
+        for (uint32_t h = 0; h < heads; h++)
+            sum += 2 * (double)scales[h] * scales[h] / node->columns;
+        blocks--;
+    }
+    return sum;
 }
 
 bool use_comma_locale(void)
@@ -267,8 +291,8 @@ void changed_refused(const struct changed_case *c, vitrt_status status, const ch
     assert_int_equal(counting.live, 0);
 }
 
-void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status,
-                   const char *part, const char *other)
+void refused_after(const char *name, int file, const char *from, const char *to, vitrt_status status, const char *part,
+                   const char *other)
 {
     struct changed_case c;
     changed_load(&c, name);

@@ -39,6 +39,10 @@ float *golden_read(const struct golden *g, const struct vt_tensor *t);         /
 /* The size that a case runs at (case.json); 0 x 0: the model's own. */
 void golden_size(const char *name, uint32_t *height, uint32_t *width);
 
+/* 2 t^2 / E of Swin V2's first blocks, averaged over heads and summed over blocks: how the scales t of its scores let
+ * errors of unit vectors of E channels grow, in roundings. 0 of others. */
+double score_roundings(const vitrt_model *m, uint32_t blocks);
+
 /* Sets a locale with a decimal comma, building one if none is installed; false: it cannot be had, and the locale is
  * "C". */
 bool use_comma_locale(void);

@@ -254,7 +254,7 @@ static void expect_close(const char *name, const float *found, const void *wante
 
 /* ---- Files of each version ---- */
 
-static const char *const stored[] = { "1_vit", "1_windows", "1_conv" };
+static const char *const stored[] = { "1_vit", "1_windows", "1_conv", "2_quantized" };
 
 static const char *stored_path(const char *name, const char *suffix)
 {
@@ -265,15 +265,16 @@ static const char *stored_path(const char *name, const char *suffix)
     return path;
 }
 
-/* Made once for each version, by "test_graph_file store" in the folder tests; never again. */
+/* Made once for each version, by "test_graph_file store" in the folder tests; what is there stays. */
 static void store(void)
 {
     for (size_t i = 0; i < sizeof stored / sizeof *stored; i++) {
         vitrt_error err;
+        FILE *f = fopen(stored_path(stored[i], ".expected"), "wbx");
+        if (!f)
+            continue;
         vitrt_model *m = open_tiny(strchr(stored[i], '_') + 1, NULL);
         struct answers a = run_tiny(m);
-        FILE *f = fopen(stored_path(stored[i], ".expected"), "wb");
-        assert_non_null(f);
         for (size_t k = 0; k < a.count; k++)
             assert_int_equal(fwrite(a.data[k], 1, a.bytes[k], f), a.bytes[k]);
         assert_int_equal(fclose(f), 0);

@@ -2,69 +2,11 @@
 /* Graphs that are written by hand, and what can be wrong with them: each mistake yields a status and a sentence that
  * names the node, and leaves nothing behind. The good ones are examples of the fuzz target; they use the tensors of
  * tiny_file.c. */
-#include "support.h"
-
-#include "tiny_file.h"
+#include "graph_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct graph {
-    char text[8192];
-};
-
-static struct graph load(const char *name)
-{
-    struct graph g;
-    char path[64];
-    snprintf(path, sizeof path, "fuzz/corpus_graph/%s.json", name);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    const size_t n = fread(g.text, 1, sizeof g.text, f);
-    assert_true(n < sizeof g.text);
-    g.text[n] = 0;
-    fclose(f);
-    return g;
-}
-
-/* Replaces the first occurrence. */
-static void replace(struct graph *g, const char *from, const char *to)
-{
-    char *at = strstr(g->text, from);
-    if (!at)
-        fail_msg("\"%s\" is not in the graph", from);
-    assert_true(strlen(g->text) + strlen(to) < sizeof g->text);
-    memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
-    memcpy(at, to, strlen(to));
-}
-
-static vitrt_status open(const struct graph *g, struct counting *counting, vitrt_model **m, vitrt_error *err)
-{
-    size_t size;
-    unsigned char *file = tiny_file(g->text, strlen(g->text), NULL, &size);
-    assert_non_null(file);
-    counting_init(counting);
-    const vitrt_model_options options = { .allocator = &counting->allocator, .flags = VITRT_MODEL_COPY_BUFFERS };
-    const vitrt_buffer buffer = { "tiny.safetensors", file, size };
-    const vitrt_status st = vitrt_model_open_memory(&buffer, 1, &options, m, err);
-    free(file);
-    return st;
-}
-
-static void expect_refused(const struct graph *g, vitrt_status status, const char *sentence)
-{
-    struct counting counting;
-    vitrt_model *m = NULL;
-    vitrt_error err = { 0 };
-    const vitrt_status st = open(g, &counting, &m, &err);
-    if (!strstr(err.message, sentence))
-        fail_msg("\"%s\" does not say \"%s\"", err.message, sentence);
-    assert_int_equal(st, status);
-    assert_int_equal(err.status, status);
-    assert_null(m);
-    assert_int_equal(counting.live, 0);
-}
 
 /* ---- Good ones ---- */
 
@@ -73,7 +15,7 @@ static void test_examples_open(void **state)
     static const char *const names[] = { "vit", "windows", "conv" };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct graph g = load(names[i]);
+        struct graph g = graph_load(names[i]);
         struct counting counting;
         vitrt_model *m;
         vitrt_session *s;
@@ -82,7 +24,7 @@ static void test_examples_open(void **state)
         const char *outputs[] = { "features" };
         const vitrt_session_options options = { .threads = 1, .outputs = outputs, .output_count = 1 };
         const vitrt_image image = { .data = pixels, .width = 8, .height = 8, .format = VITRT_FORMAT_F32 };
-        assert_ok(open(&g, &counting, &m, &err), &err);
+        assert_ok(graph_open(&g, &counting, &m, &err), &err);
         assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
         assert_ok(vitrt_run(s, &image, 1, NULL, &err), &err);
         vitrt_session_free(s);
@@ -105,7 +47,7 @@ static void run(const char *graph, const char *const *outputs, size_t count, siz
         for (size_t k = 0; k < 24; k++)
             pixels[i * stride / sizeof *pixels + k] = (float)(i * 7 + k * 5 % 13) - 30;
     strcpy(g.text, graph);
-    assert_ok(open(&g, &counting, &m, &err), &err);
+    assert_ok(graph_open(&g, &counting, &m, &err), &err);
     const vitrt_session_options options = { .threads = 1, .outputs = outputs, .output_count = count };
     const vitrt_image image = { .data = pixels, .width = 8, .height = 8, .stride = stride, .format = VITRT_FORMAT_F32 };
     assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
@@ -382,9 +324,9 @@ static void test_mistakes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
-        struct graph g = load(mistakes[i].graph);
-        replace(&g, mistakes[i].from, mistakes[i].to);
-        expect_refused(&g, mistakes[i].status, mistakes[i].sentence);
+        struct graph g = graph_load(mistakes[i].graph);
+        graph_replace(&g, mistakes[i].from, mistakes[i].to);
+        graph_refused(&g, mistakes[i].status, mistakes[i].sentence);
     }
 }
 
@@ -410,7 +352,7 @@ static void test_other_documents(void **state)
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
         struct graph g;
         strcpy(g.text, documents[i].graph);
-        expect_refused(&g, documents[i].status, documents[i].sentence);
+        graph_refused(&g, documents[i].status, documents[i].sentence);
     }
 }
 
@@ -424,7 +366,7 @@ static void test_growth(void **state)
         snprintf(g.text + strlen(g.text), 100, ",{\"op\":\"concat\",\"name\":\"n%d\",\"in\":[\"n%d\",\"n%d\"]}", i,
                  i - 1, i - 1);
     strcat(g.text, "],\"outputs\":{\"x\":\"n1\"}}");
-    expect_refused(&g, VITRT_ELIMIT, "node n19 would have 1572864 columns, at most 1048576 are possible");
+    graph_refused(&g, VITRT_ELIMIT, "node n19 would have 1572864 columns, at most 1048576 are possible");
 }
 
 int main(void)

@@ -8,7 +8,6 @@
 
 #include "session.h"
 #include "support.h"
-#include "weight_rows.h"
 
 #define CASE "timm_dinov2_reg"
 
@@ -37,29 +36,6 @@ enum { CLASSES = 10, PICTURES = 3 };
 static double expected_error(uint32_t blocks, double more)
 {
     return 0x1p-9 * sqrt(10.0 * blocks + 4 + more);
-}
-
-/* 2 t^2 / E of Swin V2's first blocks, averaged over heads and summed over blocks. */
-static double score_roundings(const vitrt_model *m, uint32_t blocks)
-{
-    static _Alignas(64) unsigned char scratch[VT_SCRATCH_BYTES];
-    double sum = 0;
-    for (size_t i = 0; i < m->graph.node_count && blocks; i++) {
-        const struct vt_node *node = &m->graph.nodes[i];
-        float scales[64];
-        vitrt_error err;
-        if (node->type != VT_NODE_L2_NORM || node->weight == VT_NO_WEIGHT)
-            continue;
-        const uint32_t heads = node->u.norm.groups;
-        assert_true(heads <= 64);
-        assert_ok(vt_read_weight_rows(m->checkpoint, &m->graph.weights[node->weight], 0, heads, scales, scratch,
-                                      sizeof scratch, &err),
-                  &err);
-        for (uint32_t h = 0; h < heads; h++)
-            sum += 2 * (double)scales[h] * scales[h] / node->columns;
-        blocks--;
-    }
-    return sum;
 }
 
 /* Root mean square of a - b; of a if b is NULL. */

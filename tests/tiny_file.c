@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "f32.4x8" is F32 [4, 8]. All numbers are finite. Those of "scale." are scales of codes, those of "zero." zero points. */
+/* "f32.4x8" is F32 [4, 8]. All numbers are finite. Those of "scale." are scales of codes, those of "zero." zero
+ * points. */
 static const char *const tensors[] = {
     /* matrices */
     "f32.8x8",
@@ -42,6 +43,7 @@ static const char *const tensors[] = {
     "f32.1x16x8",
     /* biases for windows of 2 x 2: a table, or a network */
     "f32.9x2",
+    "f32.25x2",
     "f32.4x2",
     "f32.2x4",
     /* what cannot be read as numbers, and nothing */
@@ -50,6 +52,8 @@ static const char *const tensors[] = {
     /* what is multiplied with codes, and their quantizers */
     "i8.24x8",
     "i8.4x8",
+    "i8.1x8",
+    "f32.8x2",
     "i8.8x3",
     "i8.8x24",
     "i8.8x32",

@@ -2,7 +2,7 @@
 /*
  * libFuzzer target: saved models. What begins with '{' is a graph, which goes with the tensors of tiny_file.c; what
  * begins with 'G' makes one (grow_graph.c); anything else is a whole file. What opens is measured, run if that is
- * cheap, saved, and must then give the same bits.
+ * cheap, saved, and must then give the same bits; a float model is quantized and run again.
  * Run: fuzz_graph -dict=tests/fuzz/graph.dict CORPUS tests/fuzz/corpus_graph
  */
 #include "grow_graph.h"
@@ -49,20 +49,34 @@ static vitrt_model *save_and_open(const vitrt_model *m)
     return again;
 }
 
+/* What is saved gives the same bits. */
+static void save(const vitrt_model *m, const struct answers *a)
+{
+    vitrt_model *saved = a->count ? save_and_open(m) : NULL;
+    if (!saved)
+        return;
+    struct answers b = run_model(saved, VITRT_PRECISION_DEFAULT, SIDE, SIDE);
+    for (size_t i = 0; i < b.count; i++)
+        check(a->of[i].bytes == b.of[i].bytes && !memcmp(a->of[i].data, b.of[i].data, a->of[i].bytes));
+    free_answers(&b);
+    vitrt_model_free(saved);
+}
+
 static void use(const vitrt_model *m)
 {
-    struct answers a = run_model(m, VITRT_PRECISION_F32, SIDE, SIDE),
+    struct answers a = run_model(m, VITRT_PRECISION_DEFAULT, SIDE, SIDE),
+                   floats = run_model(m, VITRT_PRECISION_F32, SIDE, SIDE),
                    rounded = run_model(m, VITRT_PRECISION_BF16, SIDE, SIDE);
-    vitrt_model *saved = a.count ? save_and_open(m) : NULL;
-    if (saved) {
-        struct answers b = run_model(saved, VITRT_PRECISION_F32, SIDE, SIDE);
-        for (size_t i = 0; i < b.count; i++)
-            check(a.of[i].bytes == b.of[i].bytes && !memcmp(a.of[i].data, b.of[i].data, a.of[i].bytes));
+    save(m, &a);
+    free_answers(&a);
+    free_answers(&floats);
+    free_answers(&rounded);
+    vitrt_model *quantized = quantize_model(m, SIDE, SIDE);
+    if (quantized) {
+        struct answers b = run_model(quantized, VITRT_PRECISION_I8, SIDE, SIDE);
         free_answers(&b);
     }
-    vitrt_model_free(saved);
-    free_answers(&a);
-    free_answers(&rounded);
+    vitrt_model_free(quantized);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -33,8 +33,8 @@ struct grower {
     int count, shapes;
     unsigned a, b, c; /* the choices of the node being made */
     unsigned codes;   /* another one: quantizers; 0: none */
-    /* What the nodes before have made of each: 0: nothing yet; 1: it is as it is; 2: it is stored for codes with a scale
-     * for each column */
+    /* What the nodes before have made of each: 0: nothing yet; 1: it is as it is; 2: it is stored for codes with a
+     * scale for each column */
     int stored[CODE_WEIGHTS];
 };
 

@@ -107,6 +107,23 @@ struct answers run_model(const vitrt_model *m, vitrt_precision precision, uint32
     return a;
 }
 
+vitrt_model *quantize_model(const vitrt_model *m, uint32_t height, uint32_t width)
+{
+    const vitrt_image image = make_image(height, width);
+    const vitrt_session_options o = { .threads = 1, .height = height, .width = width };
+    const vitrt_quantize_options q = {
+        .images = &image, .image_count = 1, .height = height, .width = width, .threads = 1
+    };
+    vitrt_model *quantized = NULL;
+    vitrt_error err = { 0 };
+    if (!is_cheap(m, &o))
+        return NULL;
+    const vitrt_status st = vitrt_model_quantize(m, &q, &quantized, &err);
+    check((st == VITRT_OK) == (quantized != NULL));
+    check_error(st, &err);
+    return quantized;
+}
+
 void free_answers(struct answers *a)
 {
     for (size_t i = 0; i < a->count; i++)

@@ -29,4 +29,7 @@ struct answers {
 struct answers run_model(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width);
 void free_answers(struct answers *a);
 
+/* The model quantized on the same image, or NULL where that costs much or is not possible. */
+vitrt_model *quantize_model(const vitrt_model *m, uint32_t height, uint32_t width);
+
 #endif

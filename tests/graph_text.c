@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See graph_text.h. */
+#include "graph_text.h"
+
+#include "tiny_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct graph graph_load(const char *name)
+{
+    struct graph g;
+    char path[64];
+    snprintf(path, sizeof path, "fuzz/corpus_graph/%s.json", name);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    const size_t n = fread(g.text, 1, sizeof g.text, f);
+    assert_true(n < sizeof g.text);
+    g.text[n] = 0;
+    fclose(f);
+    return g;
+}
+
+void graph_replace(struct graph *g, const char *from, const char *to)
+{
+    char *at = strstr(g->text, from);
+    if (!at)
+        fail_msg("\"%s\" is not in the graph", from);
+    assert_true(strlen(g->text) + strlen(to) < sizeof g->text);
+    memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
+    memcpy(at, to, strlen(to));
+}
+
+vitrt_status graph_open(const struct graph *g, struct counting *counting, vitrt_model **m, vitrt_error *err)
+{
+    size_t size;
+    unsigned char *file = tiny_file(g->text, strlen(g->text), NULL, &size);
+    assert_non_null(file);
+    counting_init(counting);
+    const vitrt_model_options options = { .allocator = &counting->allocator, .flags = VITRT_MODEL_COPY_BUFFERS };
+    const vitrt_buffer buffer = { "tiny.safetensors", file, size };
+    const vitrt_status st = vitrt_model_open_memory(&buffer, 1, &options, m, err);
+    free(file);
+    return st;
+}
+
+void graph_refused(const struct graph *g, vitrt_status status, const char *sentence)
+{
+    struct counting counting;
+    vitrt_model *m = NULL;
+    vitrt_error err = { 0 };
+    const vitrt_status st = graph_open(g, &counting, &m, &err);
+    if (!strstr(err.message, sentence))
+        fail_msg("\"%s\" does not say \"%s\"", err.message, sentence);
+    assert_int_equal(st, status);
+    assert_int_equal(err.status, status);
+    assert_null(m);
+    assert_int_equal(counting.live, 0);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Graphs as texts, which use the tensors of tiny_file.c: examples of the fuzz target, and what becomes of them with a
+ * mistake. */
+#ifndef VT_TESTS_GRAPH_TEXT_H
+#define VT_TESTS_GRAPH_TEXT_H
+
+#include "support.h"
+
+struct graph {
+    char text[8192];
+};
+
+/* fuzz/corpus_graph/<name>.json */
+struct graph graph_load(const char *name);
+
+/* Replaces the first occurrence; there must be one. */
+void graph_replace(struct graph *g, const char *from, const char *to);
+
+/* Opens it, with a new allocator. */
+vitrt_status graph_open(const struct graph *g, struct counting *counting, vitrt_model **m, vitrt_error *err);
+
+/* Opening must fail with that status and a sentence that contains this one, and leave nothing behind. */
+void graph_refused(const struct graph *g, vitrt_status status, const char *sentence);
+
+#endif

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Quantized models: close to f32 by an error model, the same bits however they are run, on every CPU, and after they
+ * have been saved. How they are made is in test_quantize_calls.c, single steps are in test_quantized_steps.c,
+ * quantizers in files in test_graph_codes.c.
+ */
+#define _XOPEN_SOURCE 700 /* setenv, mkdtemp */
+#include "check.h"
+
+#include "session.h"
+#include "support.h"
+
+/* ---- Against f32 ---- */
+
+/* The error model. A range of codes is about 8 standard deviations wide (rare numbers, and room for more), so that a
+ * code is 8 / 255 of one and its rounding 8 / 255 / sqrt(12), about 2^-7 of the numbers' root mean square. As in
+ * test_precision.c, r independent roundings on a path add up to sqrt(r) of that, and there are ten in a block: both
+ * norms, four weights, q with k and v, the probabilities, the output of attention and the hidden layer; image and
+ * patch embedding, head and its input are four more. With f32 or bf16 products there are only the weights, four in a
+ * block and two more. Scores of Swin V2 make errors of unit vectors grow, which are those of weights in any
+ * precision.
+ *
+ * An error may be MOST times the model's. Not held to it is Swin V2 where windows stick out: keys of what they are
+ * padded with have the length 0, and a bias that makes up for the mean error of a weight gives them a direction. */
+#define CODE_ERROR 0x1p-7
+#define MOST       3.0
+
+struct precision_case {
+    vitrt_precision precision;
+    double roundings_of_block, more;
+};
+
+static double rms(size_t n, const float *a, const float *b)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double x = (double)a[i] - (b ? (double)b[i] : 0);
+        sum += x * x;
+    }
+    return sqrt(sum / (double)n);
+}
+
+static bool has_padded_unit_vectors(const char *name, const vitrt_model *m)
+{
+    vitrt_session_options options = { .threads = 1 };
+    vitrt_session *s;
+    vitrt_error err;
+    bool padded = false, units = false;
+    golden_size(name, &options.height, &options.width);
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+    for (size_t i = 0; i < s->plan->order_count; i++)
+        padded |= s->plan->orders[i].area * s->plan->orders[i].count > s->plan->orders[i].map_count;
+    for (size_t v = 0; v < m->graph.node_count; v++)
+        units |= m->graph.nodes[v].type == VT_NODE_L2_NORM;
+    vitrt_session_free(s);
+    return padded && units;
+}
+
+/* The output of one session for the case's first image, in memory of its own. */
+static float *run_case(const char *name, const vitrt_model *m, vitrt_precision precision, size_t *n)
+{
+    vitrt_session_options options = { .threads = 1, .precision = precision };
+    vitrt_output out = { 0 };
+    vitrt_session *s;
+    vitrt_error err;
+    golden_size(name, &options.height, &options.width);
+    vitrt_image image = golden_image(name, 0);
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+    assert_ok(vitrt_run(s, &image, 1, &out, &err), &err);
+    *n = out.offsets[1] * out.columns;
+    float *copy = malloc(*n * sizeof *copy);
+    assert_non_null(copy);
+    memcpy(copy, out.data, *n * sizeof *copy);
+    vitrt_image_free(&image);
+    vitrt_session_free(s);
+    return copy;
+}
+
+static int compared;
+
+static void compare_case(const char *name)
+{
+    static const struct precision_case precisions[] = { { VITRT_PRECISION_I8, 10, 4 },
+                                                        { VITRT_PRECISION_F32, 4, 2 },
+                                                        { VITRT_PRECISION_BF16, 4.5, 2 } };
+    vitrt_model *m, *quantized = quantized_case(name, NULL);
+    vitrt_error err;
+    size_t n, count;
+    assert_ok(vitrt_model_open(golden_path(name, ""), NULL, &m, &err), &err);
+    const bool bound = !has_padded_unit_vectors(name, m);
+    float *wanted = run_case(name, m, VITRT_PRECISION_F32, &n);
+    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+        const struct precision_case *p = &precisions[i];
+        const uint32_t blocks = m->facts.blocks;
+        const double model = CODE_ERROR * sqrt(p->roundings_of_block * blocks + p->more + score_roundings(m, blocks));
+        float *found = run_case(name, quantized, p->precision, &count);
+        assert_int_equal(count, n);
+        const double error = rms(n, found, wanted) / rms(n, wanted, NULL);
+        if (bound && !(error > 0 && error <= MOST * model))
+            fail_msg("%s in precision %d: error %g, expected about %g", name, (int)p->precision, error, model);
+        compared += bound;
+        free(found);
+    }
+    free(wanted);
+    vitrt_model_free(quantized);
+    vitrt_model_free(m);
+}
+
+static void test_close_to_f32(void **state)
+{
+    (void)state;
+    for_each_golden(compare_case);
+    print_message("%d outputs compared\n", compared);
+    assert_true(compared > 300);
+}
+
+/* ---- Bits ---- */
+
+static const char *const names[] = { "timm_dinov2_reg", "hf_deit_distilled", "timm_swiglu",   "timm_swin_odd",
+                                     "timm_swinv2_odd", "hf_cvt_odd",        "hf_cvt_kernels" };
+enum { NAMES = sizeof names / sizeof *names, BATCH = 8, MOST_CLASSES = 16 };
+
+/* A picture and its negative. */
+struct pictures {
+    vitrt_image of[2];
+    unsigned char *negative;
+};
+
+static struct pictures pictures_new(const char *name)
+{
+    struct pictures p = { { golden_image(name, 0) }, NULL };
+    const size_t bytes = (size_t)3 * p.of[0].width * p.of[0].height;
+    assert_true(!p.of[0].stride || p.of[0].stride == (size_t)3 * p.of[0].width);
+    p.negative = malloc(bytes);
+    assert_non_null(p.negative);
+    for (size_t i = 0; i < bytes; i++)
+        p.negative[i] = (unsigned char)~((const unsigned char *)p.of[0].data)[i];
+    p.of[1] = (vitrt_image){ .data = p.negative, .width = p.of[0].width, .height = p.of[0].height };
+    return p;
+}
+
+static void pictures_free(struct pictures *p)
+{
+    vitrt_image_free(&p->of[0]);
+    free(p->negative);
+}
+
+/* Logits of a batch that begins with picture `first` and goes on in turn. */
+static void run_batch(const char *name, const vitrt_model *m, const struct pictures *p, size_t batch, size_t first,
+                      int threads, float logits[BATCH][MOST_CLASSES])
+{
+    vitrt_session_options options = { .threads = threads, .max_batch = (uint32_t)batch };
+    vitrt_image images[BATCH];
+    vitrt_output out = { 0 };
+    vitrt_session *s;
+    vitrt_error err;
+    golden_size(name, &options.height, &options.width);
+    for (size_t i = 0; i < batch; i++)
+        images[i] = p->of[(first + i) % 2];
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+    assert_int_equal(s->plan->precision, VT_PRECISION_I8);
+    assert_ok(vitrt_run(s, images, batch, &out, &err), &err);
+    assert_in_range(out.columns, 1, MOST_CLASSES);
+    memset(logits, 0, BATCH * sizeof *logits);
+    for (size_t i = 0; i < batch; i++)
+        memcpy(logits[i], (const float *)out.data + i * out.columns, out.columns * sizeof(float));
+    vitrt_session_free(s);
+}
+
+static vitrt_model *model_of_all;
+static const char *name_of_all;
+static float logits_of_all[2][MOST_CLASSES];
+
+/* Any number of threads, any batch, any place in it. */
+static void bits_of_bundle(const struct vt_kernels *kernels)
+{
+    struct pictures p = pictures_new(name_of_all);
+    float found[BATCH][MOST_CLASSES];
+    assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
+    for (int threads = 1; threads <= 4; threads++)
+        for (size_t batch = 1; batch <= BATCH; batch += BATCH - 1)
+            for (size_t first = 0; first < 2; first++) {
+                run_batch(name_of_all, model_of_all, &p, batch, first, threads, found);
+                for (size_t i = 0; i < batch; i++)
+                    assert_memory_equal(found[i], logits_of_all[(first + i) % 2], sizeof *found);
+            }
+    pictures_free(&p);
+}
+
+/* Runs for_each_bundle and leaves the environment as it was. */
+static void visit_bundles(void (*visit)(const struct vt_kernels *))
+{
+    const char *caller = getenv("VITRT_CPU");
+    char saved[64] = "";
+    snprintf(saved, sizeof saved, "%s", caller ? caller : "");
+    for_each_bundle(visit);
+    assert_int_equal(setenv("VITRT_CPU", saved, 1), 0); /* empty: as if it were not set */
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < NAMES; i++) {
+        struct pictures p = pictures_new(names[i]);
+        float logits[BATCH][MOST_CLASSES];
+        name_of_all = names[i];
+        model_of_all = quantized_case(names[i], NULL);
+        for (size_t k = 0; k < 2; k++) {
+            run_batch(names[i], model_of_all, &p, 1, k, 1, logits);
+            memcpy(logits_of_all[k], logits[0], sizeof *logits);
+        }
+        assert_memory_not_equal(logits_of_all[0], logits_of_all[1], sizeof *logits_of_all);
+        visit_bundles(bits_of_bundle);
+        vitrt_model_free(model_of_all);
+        pictures_free(&p);
+    }
+}
+
+/* ---- Files ---- */
+
+static char folder[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/vitrt_test_quantize_XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    char command[sizeof folder + 16];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+static const char *in_folder(const char *name)
+{
+    static char paths[2][128];
+    static int next;
+    char *path = paths[next++ % 2];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+struct bytes {
+    unsigned char *data;
+    size_t size;
+};
+
+static struct bytes read_file(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    fseek(f, 0, SEEK_END);
+    struct bytes b = { .size = (size_t)ftell(f) };
+    b.data = malloc(b.size);
+    assert_non_null(b.data);
+    rewind(f);
+    assert_int_equal(fread(b.data, 1, b.size, f), b.size);
+    fclose(f);
+    return b;
+}
+
+static struct bytes saved(const vitrt_model *m)
+{
+    vitrt_error err;
+    assert_ok(vitrt_model_save(m, in_folder("saved"), &err), &err);
+    return read_file(in_folder("saved"));
+}
+
+/* The same answers, and saved again the same file. Frees the model. */
+static void expect_same(vitrt_model *again, const char *name, const struct bytes *file, const float *logits, size_t n)
+{
+    size_t count;
+    float *found = run_case(name, again, VITRT_PRECISION_DEFAULT, &count);
+    assert_int_equal(count, n);
+    assert_memory_equal(found, logits, n * sizeof *logits);
+    struct bytes b = saved(again);
+    assert_int_equal(b.size, file->size);
+    assert_memory_equal(b.data, file->data, b.size);
+    free(b.data);
+    free(found);
+    vitrt_model_free(again);
+}
+
+static void check_file(const char *name)
+{
+    const vitrt_model_options mapped = { .flags = VITRT_MODEL_MAP_FILES };
+    vitrt_model *m = quantized_case(name, NULL), *again;
+    vitrt_error err;
+    size_t n;
+    float *logits = run_case(name, m, VITRT_PRECISION_DEFAULT, &n);
+    struct bytes file = saved(m);
+    const vitrt_buffer buffer = { "anything", file.data, file.size };
+    assert_ok(vitrt_model_open(in_folder("saved"), NULL, &again, &err), &err);
+    expect_same(again, name, &file, logits, n);
+    assert_ok(vitrt_model_open(in_folder("saved"), &mapped, &again, &err), &err);
+    expect_same(again, name, &file, logits, n);
+    assert_ok(vitrt_model_open_memory(&buffer, 1, NULL, &again, &err), &err);
+    expect_same(again, name, &file, logits, n);
+    free(file.data);
+    free(logits);
+    vitrt_model_free(m);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    for_each_golden(check_file);
+}
+
+/* Calibration runs in f32, whose bits depend on nothing; so the file does not either. */
+static struct bytes file_of_all;
+
+static void file_of_bundle(const struct vt_kernels *kernels)
+{
+    assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
+    for (int threads = 1; threads <= 4; threads++) {
+        vitrt_model *m = quantized_case(name_of_all, &(vitrt_quantize_options){ .threads = threads });
+        struct bytes b = saved(m);
+        assert_int_equal(b.size, file_of_all.size);
+        assert_memory_equal(b.data, file_of_all.data, b.size);
+        free(b.data);
+        vitrt_model_free(m);
+    }
+}
+
+static void test_files_depend_on_no_cpu_and_threads(void **state)
+{
+    (void)state;
+    for (size_t i = 2; i < NAMES; i++) {
+        name_of_all = names[i];
+        vitrt_model *m = quantized_case(names[i], NULL);
+        file_of_all = saved(m);
+        vitrt_model_free(m);
+        visit_bundles(file_of_bundle);
+        free(file_of_all.data);
+    }
+}
+
+/* ---- Stored models ---- */
+
+/* Models that were quantized once, whose logits have the same bits on every CPU, for pixels that no preprocessing has
+ * touched. They are of version 2 and go on loading. Made by "test_quantize store" in the folder tests. */
+static const struct {
+    const char *name;
+    uint64_t sum; /* of the bits of all outputs */
+} stored[] = {
+    { "timm_swiglu", 0xff0c0ffbcda3dc93 },
+    { "timm_swin_odd", 0xc31d99d6511ffc19 },
+    { "timm_swinv2_odd", 0xac1c4037f8f05e69 },
+    { "hf_cvt_kernels", 0x7b65520f2a3959e7 },
+};
+enum { STORED = sizeof stored / sizeof *stored };
+
+static const char *stored_path(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "data/quantized/%s.safetensors", name);
+    return path;
+}
+
+/* FNV-1a. */
+static uint64_t sum_of(uint64_t sum, const void *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sum = (sum ^ ((const unsigned char *)data)[i]) * 0x100000001b3u;
+    return sum;
+}
+
+static uint64_t outputs_of(const char *name, const vitrt_model *m)
+{
+    enum { MOST_OUTPUTS = 32 };
+    const char *outputs[MOST_OUTPUTS];
+    vitrt_session_options options = { .threads = 2, .outputs = outputs, .output_count = m->graph.output_count };
+    vitrt_output out[MOST_OUTPUTS] = { { 0 } };
+    vitrt_session *s;
+    vitrt_error err;
+    uint64_t sum = 0xcbf29ce484222325u;
+    assert_in_range(options.output_count, 1, MOST_OUTPUTS);
+    for (size_t i = 0; i < options.output_count; i++)
+        outputs[i] = m->graph.outputs[i].name;
+    golden_size(name, &options.height, &options.width);
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+    const size_t floats = vt_shape_rows(&s->plan->values[0].shape) * 3;
+    float *pixels = malloc(floats * sizeof *pixels);
+    assert_non_null(pixels);
+    for (size_t i = 0; i < floats; i++)
+        pixels[i] = (float)(i * i % 61 + i % 7) / 16 - 2;
+    const vitrt_image image = {
+        .data = pixels, .width = s->plan->width, .height = s->plan->height, .format = VITRT_FORMAT_F32
+    };
+    assert_ok(vitrt_run(s, &image, 1, out, &err), &err);
+    for (size_t i = 0; i < options.output_count; i++)
+        sum = sum_of(sum, out[i].data, out[i].offsets[1] * out[i].columns * sizeof(float));
+    vitrt_session_free(s);
+    free(pixels);
+    return sum;
+}
+
+static void store(void)
+{
+    for (size_t i = 0; i < STORED; i++) {
+        vitrt_model *m = quantized_case(stored[i].name, NULL);
+        vitrt_error err;
+        assert_ok(vitrt_model_save(m, stored_path(stored[i].name), &err), &err);
+        printf("    { \"%s\", 0x%016llx },\n", stored[i].name, (unsigned long long)outputs_of(stored[i].name, m));
+        vitrt_model_free(m);
+    }
+}
+
+static size_t stored_at;
+
+static void sum_of_bundle(const struct vt_kernels *kernels)
+{
+    vitrt_model *m;
+    vitrt_error err;
+    assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
+    assert_ok(vitrt_model_open(stored_path(stored[stored_at].name), NULL, &m, &err), &err);
+    const uint64_t sum = outputs_of(stored[stored_at].name, m);
+    if (sum != stored[stored_at].sum)
+        fail_msg("%s with kernels of %s: the sum is 0x%016llx", stored[stored_at].name, kernels->bundle,
+                 (unsigned long long)sum);
+    vitrt_model_free(m);
+}
+
+static void test_stored_models(void **state)
+{
+    (void)state;
+    for (stored_at = 0; stored_at < STORED; stored_at++)
+        visit_bundles(sum_of_bundle);
+}
+
+int main(int argc, char **argv)
+{
+#define IN_FOLDER(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_close_to_f32),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_stored_models),
+        IN_FOLDER(test_files),
+        IN_FOLDER(test_files_depend_on_no_cpu_and_threads),
+    };
+    if (argc > 1 && !strcmp(argv[1], "store")) {
+        store();
+        return 0;
+    }
+    check_options(argc, argv);
+    return cmocka_run_group_tests_name("test_quantize", tests, NULL, NULL);
+}
