@@ -315,7 +315,7 @@ static void test_float_models_have_no_i8(void **state)
     vitrt_error err;
     (void)state;
     assert_ok(graph_open(&g, &counting, &m, &err), &err);
-    expect_no_session(m, &options, VITRT_EINVAL, "the model is not quantized, so that it cannot run in precision i8",
+    expect_no_session(m, &options, VITRT_EINVAL, "the model is not quantized, so that it cannot run in integers",
                       NULL);
     vitrt_model_free(m);
     assert_int_equal(counting.live, 0);
