@@ -187,7 +187,7 @@ typedef enum vitrt_precision {
     VITRT_PRECISION_BF16,
     /* Of quantized models (vitrt_model_quantize), whose default it is: linear layers, convolutions and attention
      * multiply 8-bit codes, but for those nodes that stayed in float; everything else is f32. The same bits on every
-     * CPU, where no node stayed in float. Asking such a model for f32 or bf16 runs its 8-bit weights in floats. */
+     * CPU, where no node stayed in bf16. Asking such a model for f32 or bf16 runs its 8-bit weights in floats. */
     VITRT_PRECISION_I8,
     /* The same models without any floating-point arithmetic between the resized image's 8-bit pixels and the integer
      * outputs (I-ViT: Li and Gu 2023, arXiv:2207.01405): products of 8-bit codes, 16 bits for everything between them,
@@ -197,44 +197,61 @@ typedef enum vitrt_precision {
 } vitrt_precision;
 
 /* vitrt_quantize_options.flags */
-#define VITRT_QUANTIZE_PERCENTILES 1u /* clip ranges as RepQ-ViT searches them, which is so below 8 bits anyway */
-#define VITRT_QUANTIZE_TENSORS     2u /* with these, one range for all columns of what a norm yields */
+#define VITRT_QUANTIZE_PERCENTILES 1u /* as published for RepQ-ViT: clip ranges by percentiles; implies ROUND */
+#define VITRT_QUANTIZE_TENSORS     2u /* where ranges are by percentiles: one for all columns of what a norm yields */
+#define VITRT_QUANTIZE_ROUND       4u /* weights are rounded one by one instead of making up for each other's errors */
 
+/* Everything is only read, and only during the call. */
 typedef struct vitrt_quantize_options {
     /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual,
-     * more make it better. Either an array, or a function that gives image i < image_count, with release_image (may be
-     * NULL) behind it, called one or two times for each i in order. Nothing is kept of them. */
+     * more make it better. Either an array, or a function that gives image i < image_count, in ascending order and once
+     * or twice, with release_image (may be NULL) behind it, also where it failed. A status that it returns is that of
+     * the call. */
     const vitrt_image *images;
     size_t image_count;
     vitrt_status (*read_image)(void *user, size_t i, vitrt_image *image, vitrt_error *err);
     void (*release_image)(void *user, vitrt_image *image);
-    void (*progress)(void *user, const char *what, size_t done, size_t total); /* NULL: silent */
-    /* What codes cost, node by node, the greatest loss first; NULL: not wanted. The loss is that of a model with codes
-     * in this node alone: the sum of the squared differences of its usual output to the float model's, divided by the
-     * sum of the latter's squares, over up to 8 of the calibration images. precision: what the node runs in. */
+    /* What is being done ("observe", "compare", "quantize", "rank", "mix") and how far it is; NULL: silent. */
+    void (*progress)(void *user, const char *what, size_t done, size_t total);
+    /* What codes cost, the greatest loss first; NULL: not wanted. The loss is that of a model with codes in this node
+     * alone: the sum of the squared differences of its usual output to the float model's, divided by the sum of the
+     * latter's squares, over up to 8 calibration images, each of which runs once for each node but the float_nodes. */
     void (*report)(void *user, const char *node, double loss, vitrt_precision precision);
     void *user;                            /* of the functions, which the calling thread calls */
     uint32_t weight_bits, activation_bits; /* of codes, 2 to 8; 0: 8. Fewer are not faster: for experiments. */
     uint32_t height, width;                /* of the input for calibration; 0: the model's default */
-    int32_t threads;                       /* as in vitrt_session_options, as are the last two members */
+    int32_t threads;                       /* as in vitrt_session_options, as are parallel_for and parallel_user */
     uint32_t flags;
     /* Linear layers, convolutions and attention that stay in float, by the names that vitrt_describe prints. */
     const char *const *float_nodes;
     size_t float_node_count;
-    vitrt_precision float_precision; /* of all that stay so: F32, which is the default, or BF16 */
-    /* 0, or the largest loss, measured as above, that the whole may have: as few of the nodes that cost most as it
-     * takes stay in float. 0.001 (relative errors of 3 %) is a tenth of what changes answers often. */
+    vitrt_precision float_precision; /* of all nodes that stay so: F32, which is the default, or BF16 */
+    /* The largest loss, as above, that the whole may have, 0 to 1; 0: any. Of the nodes by their rank so many stay in
+     * float as that takes, by bisection. For measure: with a loss of 0.002 about one answer in 100 changes. */
     float tolerance;
     vitrt_parallel_for parallel_for;
     void *parallel_user;
     const void *reserved[8];
 } vitrt_quantize_options;
 
-/* Makes a quantized model of a float one: weights become 8-bit codes, and from what its products read for the
- * calibration images come the scales and zero points with which sessions turn numbers into codes (post-training
- * quantization without training, with the scales of RepQ-ViT: Li et al. 2023, arXiv:2212.08254). The result runs in
- * VITRT_PRECISION_I8 by default, and vitrt_model_save stores it. The model itself is not changed.
- * VITRT_EINVAL: no images, blank ones, or a model that is quantized already. Thread-safe. */
+/* Makes a quantized model of a float one, from a few images and without training. What products read is turned into
+ * codes with a scale and a zero point for each column, which the weights take over, so that they cost nothing (after
+ * RepQ-ViT, Li et al. 2023, arXiv:2212.08254); ranges are widened towards that of the widest column (SmoothQuant, Xiao
+ * et al. 2023, arXiv:2211.10438, with the centres of Outlier Suppression+, Wei et al. 2023, arXiv:2304.09145). Weights
+ * become 8-bit codes with a scale for each row; those of a linear layer are rounded so that they make up for each
+ * other's errors (GPTQ, Frantar et al. 2022, arXiv:2210.17323), and biases for what the means of inputs lose. With
+ * fewer bits, ranges are by percentiles and attention's probabilities have logarithmic codes, as RepQ-ViT's.
+ *
+ * *out, NULL on failure, is to be freed with vitrt_model_free; it runs in VITRT_PRECISION_I8 by default and has the
+ * model's allocator and logger, which is told of fewer than 8 images. The model is not changed. Thread-safe.
+ *
+ * Memory does not grow with the images: all inputs of products for one of them and their statistics; up to 1 GiB for
+ * how inputs of linear layers go together (4 n^2 bytes for n of them; layers that do not fit are as with ROUND); the
+ * result twice; for ranks the float weights twice besides.
+ *
+ * VITRT_EINVAL: no images or only blank ones; a layer's input that is NaN or infinite; an unknown float node or none
+ * left with codes; a tolerance that cannot be met; a model that is quantized already. VITRT_EFORMAT: a weight that is
+ * not finite. VITRT_EIMAGE: an image that sessions refuse. Columns that never change have a code for just that. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_quantize(const vitrt_model *model,
                                                             const vitrt_quantize_options *options, vitrt_model **out,
                                                             vitrt_error *err);

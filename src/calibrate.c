@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* For products of inputs, of all layers together: those of a ViT-B take 0.6 GB. */
+#define PRODUCT_BYTES ((size_t)1 << 30)
+
 /* Fewer images than this are worth a note. */
 #define FEW_IMAGES 8
 
@@ -55,6 +58,8 @@ static void watch(struct vt_calibration *c, vt_value v, uint32_t k)
     struct vt_watch *w = &c->watches[c->count++];
     vt_watch_choose(w, c->model, c->o, c->bits, v, k);
     w->tap = tap_of(c, w->view.value);
+    if (w->way == VT_WAY_BALANCED)
+        w->other = k ? w - 1 : w + 1;
 }
 
 /* Says so if what a few images show is likely to be too little. */
@@ -109,8 +114,9 @@ static vitrt_status allocate(struct vt_calibration *c, bool keep, vitrt_error *e
         if (!c->kept)
             return vt_err_memory(err, c->kept_count * c->kept_numbers * sizeof *c->kept, "images for trials");
     }
+    size_t room = c->o->flags & (VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_ROUND) ? 0 : PRODUCT_BYTES;
     for (size_t i = 0; i < c->count && !st; i++) {
-        st = vt_watch_allocate(&c->watches[i], c->session, c->o->image_count, err);
+        st = vt_watch_allocate(&c->watches[i], c->session, c->o->image_count, &room, err);
         c->passes = c->watches[i].has_observer ? 2 : c->passes;
     }
     return st;

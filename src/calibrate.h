@@ -3,6 +3,7 @@
 #ifndef VT_CALIBRATE_H
 #define VT_CALIBRATE_H
 
+#include "compensation.h"
 #include "model.h"
 #include "pool.h"
 
@@ -16,6 +17,7 @@ struct vt_operand {
     uint32_t bits;
     size_t columns;              /* that have a scale and zero point of their own; 1: one for all */
     const float *scales, *zeros; /* [columns] */
+    const struct vt_products *products; /* of a layer's columns, or NULL */
     const double *means;         /* [of all columns read]: of the numbers, of layers; else NULL */
 };
 

@@ -11,7 +11,7 @@
 
 /* What one thread needs, and how far it came. */
 struct worker {
-    float *row, *search;
+    float *row, *search, *errors;
     void *scratch;
     vitrt_error err;
     vitrt_status status;
@@ -43,6 +43,20 @@ static double mean_loss(const struct vt_layer *l, size_t r, const float *row, co
     return sum;
 }
 
+static enum vt_fit quantize_row(const struct vt_layer *l, const struct worker *w, int8_t *codes, float *scale)
+{
+    const size_t columns = (size_t)l->weight->columns;
+    struct vt_quantizer q;
+    unsigned top;
+    if (!l->compensation)
+        return vt_quantize_row(w->row, columns, l->bits, codes, scale, w->search);
+    const enum vt_fit fit = vt_row_quantizer(w->row, columns, l->bits, &q, &top, w->search);
+    *scale = q.scale;
+    if (fit != VT_FIT_NOT_FINITE)
+        vt_compensate_row(l->compensation, &q, top, w->row, w->errors, codes);
+    return fit;
+}
+
 static vitrt_status make_row(const struct vt_layer *l, size_t r, struct worker *w)
 {
     const size_t columns = (size_t)l->weight->columns;
@@ -52,7 +66,7 @@ static vitrt_status make_row(const struct vt_layer *l, size_t r, struct worker *
     if (st)
         return st;
     absorb(l, w->row);
-    if (vt_quantize_row(w->row, columns, l->bits, codes, &l->row_scales[r], w->search) == VT_FIT_NOT_FINITE)
+    if (quantize_row(l, w, codes, &l->row_scales[r]) == VT_FIT_NOT_FINITE)
         return vt_err(&w->err, VITRT_EFORMAT,
                       "%s: row %zu of weight %s is not finite any more when it takes over the scales of its input",
                       vt_checkpoint_path(l->checkpoint), r, l->weight->name);
@@ -82,11 +96,12 @@ static size_t carve(const struct vt_layer *l, struct worker *workers, size_t cou
     const size_t columns = (size_t)l->weight->columns;
     const size_t row = vt_round_up(columns * sizeof(float), VT_ALIGN);
     const size_t search = vt_round_up(vt_search_scratch(columns) * sizeof(float), VT_ALIGN);
-    const size_t each = row + search + READ_SCRATCH_BYTES;
+    const size_t each = 2 * row + search + READ_SCRATCH_BYTES;
     for (size_t i = 0; i < count && base; i++, base += each)
         workers[i] = (struct worker){ .row = (float *)(void *)base,
-                                      .search = (float *)(void *)(base + row),
-                                      .scratch = base + row + search };
+                                      .errors = (float *)(void *)(base + row),
+                                      .search = (float *)(void *)(base + 2 * row),
+                                      .scratch = base + 2 * row + search };
     return each * count;
 }
 

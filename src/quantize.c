@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define USUAL_BITS 8
+#define ALL_FLAGS  (VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_TENSORS | VITRT_QUANTIZE_ROUND)
 
 /* ---- Options ---- */
 
@@ -34,7 +35,7 @@ static vitrt_status check_numbers(const vitrt_quantize_options *o, vitrt_error *
     if (!(o->tolerance >= 0 && o->tolerance <= 1))
         return vt_err(err, VITRT_EINVAL, "the tolerance is %g, expected a number from 0 to 1", (double)o->tolerance);
     for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++)
-        if (o->reserved[i] || o->flags & ~(VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_TENSORS))
+        if (o->reserved[i] || o->flags & ~ALL_FLAGS)
             return vt_err(err, VITRT_EINVAL, "the options have unknown flags or reserved members that are not zero");
     return VITRT_OK;
 }

@@ -141,14 +141,21 @@ static vitrt_status make_layer(struct vt_quantized *q, const struct vt_operand *
                           .means = means,
                           .channels = channels / w->groups,
                           .new_bias = bias };
+    struct vt_compensation compensation = { .n = 0 };
     vitrt_status st =
         bias && means ? add_codes(q, node, &l) : vt_err_memory(q->err, rows * sizeof *bias, "the bias of a layer");
+    if (!st && operand->products) {
+        st = vt_compensation_init(&compensation, operand->products, operand->scales, operand->columns, pool, &q->alloc,
+                                  q->err);
+        l.compensation = &compensation;
+    }
     for (size_t c = 0; c < channels && !st; c++)
         means[c] = operand->means[c] / (absorbs ? (double)operand->scales[c] : 1);
     if (!st)
         st = vt_make_layer_codes(&l, pool, &q->alloc, q->err);
     if (!st)
         st = add_vector(q, bias, rows, &node->bias);
+    vt_compensation_free(&compensation, &q->alloc);
     vt_free(&q->alloc, bias, rows * sizeof *bias);
     vt_free(&q->alloc, means, channels * sizeof *means);
     return st;

@@ -187,36 +187,43 @@ static void write_codes(const float *w, size_t n, double scale, double zero, dou
         codes[i] = (int8_t)(vt_round_even(vt_clamp(w[i] / scale + zero, 0, top)) - zero);
 }
 
-static enum vt_fit quantize_symmetric(const float *w, size_t n, int8_t *codes, float *scale, float *scratch)
+static enum vt_fit search_symmetric(struct vt_quantizer *q, const float *w, size_t n, float *scratch)
 {
     const struct array a = measured(w, n);
     const struct vt_tails t = tails_of(w, n, true, scratch);
     const double max_abs = fmax(-a.min, a.max);
     double least = INFINITY;
-    *scale = VT_MIN_SCALE;
+    *q = (struct vt_quantizer){ VT_MIN_SCALE, SYMMETRIC_ZERO, VT_MAX_CODE_BITS };
     for (int p = 0; p <= VT_PERCENTILES; p++) {
         const double clip = p < VT_PERCENTILES ? vt_tails_quantile(&t, n, vt_percentiles[p]) : max_abs;
         const float candidate = vt_symmetric_scale(clip, 8);
         const double error = error_of(&a, candidate, SYMMETRIC_ZERO, 2 * SYMMETRIC_ZERO, false);
         if (error < least) {
             least = error;
-            *scale = candidate;
+            q->scale = candidate;
         }
     }
-    write_codes(w, n, *scale, SYMMETRIC_ZERO, 2 * SYMMETRIC_ZERO, codes);
-    return *scale > VT_MIN_SCALE ? VT_FIT_OK : VT_FIT_WIDENED;
+    return q->scale > VT_MIN_SCALE ? VT_FIT_OK : VT_FIT_WIDENED;
+}
+
+enum vt_fit vt_row_quantizer(const float *w, size_t n, unsigned bits, struct vt_quantizer *q, unsigned *top,
+                             float *scratch)
+{
+    *top = bits == VT_MAX_CODE_BITS ? 2 * SYMMETRIC_ZERO : vt_top_code(bits);
+    if (bits == VT_MAX_CODE_BITS && n && vt_all_finite(w, n))
+        return search_symmetric(q, w, n, scratch);
+    return search(q, w, n, bits, true, scratch);
 }
 
 enum vt_fit vt_quantize_row(const float *w, size_t n, unsigned bits, int8_t *codes, float *scale, float *scratch)
 {
-    if (bits == 8 && n && vt_all_finite(w, n))
-        return quantize_symmetric(w, n, codes, scale, scratch);
     struct vt_quantizer q;
-    const enum vt_fit fit = search(&q, w, n, bits, true, scratch);
+    unsigned top;
+    const enum vt_fit fit = vt_row_quantizer(w, n, bits, &q, &top, scratch);
     *scale = q.scale;
     if (fit == VT_FIT_NOT_FINITE)
         memset(codes, 0, n);
     else
-        write_codes(w, n, q.scale, q.zero, vt_top_code(bits), codes);
+        write_codes(w, n, (double)q.scale, (double)q.zero, top, codes);
     return fit;
 }

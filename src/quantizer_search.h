@@ -40,4 +40,8 @@ enum vt_fit vt_clip_both_ends(struct vt_quantizer *q, double lo, double hi, unsi
  * VT_FIT_NOT_FINITE: the codes are 0. scratch: [vt_search_scratch(n)]. */
 enum vt_fit vt_quantize_row(const float *w, size_t n, unsigned bits, int8_t *codes, float *scale, float *scratch);
 
+/* The quantizer of that row: a code stands for (code - zero) * scale, and is at most *top. */
+enum vt_fit vt_row_quantizer(const float *w, size_t n, unsigned bits, struct vt_quantizer *q, unsigned *top,
+                             float *scratch);
+
 #endif

@@ -19,13 +19,14 @@ static const struct vt_node *origin(const struct vt_graph *g, vt_value v)
 }
 
 /* How ranges spread over the columns of what these nodes yield, measured on a ViT-S/14 with 32 and 300 images: norms
- * show nearly all of their range at once and differ by their gamma; attention and activations have rare large numbers. */
+ * show nearly all of their range at once and differ by their gamma; attention and activations have rare large
+ * numbers. */
 static struct vt_spread spread_behind(const struct vt_node *origin)
 {
     switch (origin->type) {
     case VT_NODE_LAYER_NORM: return (struct vt_spread){ .alpha = 0.75, .margin = 1.1 };
-    case VT_NODE_ATTENTION: return (struct vt_spread){ .alpha = 0.4, .margin = 1.5 };
-    case VT_NODE_ACTIVATION: return (struct vt_spread){ .alpha = 0.3, .margin = 1.5, .one_sided = true };
+    case VT_NODE_ATTENTION: return (struct vt_spread){ .alpha = 0.4, .margin = 1.25 };
+    case VT_NODE_ACTIVATION: return (struct vt_spread){ .alpha = 0.25, .margin = 1.2, .one_sided = true };
     default: return (struct vt_spread){ .alpha = 0.5, .margin = 1, .deviations = 5 };
     }
 }
@@ -41,7 +42,7 @@ static enum vt_way way_of(const struct vt_graph *g, const struct vt_node *node, 
     if (search)
         return VT_WAY_SEARCH;
     if (node->type == VT_NODE_ATTENTION)
-        return k == 2 ? VT_WAY_COLUMNS : VT_WAY_HEADS;
+        return k == 2 ? VT_WAY_COLUMNS : VT_WAY_BALANCED;
     return groups ? VT_WAY_TENSOR : VT_WAY_COLUMNS;
 }
 
@@ -66,6 +67,9 @@ void vt_watch_choose(struct vt_watch *w, const vitrt_model *m, const vitrt_quant
 }
 
 /* ---- Memory ---- */
+
+/* Products of more rows would cost more time than they bring. */
+#define MOST_PRODUCT_ROWS 8192
 
 /* Percentiles of a column need so many rows; a head, which reads one of each image, has few. */
 #define LEAST_ROWS 1000
@@ -98,7 +102,23 @@ static struct vt_observer_spec spec_of(const struct vt_watch *w, const vitrt_ses
     return spec;
 }
 
-vitrt_status vt_watch_allocate(struct vt_watch *w, const vitrt_session *s, size_t images, vitrt_error *err)
+/* Few rows show connections of columns that there are not. */
+static vitrt_status allocate_products(struct vt_watch *w, const vitrt_session *s, size_t images, size_t *room,
+                                      vitrt_error *err)
+{
+    const struct vt_node *node = &s->model->graph.nodes[w->operand.node];
+    const uint64_t rows = (uint64_t)s->plan->values[s->outputs[w->tap].value].rows * images;
+    const size_t bytes = vt_products_bytes(w->view.columns, &s->kernels);
+    if (node->type != VT_NODE_LINEAR || rows < 2 * w->view.columns || bytes > *room)
+        return VITRT_OK;
+    *room -= bytes;
+    w->product_stride = (size_t)(rows / MOST_PRODUCT_ROWS) + 1;
+    w->operand.products = &w->products;
+    return vt_products_init(&w->products, w->view.columns, &s->kernels, &s->alloc, err);
+}
+
+vitrt_status vt_watch_allocate(struct vt_watch *w, const vitrt_session *s, size_t images, size_t *room,
+                               vitrt_error *err)
 {
     const vitrt_allocator *a = &s->alloc;
     const size_t n = w->view.columns;
@@ -125,6 +145,9 @@ vitrt_status vt_watch_allocate(struct vt_watch *w, const vitrt_session *s, size_
         w->by_column = false;
         w->operand.columns = 1;
     }
+    const vitrt_status st = allocate_products(w, s, images, room, err);
+    if (st)
+        return st;
     w->has_observer = w->way == VT_WAY_SEARCH || w->way == VT_WAY_PROBABILITIES;
     const struct vt_observer_spec spec = spec_of(w, s, images);
     return w->has_observer ? vt_observer_init(&w->observer, &spec, a, err) : VITRT_OK;
@@ -137,6 +160,8 @@ void vt_watch_free(struct vt_watch *w, const vitrt_allocator *a)
     vt_free(a, w->scales, w->view.columns * sizeof *w->scales);
     vt_free(a, w->zeros, w->view.columns * sizeof *w->zeros);
     vt_free(a, w->means, w->view.columns * sizeof *w->means);
+    if (w->product_stride)
+        vt_products_free(&w->products, a);
     vt_free(a, w->probabilities, w->keys * sizeof *w->probabilities);
     if (w->has_observer)
         vt_observer_free(&w->observer, a);
@@ -178,12 +203,17 @@ void vt_watch_see(struct vt_watch *w, const vitrt_session *s, bool second)
     if (!second) {
         vt_columns_add(w->columns, w->view.columns, x, of->rows, of->ld);
         w->rows += of->rows;
+        if (w->product_stride && w->images++ % w->product_stride == 0)
+            vt_products_add(&w->products, &s->kernels, x, of->rows, of->ld);
     }
     if (w->has_observer)
         observe_rows(w, x, of->rows, of->ld, second);
 }
 
 /* ---- Results ---- */
+
+/* Columns of q and k count as no narrower than this part of the widest one of their head. */
+#define LEAST_SHARE 1e-3
 
 /* An image's 8-bit values are codes already: those of channel c that stand for what preprocessing makes of them. */
 static void code_pixels(const vitrt_model *m, struct vt_watch *w)
@@ -211,6 +241,56 @@ static enum vt_fit join_columns(struct vt_watch *w, size_t first, size_t n)
     return fit;
 }
 
+/* How far the numbers of a column reach. q's codes have one for 0, which attention takes off with integers. */
+static void reach_of(const struct vt_watch *w, size_t c, double *lo, double *hi)
+{
+    *lo = (double)w->columns[c].min;
+    *hi = (double)w->columns[c].max;
+    if (w->operand.input == 0) {
+        *lo = fmin(*lo, 0);
+        *hi = fmax(*hi, 0);
+    }
+}
+
+/* The width of a column's numbers, at least so much that scales around it can have any ratio: no quantizer may become
+ * wider than balance_head asks for. */
+static double width_of(const struct vt_watch *w, size_t c, double widest)
+{
+    double lo, hi;
+    reach_of(w, c, &lo, &hi);
+    return fmax(fmax(hi - lo, fmax(-lo, hi) / 128), fmax(LEAST_SHARE * widest, 0x1p-40));
+}
+
+static double widest_of(const struct vt_watch *w, size_t first, size_t n)
+{
+    double widest = 0;
+    for (size_t c = first; c < first + n; c++)
+        widest = fmax(widest, width_of(w, c, 0));
+    return widest;
+}
+
+/* Columns [first, first + n) of a head, q's or k's: a column's width is that of its own numbers times a factor, by
+ * which the other one's is divided, so that the products of their scales are the same for all columns. */
+static enum vt_fit balance_head(struct vt_watch *w, size_t first, size_t n)
+{
+    const double own = widest_of(w, first, n), other = widest_of(w->other, first, n);
+    double both = 0;
+    enum vt_fit worst = VT_FIT_OK;
+    for (size_t c = first; c < first + n; c++)
+        both = fmax(both, width_of(w, c, own) * width_of(w->other, c, other));
+    for (size_t c = first; c < first + n; c++) {
+        double lo, hi;
+        reach_of(w, c, &lo, &hi);
+        const double ratio = width_of(w, c, own) / width_of(w->other, c, other);
+        const double middle = (lo + hi) / 2, half = w->spread.margin * sqrt(both * ratio) / 2;
+        const bool finite = isfinite(w->columns[c].squares);
+        const enum vt_fit fit =
+            vt_quantizer_of_range(&w->quantizers[c], finite ? middle - half : NAN, middle + half, w->operand.bits);
+        worst = fit > worst ? fit : worst;
+    }
+    return worst;
+}
+
 static enum vt_fit find_quantizers(const vitrt_model *m, struct vt_watch *w)
 {
     const size_t n = w->view.columns, heads = m->graph.nodes[w->operand.node].u.attention.heads;
@@ -219,9 +299,9 @@ static enum vt_fit find_quantizers(const vitrt_model *m, struct vt_watch *w)
     case VT_WAY_PIXELS: code_pixels(m, w); break;
     case VT_WAY_COLUMNS: return vt_spread_columns(&w->spread, w->columns, n, w->rows, w->operand.bits, w->quantizers);
     case VT_WAY_TENSOR: return join_columns(w, 0, n);
-    case VT_WAY_HEADS:
+    case VT_WAY_BALANCED:
         for (size_t i = 0; i < n; i += n / heads) {
-            const enum vt_fit fit = join_columns(w, i, n / heads);
+            const enum vt_fit fit = balance_head(w, i, n / heads);
             worst = fit > worst ? fit : worst;
         }
         break;
