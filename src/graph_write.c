@@ -229,10 +229,19 @@ static void put_pattern(struct vt_text *t, const struct vt_window_pattern *p, bo
     put(t, "}");
 }
 
+/* Older libraries go on reading what they know. */
+static unsigned version_of(const struct vt_graph *g)
+{
+    for (size_t v = 0; v < g->node_count; v++)
+        if (vt_is_quantized(&g->nodes[v]) || g->nodes[v].unit > 0)
+            return VT_GRAPH_VERSION;
+    return 1;
+}
+
 void vt_graph_write(const struct vt_graph *g, const struct vt_graph_names *names, const struct vt_model_facts *facts,
                     struct vt_text *out)
 {
-    vt_text_format(out, "{\"version\":%u", VT_GRAPH_VERSION);
+    vt_text_format(out, "{\"version\":%u", version_of(g));
     put_key(out, "family");
     put_string(out, facts->family);
     put_key(out, "architecture");

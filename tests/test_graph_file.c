@@ -403,6 +403,25 @@ static void test_threads_save_to_one_path(void **state)
 
 /* ---- What is in the file ---- */
 
+/* Older libraries can read what they know. */
+static void test_lowest_version(void **state)
+{
+    static const char *const names[] = { "vit", "windows", "conv", "quantized" };
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char wanted[] = "\"{\\\"version\\\":N,";
+        vitrt_model *m = open_tiny(names[i], NULL);
+        vitrt_error err;
+        assert_ok(vitrt_model_save(m, in_folder("versions"), &err), &err);
+        struct bytes b = read_file(in_folder("versions"));
+        b.data[b.size] = 0;
+        *strchr(wanted, 'N') = strcmp(names[i], "quantized") ? '1' : '2';
+        assert_non_null(strstr(b.data + 8, wanted));
+        free(b.data);
+        vitrt_model_free(m);
+    }
+}
+
 /* Data at multiples of 64 bytes; the same file whatever the locale's decimal point is. */
 static void test_bytes(void **state)
 {
@@ -517,6 +536,7 @@ int main(int argc, char **argv)
         TEST(test_places),
         TEST(test_saves_over_its_own_file),
         TEST(test_threads_save_to_one_path),
+        TEST(test_lowest_version),
         TEST(test_bytes),
         TEST(test_documents),
         TEST(test_every_allocation_may_fail),
