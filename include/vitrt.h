@@ -204,8 +204,8 @@ typedef enum vitrt_precision {
 /* Everything is only read, and only during the call. */
 typedef struct vitrt_quantize_options {
     /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual,
-     * more make it better. Either an array, or a function that gives image i < image_count, in ascending order and once
-     * or twice, with release_image (may be NULL) behind it, also where it failed. A status that it returns is that of
+     * more make it better. Either an array, or a function that gives image i < image_count, in ascending order and
+     * twice, with release_image (may be NULL) behind it, also where it failed. A status that it returns is that of
      * the call. */
     const vitrt_image *images;
     size_t image_count;

@@ -26,14 +26,22 @@ struct vt_calibration {
     float *largest;     /* [node_count]: magnitude in each value that has a unit */
     size_t *value_taps; /* [node_count] */
     vitrt_session *session;
-    int passes;
-    bool second;  /* of them */
+    bool second;  /* pass */
     size_t blank; /* images, in this pass */
     float *kept;  /* [kept_count][kept_numbers]: pixels */
     size_t kept_count, kept_numbers;
 };
 
 /* ---- What to watch ---- */
+
+/* Has the caller said so? */
+static bool stays_in_float(const struct vt_calibration *c, const struct vt_node *node)
+{
+    for (size_t i = 0; i < c->o->float_node_count; i++)
+        if (!strcmp(node->name, c->o->float_nodes[i]))
+            return true;
+    return false;
+}
 
 /* Do other layers multiply the same weight? */
 static bool shares_weight(const struct vt_graph *g, const struct vt_node *node)
@@ -89,6 +97,8 @@ static vitrt_status list_watches(struct vt_calibration *c, vitrt_error *err)
         return vt_err_memory(err, c->tap_capacity * sizeof *c->watches, "the calibration");
     tap_of(c, 0); /* is looked at, too */
     for (size_t v = 0; v < g->node_count; v++) {
+        if (stays_in_float(c, &g->nodes[v]))
+            continue;
         for (uint32_t k = 0; k < vt_operand_count(&g->nodes[v]) && !shares_weight(g, &g->nodes[v]); k++)
             watch(c, (vt_value)v, k);
         if (g->nodes[v].type == VT_NODE_ATTENTION && c->bits < 8)
@@ -99,8 +109,8 @@ static vitrt_status list_watches(struct vt_calibration *c, vitrt_error *err)
         if (vt_has_unit(&g->nodes[v]))
             c->value_taps[v] = tap_of(c, (vt_value)v);
     if (!c->count)
-        return vt_err(err, VITRT_EINVAL, "%s: the model has no product that could be quantized",
-                      vt_checkpoint_path(c->model->checkpoint));
+        return vt_err(err, VITRT_EINVAL, "%s: the model has no product %s", vt_checkpoint_path(c->model->checkpoint),
+                      c->o->float_node_count ? "that is not to stay in float" : "that could be quantized");
     return VITRT_OK;
 }
 
@@ -115,10 +125,8 @@ static vitrt_status allocate(struct vt_calibration *c, bool keep, vitrt_error *e
             return vt_err_memory(err, c->kept_count * c->kept_numbers * sizeof *c->kept, "images for trials");
     }
     size_t room = c->o->flags & (VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_ROUND) ? 0 : PRODUCT_BYTES;
-    for (size_t i = 0; i < c->count && !st; i++) {
+    for (size_t i = 0; i < c->count && !st; i++)
         st = vt_watch_allocate(&c->watches[i], c->session, c->o->image_count, &room, err);
-        c->passes = c->watches[i].has_observer ? 2 : c->passes;
-    }
     return st;
 }
 
@@ -225,11 +233,15 @@ static vitrt_status run_passes(struct vt_calibration *c, vitrt_error *err)
     vitrt_status st = run_images(c, err);
     if (!st && c->blank == c->o->image_count)
         return vt_err(err, VITRT_EINVAL, "the calibration images are blank: all pixels of each are the same");
-    for (size_t i = 0; i < c->count && !st; i++)
-        if (c->watches[i].has_observer)
-            vt_observer_end_collecting(&c->watches[i].observer);
+    for (size_t i = 0; i < c->count && !st; i++) {
+        struct vt_watch *w = &c->watches[i];
+        if (w->has_observer)
+            vt_observer_end_collecting(&w->observer);
+        else
+            st = vt_watch_finish(w, c->model, err);
+    }
     c->second = true;
-    return st || c->passes < 2 ? st : run_images(c, err);
+    return st ? st : run_images(c, err);
 }
 
 vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits, bool keep,
@@ -292,15 +304,10 @@ size_t vt_calibration_count(const struct vt_calibration *c)
     return c->count;
 }
 
-vt_value vt_calibration_node(const struct vt_calibration *c, size_t i)
-{
-    return c->watches[i].operand.node;
-}
-
 vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err)
 {
-    const vitrt_status st = vt_watch_finish(&c->watches[i], c->model, err);
-    if (!st)
-        *out = c->watches[i].operand;
+    struct vt_watch *w = &c->watches[i];
+    const vitrt_status st = w->has_observer ? vt_watch_finish(w, c->model, err) : VITRT_OK;
+    *out = w->operand;
     return st;
 }

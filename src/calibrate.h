@@ -15,15 +15,15 @@ struct vt_operand {
     vt_value node;  /* that reads it, in the model's graph */
     uint32_t input; /* which of its inputs */
     uint32_t bits;
-    size_t columns;              /* that have a scale and zero point of their own; 1: one for all */
-    const float *scales, *zeros; /* [columns] */
+    size_t columns;                     /* that have a scale and zero point of their own; 1: one for all */
+    const float *scales, *zeros;        /* [columns] */
     const struct vt_products *products; /* of a layer's columns, or NULL */
-    const double *means;         /* [of all columns read]: of the numbers, of layers; else NULL */
+    const double *means, *code_means;   /* [of all columns read]: of numbers, and of what their codes stand for */
 };
 
 struct vt_calibration;
 
-/* Reads the images, each up to twice. keep: some of them stay for trials. Free with vt_calibration_free. */
+/* Reads the images, each twice. keep: some of them stay for trials. Free with vt_calibration_free. */
 vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits, bool keep,
                           struct vt_calibration **out, vitrt_error *err);
 void vt_calibration_free(struct vt_calibration *c); /* NULL is allowed */
@@ -38,7 +38,6 @@ vitrt_image vt_calibration_image(const struct vt_calibration *c, size_t i);
 
 /* Inputs that products multiply: those of one product behind each other. */
 size_t vt_calibration_count(const struct vt_calibration *c);
-vt_value vt_calibration_node(const struct vt_calibration *c, size_t i);
 
 /* Number i; valid until the calibration is freed. Fails where what was seen gives no scale. */
 vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err);

@@ -30,16 +30,16 @@ static void absorb(const struct vt_layer *l, float *row)
         row[c] *= l->scales[c / area];
 }
 
-/* What the mean of an input loses in a row that has become codes: added to the bias, inputs at their means give what
- * they gave before. */
+/* What codes of inputs and weights lose of an output's mean: added to the bias. */
 static double mean_loss(const struct vt_layer *l, size_t r, const float *row, const int8_t *codes, float row_scale)
 {
     const size_t columns = (size_t)l->weight->columns, area = columns / l->channels;
-    const size_t group = r / (size_t)(l->weight->rows / l->weight->groups);
-    const double *means = l->means + group * l->channels;
+    const size_t first = r / (size_t)(l->weight->rows / l->weight->groups) * l->channels;
     double sum = 0;
-    for (size_t c = 0; c < columns; c++)
-        sum += means[c / area] * ((double)row[c] - (double)codes[c] * (double)row_scale);
+    for (size_t c = 0; c < columns; c++) {
+        const size_t channel = first + c / area;
+        sum += l->means[channel] * (double)row[c] - l->code_means[channel] * (double)codes[c] * (double)row_scale;
+    }
     return sum;
 }
 

@@ -13,7 +13,7 @@ struct vt_layer {
     const struct vt_graph_weight *bias; /* NULL: zeros */
     unsigned bits;                      /* of the codes */
     const float *scales;                /* [channels]: what its columns absorb, or NULL */
-    const double *means;                /* [channels of all groups]: of what it reads, in units of what it absorbs */
+    const double *means, *code_means;   /* [channels of all groups]: of what it reads, in units of what it absorbs */
     const struct vt_compensation *compensation; /* of its columns, or NULL */
     size_t channels;                            /* of one group; a column of a convolution is a tap of one of them */
     int8_t *codes;                              /* out: [rows, columns], as the numbers are stored, */

@@ -75,36 +75,22 @@ static vitrt_status check(const vitrt_model *m, const vitrt_quantize_options *o,
 
 /* ---- Steps ---- */
 
-static bool is_float(const vitrt_quantize_options *o, const struct vt_node *node)
-{
-    for (size_t i = 0; i < o->float_node_count; i++)
-        if (!strcmp(node->name, o->float_nodes[i]))
-            return true;
-    return false;
-}
-
 static vitrt_status make_codes(struct vt_quantized *q, const struct vt_calibration *c, const vitrt_quantize_options *o)
 {
     const size_t count = vt_calibration_count(c);
-    bool any = false;
-    for (size_t i = 0; i < count; i++) {
+    vitrt_status st = VITRT_OK;
+    for (size_t v = 0; v < q->graph.node_count; v++) /* what stays so is in the caller's precision */
+        if (vt_operand_count(&q->graph.nodes[v]))
+            vt_quantized_restore(q, (vt_value)v);
+    for (size_t i = 0; i < count && !st; i++) {
         struct vt_operand operand;
-        const vt_value v = vt_calibration_node(c, i);
-        vitrt_status st = VITRT_OK;
-        if (is_float(o, &q->model->graph.nodes[v])) {
-            vt_quantized_restore(q, v);
-        } else {
-            any = true;
-            st = vt_calibration_operand(c, i, &operand, q->err);
-            if (!st)
-                st = vt_quantized_add(q, &operand, vt_calibration_pool(c));
-        }
-        if (st)
-            return st;
-        if (o->progress)
+        st = vt_calibration_operand(c, i, &operand, q->err);
+        if (!st)
+            st = vt_quantized_add(q, &operand, vt_calibration_pool(c));
+        if (!st && o->progress)
             o->progress(o->user, "quantize", i + 1, count);
     }
-    return any ? VITRT_OK : vt_err(q->err, VITRT_EINVAL, "the float nodes leave none that could have codes");
+    return st;
 }
 
 /* Puts nodes into float for the tolerance, and tells what each costs. */

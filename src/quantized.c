@@ -103,6 +103,7 @@ static vitrt_status set_quantizer(struct vt_quantized *q, const struct vt_operan
         st = add_vector(q, operand->zeros, operand->columns, &result.zeros);
     if (st)
         return st;
+    q->graph.nodes[operand->node].float_product = VT_FLOAT_PRODUCT_F32;
     vt_graph_set_quantizer(&q->graph, operand->node, operand->input, &result);
     return q->graph.status;
 }
@@ -132,13 +133,14 @@ static vitrt_status make_layer(struct vt_quantized *q, const struct vt_operand *
     const size_t rows = (size_t)w->rows, channels = node->in[0].columns;
     const bool absorbs = operand->columns > 1;
     float *bias = vt_alloc(&q->alloc, rows * sizeof *bias);
-    double *means = vt_alloc(&q->alloc, channels * sizeof *means);
+    double *means = vt_alloc(&q->alloc, 2 * channels * sizeof *means);
     struct vt_layer l = { .checkpoint = q->graph.checkpoint,
                           .weight = w,
                           .bias = node->bias == VT_NO_WEIGHT ? NULL : &q->graph.weights[node->bias],
                           .bits = q->weight_bits,
                           .scales = absorbs ? operand->scales : NULL,
                           .means = means,
+                          .code_means = means ? means + channels : NULL,
                           .channels = channels / w->groups,
                           .new_bias = bias };
     struct vt_compensation compensation = { .n = 0 };
@@ -149,15 +151,18 @@ static vitrt_status make_layer(struct vt_quantized *q, const struct vt_operand *
                                   q->err);
         l.compensation = &compensation;
     }
-    for (size_t c = 0; c < channels && !st; c++)
-        means[c] = operand->means[c] / (absorbs ? (double)operand->scales[c] : 1);
+    for (size_t c = 0; c < channels && !st; c++) {
+        const double scale = absorbs ? (double)operand->scales[c] : 1;
+        means[c] = operand->means[c] / scale;
+        means[channels + c] = operand->code_means[c] / scale;
+    }
     if (!st)
         st = vt_make_layer_codes(&l, pool, &q->alloc, q->err);
     if (!st)
         st = add_vector(q, bias, rows, &node->bias);
     vt_compensation_free(&compensation, &q->alloc);
     vt_free(&q->alloc, bias, rows * sizeof *bias);
-    vt_free(&q->alloc, means, channels * sizeof *means);
+    vt_free(&q->alloc, means, 2 * channels * sizeof *means);
     return st;
 }
 

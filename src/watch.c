@@ -134,13 +134,15 @@ vitrt_status vt_watch_allocate(struct vt_watch *w, const vitrt_session *s, size_
     w->scales = vt_calloc(a, n, sizeof *w->scales);
     w->zeros = vt_calloc(a, n, sizeof *w->zeros);
     w->means = vt_calloc(a, n, sizeof *w->means);
-    if (!w->columns || !w->quantizers || !w->scales || !w->zeros || !w->means)
+    w->code_means = vt_calloc(a, n, sizeof *w->code_means);
+    if (!w->columns || !w->quantizers || !w->scales || !w->zeros || !w->means || !w->code_means)
         return vt_err_memory(err, n * sizeof *w->columns, "the calibration");
     for (size_t i = 0; i < n; i++)
         w->columns[i] = (struct vt_column){ INFINITY, -INFINITY, 0, 0 };
     w->operand.scales = w->scales;
     w->operand.zeros = w->zeros;
     w->operand.means = w->means;
+    w->operand.code_means = w->code_means;
     if (w->by_column && s->plan->values[s->outputs[w->tap].value].rows * images < LEAST_ROWS) {
         w->by_column = false;
         w->operand.columns = 1;
@@ -160,6 +162,7 @@ void vt_watch_free(struct vt_watch *w, const vitrt_allocator *a)
     vt_free(a, w->scales, w->view.columns * sizeof *w->scales);
     vt_free(a, w->zeros, w->view.columns * sizeof *w->zeros);
     vt_free(a, w->means, w->view.columns * sizeof *w->means);
+    vt_free(a, w->code_means, w->view.columns * sizeof *w->code_means);
     if (w->product_stride)
         vt_products_free(&w->products, a);
     vt_free(a, w->probabilities, w->keys * sizeof *w->probabilities);
@@ -192,6 +195,19 @@ static void see_probabilities(struct vt_watch *w, const vitrt_session *s, bool s
     }
 }
 
+/* What codes make of the mean of rounded and clipped numbers, of the columns of a layer's input. */
+static void see_codes(struct vt_watch *w, const float *x, size_t rows, size_t ld)
+{
+    for (size_t c = 0; c < w->view.columns; c++) {
+        const struct vt_quantizer *q = &w->quantizers[c];
+        const double inverse = 1 / (double)q->scale, zero = (double)q->zero, top = vt_top_code(q->bits);
+        double sum = 0;
+        for (size_t r = 0; r < rows; r++)
+            sum += vt_round_even(vt_clamp((double)x[r * ld + c] * inverse + zero, 0, top)) - zero;
+        w->code_means[c] += sum * (double)q->scale / (double)w->rows;
+    }
+}
+
 void vt_watch_see(struct vt_watch *w, const vitrt_session *s, bool second)
 {
     if (w->way == VT_WAY_PROBABILITIES) {
@@ -208,6 +224,8 @@ void vt_watch_see(struct vt_watch *w, const vitrt_session *s, bool second)
     }
     if (w->has_observer)
         observe_rows(w, x, of->rows, of->ld, second);
+    else if (second && vt_operand_count(&s->model->graph.nodes[w->operand.node]) == 1)
+        see_codes(w, x, of->rows, of->ld);
 }
 
 /* ---- Results ---- */
@@ -336,6 +354,8 @@ vitrt_status vt_watch_finish(struct vt_watch *w, const vitrt_model *m, vitrt_err
         w->scales[g] = w->quantizers[g].scale;
         w->zeros[g] = w->quantizers[g].zero;
         w->means[g] = w->columns[g].sum / (double)w->rows;
+        if (w->has_observer) /* both passes are over */
+            w->code_means[g] = w->means[g];
     }
     return VITRT_OK;
 }

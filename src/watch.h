@@ -39,7 +39,7 @@ struct vt_watch {
     size_t keys;
     struct vt_quantizer *quantizers; /* [view.columns] */
     float *scales, *zeros;           /* [view.columns] */
-    double *means;                   /* [view.columns] */
+    double *means, *code_means;      /* [view.columns]; of layers */
 };
 
 /* Input k of node v; k VT_PROBABILITIES: what its attention makes of q and k. */
@@ -52,7 +52,8 @@ vitrt_status vt_watch_allocate(struct vt_watch *w, const vitrt_session *s, size_
                                vitrt_error *err);
 void vt_watch_free(struct vt_watch *w, const vitrt_allocator *a);
 
-/* What the session has read of the image that it ran last; all images pass twice. Each watch is used by one thread at a
+/* What the session has read of the image that it ran last; all images pass twice, and watches without observer are
+ * finished in between. Each watch is used by one thread at a
  * time. */
 void vt_watch_see(struct vt_watch *w, const vitrt_session *s, bool second);
 
