@@ -70,7 +70,8 @@ static vitrt_status make_row(const struct vt_layer *l, size_t r, struct worker *
         return vt_err(&w->err, VITRT_EFORMAT,
                       "%s: row %zu of weight %s is not finite any more when it takes over the scales of its input",
                       vt_checkpoint_path(l->checkpoint), r, l->weight->name);
-    l->new_bias[r] = (float)((double)l->new_bias[r] + mean_loss(l, r, w->row, codes, l->row_scales[r]));
+    if (r < l->exact_row || r >= l->exact_end)
+        l->new_bias[r] = (float)((double)l->new_bias[r] + mean_loss(l, r, w->row, codes, l->row_scales[r]));
     return VITRT_OK;
 }
 

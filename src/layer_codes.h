@@ -15,10 +15,11 @@ struct vt_layer {
     const float *scales;                /* [channels]: what its columns absorb, or NULL */
     const double *means, *code_means;   /* [channels of all groups]: of what it reads, in units of what it absorbs */
     const struct vt_compensation *compensation; /* of its columns, or NULL */
-    size_t channels;                            /* of one group; a column of a convolution is a tap of one of them */
-    int8_t *codes;                              /* out: [rows, columns], as the numbers are stored, */
-    float *row_scales;                          /* out: [rows], of them */
-    float *new_bias;                            /* out: [rows] */
+    size_t exact_row, exact_end; /* rows that must give their bias alone for an input of zeros, whatever its mean */
+    size_t channels;             /* of one group; a column of a convolution is a tap of one of them */
+    int8_t *codes;               /* out: [rows, columns], as the numbers are stored, */
+    float *row_scales;           /* out: [rows], of them */
+    float *new_bias;             /* out: [rows] */
 };
 
 /* Rows are shared out to the pool's threads. Fails where a weight cannot be read, or is not finite any more. */

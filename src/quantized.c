@@ -48,7 +48,7 @@ vitrt_status vt_quantized_init(struct vt_quantized *q, const vitrt_model *m, uin
 
 void vt_quantized_free(struct vt_quantized *q)
 {
-    for (size_t w = 0; w < q->graph.weight_count && q->made; w++) {
+    for (size_t w = 0; w < q->graph.weight_count && q->made && q->graph.weights; w++) {
         const size_t rows = (size_t)q->graph.weights[w].rows, count = rows * (size_t)q->graph.weights[w].columns;
         vt_free(&q->alloc, (void *)q->made[w].codes, count);
         vt_free(&q->alloc, (void *)q->made[w].row_scales, rows * sizeof(float));
@@ -126,6 +126,20 @@ static vitrt_status add_codes(struct vt_quantized *q, struct vt_node *node, stru
                : vt_err_memory(q->err, (size_t)(l->weight->rows * l->weight->columns), "the codes of a weight");
 }
 
+/* Columns of a layer that are divided by their length, such as Swin V2's queries and keys: from what windows are padded
+ * with a key of length 0 is made, and a bias that it did not have would give it a direction. */
+static void find_exact_rows(const struct vt_graph *g, vt_value layer, struct vt_layer *l)
+{
+    for (size_t v = (size_t)layer + 1; v < g->node_count; v++) {
+        const struct vt_view in = g->nodes[v].in[0];
+        if (g->nodes[v].type != VT_NODE_L2_NORM || in.value != layer)
+            continue;
+        const size_t end = (size_t)in.column + in.columns;
+        l->exact_row = l->exact_end && l->exact_row < in.column ? l->exact_row : in.column;
+        l->exact_end = l->exact_end > end ? l->exact_end : end;
+    }
+}
+
 static vitrt_status make_layer(struct vt_quantized *q, const struct vt_operand *operand, struct vt_pool *pool)
 {
     struct vt_node *node = &q->graph.nodes[operand->node];
@@ -144,6 +158,7 @@ static vitrt_status make_layer(struct vt_quantized *q, const struct vt_operand *
                           .channels = channels / w->groups,
                           .new_bias = bias };
     struct vt_compensation compensation = { .n = 0 };
+    find_exact_rows(&q->graph, operand->node, &l);
     vitrt_status st =
         bias && means ? add_codes(q, node, &l) : vt_err_memory(q->err, rows * sizeof *bias, "the bias of a layer");
     if (!st && operand->products) {

@@ -334,7 +334,18 @@ static enum vt_fit find_quantizers(const vitrt_model *m, struct vt_watch *w)
     return worst;
 }
 
-/* q's codes have one for 0: attention takes its zero point off with integers. */
+/* Does the node read zeros that have not been seen, or will, at another size: those that windows, blocks of a map and
+ * convolutions are padded with? */
+static bool is_padded(const struct vt_graph *g, const struct vt_node *node)
+{
+    const enum vt_node_type from = g->nodes[node->in[0].value].type;
+    const struct vt_sliding *slide = &node->u.conv.slide;
+    if (node->type == VT_NODE_CONV2D && from != VT_NODE_INPUT)
+        return slide->padding[0] || slide->padding[1] || slide->cover;
+    return node->type == VT_NODE_LINEAR && (from == VT_NODE_WINDOWS || from == VT_NODE_SPACE_TO_DEPTH);
+}
+
+/* Gives 0 a code of its own. */
 static void reach_zero(struct vt_quantizer *q)
 {
     const double top = vt_top_code(q->bits), zero = (double)q->zero, scale = (double)q->scale;
@@ -348,8 +359,10 @@ vitrt_status vt_watch_finish(struct vt_watch *w, const vitrt_model *m, vitrt_err
     if (find_quantizers(m, w) == VT_FIT_NOT_FINITE)
         return vt_err(err, VITRT_EINVAL, "%s: node %s: input %u was NaN or infinite for a calibration image",
                       vt_checkpoint_path(m->checkpoint), node->name, (unsigned)w->operand.input);
+    /* attention takes q's zero point off with integers */
+    const bool has_zero = (node->type == VT_NODE_ATTENTION && w->operand.input == 0) || is_padded(&m->graph, node);
     for (size_t g = 0; g < w->view.columns; g++) {
-        if (node->type == VT_NODE_ATTENTION && w->operand.input == 0 && g < w->operand.columns)
+        if (has_zero && g < w->operand.columns)
             reach_zero(&w->quantizers[g]);
         w->scales[g] = w->quantizers[g].scale;
         w->zeros[g] = w->quantizers[g].zero;
