@@ -37,8 +37,9 @@ struct vt_compensation {
     float *shares;   /* [n][n]: of weight order[k] in row k, for order[0 .. k) */
 };
 
-/* Of inputs as codes, whose scales differ or are one for all (scale_count 1), and whose rounding adds a twelfth to their
- * squares. Means do not count: the bias makes up for them. Free with vt_compensation_free, also after a failure. */
+/* Of inputs as codes, whose scales differ or are one for all (scale_count 1), and whose rounding adds a twelfth to
+ * their squares. Means do not count: the bias makes up for them. Free with vt_compensation_free, also after a
+ * failure. */
 vitrt_status vt_compensation_init(struct vt_compensation *c, const struct vt_products *p, const float *scales,
                                   size_t scale_count, struct vt_pool *pool, const vitrt_allocator *a, vitrt_error *err);
 void vt_compensation_free(struct vt_compensation *c, const vitrt_allocator *a);
