@@ -15,7 +15,7 @@ const char options_usage[] =
     "  -m MODEL      folder with config.json and model.safetensors, or a saved model (default: the bundled one)\n"
     "  -k TOP        how many classes to print (default 5)\n"
     "  -t THREADS    1 to 256 (default 0: as many as this process may use)\n"
-    "  -p PRECISION  " PRECISION_NAMES " (default f32)\n"
+    "  -p PRECISION  " PRECISION_NAMES " (default: the model's own)\n"
     "  --size HxW    input size in pixels (default: the model's own)\n"
     "  --json        one line of JSON per image; ms_prepare: read and decode; ms_run: resize, normalise, network\n"
     "  --dump FILE   also write i/pixels, i/block.K, i/logits (or i/features) of image i = 0, 1, ... as safetensors\n"
