@@ -240,7 +240,8 @@ typedef struct vitrt_quantize_options {
  * et al. 2023, arXiv:2211.10438, with the centres of Outlier Suppression+, Wei et al. 2023, arXiv:2304.09145). Weights
  * become 8-bit codes with a scale for each row; those of a linear layer are rounded so that they make up for each
  * other's errors (GPTQ, Frantar et al. 2022, arXiv:2210.17323), and biases for what the means of inputs lose. With
- * fewer bits, ranges are by percentiles and attention's probabilities have logarithmic codes, as RepQ-ViT's.
+ * fewer bits, ranges are by percentiles and attention's probabilities have logarithmic codes, as RepQ-ViT's. Attention
+ * that clips its probabilities stays in float.
  *
  * *out, NULL on failure, is to be freed with vitrt_model_free; it runs in VITRT_PRECISION_I8 by default and has the
  * model's allocator and logger, which is told of fewer than 8 images. The model is not changed. Thread-safe.

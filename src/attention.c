@@ -18,6 +18,7 @@ struct head {
     float *sums;         /* [mr][ld_sums], outputs before they are finished; int32_t in U8S8 */
     int32_t *key_bias;   /* U8S8: [ld], what q's zero point takes off */
     float *biases;       /* U8S8: [mr][ld], bias plus mask */
+    float *shifts;       /* U8S8: [mr][ld_sums], gate_bias times the gate */
     size_t ld, ld_sums;
     size_t keys_panel, values_panel; /* bytes */
 };
@@ -49,6 +50,7 @@ static size_t carve(struct head *h, const struct vt_kernels *kernels, enum vt_pr
     if (product == VT_PRODUCT_U8S8) {
         h->key_bias = take(base, &used, h->ld, sizeof(int32_t));
         h->biases = take(base, &used, tile, sizeof(float));
+        h->shifts = take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
     }
     return used;
 }
@@ -163,6 +165,38 @@ static void exponentials(const struct vt_attention *a, const struct head *h, siz
         inverse[r] = a->keys ? 1.0f / inverse[r] : 0.0f;
 }
 
+/* clip(stretch * x + gamma, 0, 1); a NaN stays one. */
+static void clip(size_t n, float stretch, float gamma, float *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float y = stretch * x[i] + gamma;
+        x[i] = y < 0 ? 0 : y > 1 ? 1 : y;
+    }
+}
+
+/* The probabilities of m queries, clipped, and 1 as what is left to multiply them by. */
+static void clipped_probabilities(const struct vt_attention *a, const struct head *h, size_t m, float *inverse)
+{
+    a->kernels->softmax_f32(m, a->keys, a->scale, h->scores, h->ld, h->scores, h->ld, inverse);
+    for (size_t r = 0; r < m; r++) {
+        float *row = h->scores + r * h->ld;
+        clip(a->keys, (a->zeta - a->gamma) / inverse[r], a->gamma, row);
+        if (a->product == VT_PRODUCT_BF16)
+            a->kernels->to_bf16(a->keys, row, (vt_bf16 *)h->probabilities + r * h->ld);
+        inverse[r] = 1;
+    }
+}
+
+/* The gates of m queries from row i on. sigmoid(x) = (1 + tanh(x / 2)) / 2. */
+static void find_gates(const struct vt_attention *a, size_t i, size_t m, float *gates)
+{
+    for (size_t r = 0; r < m; r++)
+        gates[r] = 0.5f * a->gate[(i + r) * a->ld_gate];
+    a->kernels->activation_f32[VT_ACT_TANH](m, gates, gates);
+    for (size_t r = 0; r < m; r++)
+        gates[r] = 0.5f + 0.5f * gates[r];
+}
+
 static float float_of(vt_bf16 x)
 {
     const uint32_t bits = (uint32_t)x << 16;
@@ -221,20 +255,28 @@ static void score(const struct vt_attention *a, const struct head *h, size_t i, 
 }
 
 /* Integer sums, or floats on their way to codes, through the epilogue of products. */
-static void finish(const struct vt_attention *a, const struct head *h, size_t i, size_t m, const float *inverse)
+static void finish(const struct vt_attention *a, const struct head *h, size_t i, size_t m, const float *factor)
 {
-    const bool codes = a->product == VT_PRODUCT_U8S8;
+    const bool codes = a->product == VT_PRODUCT_U8S8, shifted = codes && a->gate;
+    float gates[VT_MAX_TILE_ROWS];
     const struct vt_epilogue e = { .sum_scale = codes ? a->sum_scale : NULL,
                                    .sum_bias = codes ? a->sum_bias : NULL,
-                                   .row_scale = codes ? inverse : NULL,
+                                   .row_scale = codes ? factor : NULL,
                                    .scale = codes ? NULL : a->out_scale,
-                                   .residual = codes ? NULL : a->out_shift,
+                                   .residual = shifted ? h->shifts
+                                               : codes ? NULL
+                                                       : a->out_shift,
+                                   .ldr = shifted ? h->ld_sums : 0,
                                    .c = (char *)a->out + i * a->ldo * vt_destination_bytes(a->to),
                                    .ldc = a->ldo,
                                    .to = a->to,
                                    .highest = a->highest };
     if (!codes)
-        a->kernels->scale_rows_f32(m, a->dim_v, inverse, h->sums, h->ld_sums, h->sums, h->ld_sums);
+        a->kernels->scale_rows_f32(m, a->dim_v, factor, h->sums, h->ld_sums, h->sums, h->ld_sums);
+    if (shifted) {
+        find_gates(a, i, m, gates);
+        a->kernels->scale_rows_f32(m, a->dim_v, gates, a->gate_bias, 0, h->shifts, h->ld_sums);
+    }
     a->kernels->finish[VT_ACT_NONE](m, a->dim_v, h->sums, h->ld_sums, &e);
 }
 
@@ -259,12 +301,32 @@ static void clear(const struct vt_attention *a, size_t i, size_t m)
     }
 }
 
+/* What the outputs of m queries from row i on are to be multiplied by: the inverse sums of their probabilities, and
+ * their gates. */
+static void find_factors(const struct vt_attention *a, const struct head *h, size_t i, size_t m, float *factor)
+{
+    float gates[VT_MAX_TILE_ROWS];
+    if (a->clipped)
+        clipped_probabilities(a, h, m, factor);
+    else
+        exponentials(a, h, i, m, factor);
+    if (a->log_bits)
+        round_logarithms(a, h, m, factor);
+    for (size_t r = 0; r < m && (a->first_row || a->column_sums); r++)
+        add_scores(a, h, i + r, r, factor[r]);
+    if (!a->gate)
+        return;
+    find_gates(a, i, m, gates);
+    for (size_t r = 0; r < m; r++)
+        factor[r] *= gates[r];
+}
+
 /* Output rows of m <= mr queries from row i on. */
 static void attend(const struct vt_attention *a, const struct head *h, size_t i, size_t m)
 {
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
     const size_t nr = kernel->nr;
-    float inverse[VT_MAX_TILE_ROWS];
+    float factor[VT_MAX_TILE_ROWS];
     int32_t row_sums[VT_MAX_TILE_ROWS];
     const bool direct = a->product != VT_PRODUCT_U8S8 && a->to == VT_TO_F32;
     if (!a->keys) {
@@ -275,25 +337,21 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     if (a->exp)
         integer_exponentials(a, h, i, m, row_sums);
     else
-        exponentials(a, h, i, m, inverse);
-    if (a->log_bits)
-        round_logarithms(a, h, m, inverse);
+        find_factors(a, h, i, m, factor);
     float *sums = direct ? (float *)a->out + i * a->ldo : h->sums;
     const size_t ld_sums = direct ? a->ldo : h->ld_sums;
     for (size_t j = 0; j < a->dim_v; j += nr)
         kernel->tile(m, at_most(a->dim_v - j, nr), a->keys, h->probabilities, h->ld,
                      h->values + j / nr * h->values_panel, NULL, NULL, 0, sums + j, ld_sums);
-    /* inverse takes dim_v products for each query instead of one for each key */
+    /* a factor takes dim_v products for each query instead of one for each key */
     if (a->exp)
         finish_integers(a, h, i, m, row_sums);
     else if (direct)
-        a->kernels->scale_rows_f32(m, a->dim_v, inverse, sums, ld_sums, sums, ld_sums);
+        a->kernels->scale_rows_f32(m, a->dim_v, factor, sums, ld_sums, sums, ld_sums);
     else if (a->product != VT_PRODUCT_U8S8 && a->to == VT_TO_BF16)
-        a->kernels->scale_rows_bf16(m, a->dim_v, inverse, sums, ld_sums, (vt_bf16 *)a->out + i * a->ldo, a->ldo);
+        a->kernels->scale_rows_bf16(m, a->dim_v, factor, sums, ld_sums, (vt_bf16 *)a->out + i * a->ldo, a->ldo);
     else
-        finish(a, h, i, m, inverse);
-    for (size_t r = 0; r < m && (a->first_row || a->column_sums); r++)
-        add_scores(a, h, i + r, r, inverse[r]);
+        finish(a, h, i, m, factor);
 }
 
 /* Part t of `parts` of the next head's operands. */

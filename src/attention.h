@@ -42,9 +42,16 @@ struct vt_attention {
     int32_t masked;
     uint32_t log_bits; /* F32: probabilities are rounded to log_scale * sqrt(2)^-code; 0: they are not */
     float log_scale;
-    /* What token reduction reads of the probabilities, or NULL: the first query's, and their sum over all queries, each
-     * as a column [keys] of elements ld_scores apart. BF16 gives those that it multiplies with, which are rounded.
-     * Sums are over rows in ascending order: one piece must have all. */
+    bool clipped; /* F32 and BF16: a probability p becomes clip((zeta - gamma) * p + gamma, 0, 1) */
+    float gamma, zeta;
+    /* Output row i is multiplied by sigmoid(gate[i * ld_gate]), which is within 2e-7; NULL: by 1. */
+    const float *gate;
+    size_t ld_gate;
+    const float *gate_bias; /* U8S8 with a gate: [dim_v], what of sum_bias is multiplied, too, and left out there */
+    /* What token reduction reads of the probabilities that v is multiplied with, or NULL: the first query's, and their
+     * sum over all queries, each as a column [keys] of elements ld_scores apart: clipped ones, without the gate. BF16
+     * gives those that it multiplies with, which are rounded. Sums are over rows in ascending order: one piece must have
+     * all. */
     float *first_row, *column_sums;
     size_t ld_scores;
     /* The head that this thread takes next, whose q, k and v are fetched into the cache meanwhile; or NULL. */

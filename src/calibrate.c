@@ -97,7 +97,7 @@ static vitrt_status list_watches(struct vt_calibration *c, vitrt_error *err)
         return vt_err_memory(err, c->tap_capacity * sizeof *c->watches, "the calibration");
     tap_of(c, 0); /* is looked at, too */
     for (size_t v = 0; v < g->node_count; v++) {
-        if (stays_in_float(c, &g->nodes[v]))
+        if (stays_in_float(c, &g->nodes[v]) || !vt_may_have_codes(&g->nodes[v]))
             continue;
         for (uint32_t k = 0; k < vt_operand_count(&g->nodes[v]) && !shares_weight(g, &g->nodes[v]); k++)
             watch(c, (vt_value)v, k);

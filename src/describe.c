@@ -57,8 +57,12 @@ static void put_order(struct text *t, const struct vt_plan *p, const struct vt_s
         put_windows(t, "from", order);
     else if (order && s->type == VT_NODE_ATTENTION)
         put_windows(t, "in", order);
-    if (s->type == VT_NODE_ATTENTION && s->node->in_count == 4)
+    if (vt_bias_input(s->node))
         put(t, " + bias");
+    if (vt_is_clipped(s->node))
+        put(t, ", clipped");
+    if (vt_gate_input(s->node))
+        put(t, ", gated");
 }
 
 static void put_step(struct text *t, const struct vt_plan *p, const struct vt_step *s)

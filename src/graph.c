@@ -11,6 +11,9 @@
 /* Of attention, so that neither biases nor masks over it overflow. */
 #define LEAST_SCALE 1e-20f
 
+/* Of the range that probabilities are stretched to: published ones are -0.1 to 1.1 at most. */
+#define MOST_STRETCH 1000.0f
+
 void vt_graph_init(struct vt_graph *g, const vitrt_allocator *a, const struct vt_checkpoint *c, vitrt_error *err)
 {
     memset(g, 0, sizeof *g);
@@ -254,6 +257,7 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
     node->columns = node->in[2].columns;
     node->u.attention.heads = heads;
     node->u.attention.scale = scale;
+    node->u.attention.zeta = 1;
     expect(g, node, "number of key columns", node->in[1].columns, node->in[0].columns);
     expect_parts(g, node, "query columns", node->in[0].columns, heads);
     expect_parts(g, node, "value columns", node->in[2].columns, heads);
@@ -264,6 +268,30 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
     if (bias != VT_NO_VALUE)
         add_bias(g, node, bias);
     return value_of(g, node);
+}
+
+void vt_graph_set_clip(struct vt_graph *g, vt_value attention, float gamma, float zeta)
+{
+    if (g->status)
+        return;
+    struct vt_node *node = &g->nodes[attention];
+    if (!(gamma >= -MOST_STRETCH && gamma <= 0 && zeta >= 1 && zeta <= MOST_STRETCH))
+        vt_graph_fail(g, VITRT_EFORMAT,
+                      "node %s: probabilities clipped with gamma %g and zeta %g, expected gamma from -1000 to 0 and "
+                      "zeta from 1 to 1000",
+                      node->name, (double)gamma, (double)zeta);
+    node->u.attention.gamma = gamma;
+    node->u.attention.zeta = zeta;
+}
+
+void vt_graph_set_gate(struct vt_graph *g, vt_value attention, struct vt_view logits)
+{
+    if (g->status)
+        return;
+    struct vt_node *node = &g->nodes[attention];
+    add_input(g, node, logits);
+    node->u.attention.gated = true;
+    expect(g, node, "number of gate columns", node->in[node->in_count - 1].columns, node->u.attention.heads);
 }
 
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,

@@ -26,7 +26,7 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_NO_VALUE   (-1)
 #define VT_NO_WEIGHT  (-1)
 #define VT_RASTER     (-1) /* the order of a map's rows that is no pattern's */
-#define VT_MAX_INPUTS 4
+#define VT_MAX_INPUTS 5
 #define VT_MAX_PARTS  4
 #define VT_MAX_CODED  3 /* inputs that a product multiplies */
 #define VT_MAX_TERMS  65000u /* of a sum of products of codes, which 32 bits hold exactly; of a score, half as many */
@@ -108,8 +108,8 @@ enum vt_node_type {
     VT_NODE_LINEAR,
     VT_NODE_LAYER_NORM, /* over every group of columns / groups */
     VT_NODE_L2_NORM,    /* every group of columns / groups divided by its length, times weight[group] if there is one */
-    VT_NODE_ATTENTION,  /* in: q, k, v, and a relative bias or nothing; rows in the order of windows attend within
-                           each window, all others within the image */
+    VT_NODE_ATTENTION,  /* in: q, k, v, then a relative bias or nothing, then the logits of a gate or nothing; rows in
+                           the order of windows attend within each window, all others within the image */
     VT_NODE_ATTENTION_SCORES, /* in[0]: an attention, which yields this value beside its own */
     VT_NODE_ACTIVATION,
     VT_NODE_ADD,    /* in[0] + in[1] */
@@ -226,6 +226,11 @@ struct vt_node {
              * and 13): of so many bits; 0: none, floats or those of kernels.h's softmax. */
             uint32_t log_bits;
             float log_scale;
+            /* Bondarenko et al. 2023, arXiv:2306.12929: probabilities p become clip((zeta - gamma) * p + gamma, 0, 1)
+             * (eq. 4), which is p for 0 and 1; and each head's output row is multiplied by sigmoid(logit) (eq. 5), the
+             * last input having a logit for each query in the column of the head. */
+            float gamma, zeta;
+            bool gated;
         } attention;
         enum vt_attention_scores scores;
         enum vt_activation activation;
@@ -305,6 +310,10 @@ vt_value vt_graph_l2_norm(struct vt_graph *g, const char *name, struct vt_view x
 /* bias: a relative bias of its own, or VT_NO_VALUE. */
 vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v,
                             vt_value bias, uint32_t heads, float scale);
+/* Lets a head give nothing: its probabilities are stretched to gamma..zeta and clipped, gamma <= 0 and zeta >= 1; its
+ * rows are multiplied by a gate [rows of q, heads]. Before the quantizers. */
+void vt_graph_set_clip(struct vt_graph *g, vt_value attention, float gamma, float zeta);
+void vt_graph_set_gate(struct vt_graph *g, vt_value attention, struct vt_view logits);
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
                                    enum vt_attention_scores scores);
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation);
@@ -393,8 +402,19 @@ bool vt_keeps_unit(const struct vt_node *node);
 float vt_unit_of(const struct vt_graph *g, vt_value v);
 
 /* Inputs that the node multiplies as one operand of products with many terms: 1 of linear and conv2d but depthwise ones,
- * 3 of attention, else 0. Those may have quantizers. */
+ * 3 of attention, else 0. */
 uint32_t vt_operand_count(const struct vt_node *node);
+
+/* Those inputs may have quantizers, unless the node is attention with clipped probabilities, whose sum is not 1: its
+ * products stay in float. */
+bool vt_may_have_codes(const struct vt_node *node);
+
+/* Which inputs of attention are its relative bias and its gate; 0: it has none. Of other nodes 0. */
+uint32_t vt_bias_input(const struct vt_node *node);
+uint32_t vt_gate_input(const struct vt_node *node);
+
+/* Does attention clip its probabilities? Of other nodes false. */
+bool vt_is_clipped(const struct vt_node *node);
 
 /* Do its products multiply codes when a quantized model runs in its own precision? */
 bool vt_is_quantized(const struct vt_node *node);

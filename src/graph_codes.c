@@ -17,6 +17,27 @@ uint32_t vt_operand_count(const struct vt_node *node)
     }
 }
 
+bool vt_may_have_codes(const struct vt_node *node)
+{
+    return vt_operand_count(node) > 0 && !vt_is_clipped(node);
+}
+
+uint32_t vt_bias_input(const struct vt_node *node)
+{
+    const bool there = node->type == VT_NODE_ATTENTION && node->in_count > 3u + node->u.attention.gated;
+    return there ? 3 : 0;
+}
+
+uint32_t vt_gate_input(const struct vt_node *node)
+{
+    return node->type == VT_NODE_ATTENTION && node->u.attention.gated ? node->in_count - 1 : 0;
+}
+
+bool vt_is_clipped(const struct vt_node *node)
+{
+    return node->type == VT_NODE_ATTENTION && (node->u.attention.gamma != 0 || node->u.attention.zeta != 1);
+}
+
 bool vt_keeps_unit(const struct vt_node *node)
 {
     switch (node->type) {
@@ -88,6 +109,9 @@ void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, cons
     if (i >= vt_operand_count(node))
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %u is not multiplied and has no codes", node->name,
                       (unsigned)i);
+    else if (!vt_may_have_codes(node))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its probabilities are clipped, expected no codes of its inputs",
+                      node->name);
     else if (terms_of(g, node) > VT_MAX_TERMS)
         vt_graph_fail(g, VITRT_ELIMIT, "node %s: sums of codes with %llu terms, at most %u are exact", node->name,
                       (unsigned long long)terms_of(g, node), VT_MAX_TERMS);

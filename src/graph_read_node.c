@@ -106,9 +106,9 @@ static struct vt_view read_view(struct vt_node_reader *r, vt_json v, uint32_t i)
     struct vt_view view = vt_view_of(vt_find_node(r, what, range ? vt_json_at(v, 0) : v));
     if (!range || view.value == VT_NO_VALUE)
         return view;
-    if (vt_json_count(v) != 3 || r->op->whole >> i & 1)
-        vt_bad_value(&r->values, what, v,
-                     r->op->whole >> i & 1 ? "the name of a node" : "[name, first column, columns]");
+    const bool whole = r->op->whole >> i & 1 || vt_is_constant(&r->g->nodes[view.value]);
+    if (vt_json_count(v) != 3 || whole)
+        vt_bad_value(&r->values, what, v, whole ? "the name of a node" : "[name, first column, columns]");
     vt_read_count(&r->values, what, vt_json_at(v, 1), &view.column);
     vt_read_count(&r->values, what, vt_json_at(v, 2), &view.columns);
     if (!view.columns)
@@ -148,7 +148,10 @@ static void read_attribute(struct vt_node_reader *r, vt_json object, const struc
     const vt_json v = vt_json_get(object, a->key);
     if (!vt_json_type(v) && !a->required) {
         const uint32_t usual[2] = { a->usual, a->usual };
-        if (a->kind != VT_ATTRIBUTE_FLAG)
+        const float number = (float)a->usual;
+        if (a->kind == VT_ATTRIBUTE_NUMBER || a->kind == VT_ATTRIBUTE_SIGNED)
+            memcpy(to, &number, sizeof number);
+        else if (a->kind != VT_ATTRIBUTE_FLAG)
             memcpy(to, usual, a->kind == VT_ATTRIBUTE_SIDES ? sizeof usual : sizeof *usual);
         return;
     }
@@ -156,11 +159,28 @@ static void read_attribute(struct vt_node_reader *r, vt_json object, const struc
     case VT_ATTRIBUTE_COUNT: vt_read_count(&r->values, a->key, v, to); break;
     case VT_ATTRIBUTE_SIDES: vt_read_sides(&r->values, a->key, v, to); break;
     case VT_ATTRIBUTE_NUMBER: vt_read_number(&r->values, a->key, v, 0, to); break;
+    case VT_ATTRIBUTE_SIGNED: vt_read_number(&r->values, a->key, v, -FLT_MAX, to); break;
     case VT_ATTRIBUTE_FLAG: vt_read_flag(&r->values, a->key, v, to); break;
     case VT_ATTRIBUTE_CHOICE: vt_read_choice(&r->values, a->key, v, a->names, a->name_count, to); break;
     case VT_ATTRIBUTE_WINDOWS: read_order(r, a->key, v, to); break;
     case VT_ATTRIBUTE_NONE: break;
     }
+}
+
+static vt_value build_attention(struct vt_graph *g, const char *name, const struct vt_node *n)
+{
+    if (n->in_count < 3u + n->u.attention.gated || n->in_count > 4u + n->u.attention.gated) {
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: it has %u inputs, expected q, k, v%s and possibly a relative bias",
+                      name, (unsigned)n->in_count, n->u.attention.gated ? ", the logits of its gate" : "");
+        return VT_NO_VALUE;
+    }
+    const vt_value bias = vt_bias_input(n) ? n->in[vt_bias_input(n)].value : VT_NO_VALUE;
+    const vt_value v =
+        vt_graph_attention(g, name, n->in[0], n->in[1], n->in[2], bias, n->u.attention.heads, n->u.attention.scale);
+    vt_graph_set_clip(g, v, n->u.attention.gamma, n->u.attention.zeta);
+    if (n->u.attention.gated)
+        vt_graph_set_gate(g, v, n->in[vt_gate_input(n)]);
+    return v;
 }
 
 /* The builder's call for a node like n, whose weights and attributes are filled in. */
@@ -179,9 +199,7 @@ static vt_value build(struct vt_graph *g, const char *name, const struct vt_node
     case VT_NODE_LAYER_NORM:
         return vt_graph_layer_norm(g, name, x, n->weight, n->bias, n->u.norm.groups, n->u.norm.eps);
     case VT_NODE_L2_NORM: return vt_graph_l2_norm(g, name, x, n->weight, n->u.norm.groups);
-    case VT_NODE_ATTENTION:
-        return vt_graph_attention(g, name, x, y, n->in[2], n->in_count > 3 ? n->in[3].value : VT_NO_VALUE,
-                                  n->u.attention.heads, n->u.attention.scale);
+    case VT_NODE_ATTENTION: return build_attention(g, name, n);
     case VT_NODE_ATTENTION_SCORES: return vt_graph_attention_scores(g, name, x.value, n->u.scores);
     case VT_NODE_ACTIVATION: return vt_graph_activation(g, name, x, n->u.activation);
     case VT_NODE_ADD: return vt_graph_add(g, name, x, y);

@@ -44,6 +44,10 @@ _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_atten
     {                                                                                                                  \
         key, VT_ATTRIBUTE_NUMBER, false, 0, AT(member), NULL, 0                                                        \
     }
+#define MAY_SIGNED(key, member, usual)                                                                                 \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_SIGNED, false, usual, AT(member), NULL, 0                                                    \
+    }
 #define FLAG(key, member)                                                                                              \
     {                                                                                                                  \
         key, VT_ATTRIBUTE_FLAG, false, 0, AT(member), NULL, 0                                                          \
@@ -93,11 +97,13 @@ const struct vt_op_schema vt_op_schemas[] = {
     { "attention",
       VT_NODE_ATTENTION,
       3,
-      4,
-      1u << 3,
+      5,
+      0,
       { { 0 } },
       { NEEDED_COUNT("heads", attention.heads), NUMBER("scale", attention.scale),
-        COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale), PRECISION } },
+        COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale),
+        MAY_SIGNED("gamma", attention.gamma, 0), MAY_SIGNED("zeta", attention.zeta, 1), FLAG("gated", attention.gated),
+        PRECISION } },
     { "attention_scores", VT_NODE_ATTENTION_SCORES, 1, 1, 1, { { 0 } }, { CHOICE("scores", scores, scores_names) } },
     { "activation", VT_NODE_ACTIVATION, 1, 1, 0, { { 0 } }, { CHOICE("activation", activation, vt_activation_names) } },
     { "add", VT_NODE_ADD, 2, 2, 0, { { 0 } }, { { 0 } } },

@@ -25,6 +25,7 @@ enum vt_attribute_kind {
     VT_ATTRIBUTE_COUNT,
     VT_ATTRIBUTE_SIDES,  /* [height, width] */
     VT_ATTRIBUTE_NUMBER, /* finite, at least 0 */
+    VT_ATTRIBUTE_SIGNED, /* finite */
     VT_ATTRIBUTE_FLAG,
     VT_ATTRIBUTE_CHOICE, /* one of names; "" is none of them */
     VT_ATTRIBUTE_WINDOWS /* index of a pattern */
@@ -35,7 +36,7 @@ struct vt_attribute {
     const char *key;
     enum vt_attribute_kind kind;
     bool required;
-    uint32_t usual; /* what counts and sides are where the file does not say it; flags are false */
+    uint32_t usual; /* what counts, sides and numbers are where the file does not say it; flags are false */
     size_t offset;  /* of the member in struct vt_node */
     const char *const *names;
     size_t name_count;
@@ -51,7 +52,7 @@ struct vt_weight_slot {
 
 #define VT_MAX_SLOTS      3
 #define VT_ALL_SLOTS      (VT_MAX_SLOTS + 2 * VT_MAX_CODED) /* with the vectors of quantizers, which stand elsewhere */
-#define VT_MAX_ATTRIBUTES 5
+#define VT_MAX_ATTRIBUTES 8
 #define VT_QUANTIZE_KEY   "quantize"
 #define VT_UNIT_KEY       "unit"
 

@@ -111,7 +111,7 @@ static vitrt_status bias_shape(const struct vt_graph *g, const struct vt_node *n
     return VITRT_OK;
 }
 
-/* Queries, keys and values stand in the same windows, and a bias is made for them. */
+/* Queries, keys and values stand in the same windows, and a bias is made for them; a gate stands as the queries do. */
 static vitrt_status attention_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
                                     vitrt_error *err)
 {
@@ -119,9 +119,11 @@ static vitrt_status attention_shape(const struct vt_graph *g, const struct vt_no
     vitrt_status st = same_rows(g, node, k, &shapes[node->in[2].value], err);
     if (!st && (q->order != VT_RASTER || k->order != VT_RASTER))
         st = same_rows(g, node, q, k, err);
-    if (st || node->in_count < 4)
+    if (!st && vt_gate_input(node))
+        st = same_rows(g, node, q, &shapes[node->in[vt_gate_input(node)].value], err);
+    if (st || !vt_bias_input(node))
         return st;
-    const struct vt_node *bias = &g->nodes[node->in[3].value];
+    const struct vt_node *bias = &g->nodes[node->in[vt_bias_input(node)].value];
     const uint32_t *map = shapes[bias->in[0].value].map;
     if (q->order != bias->u.relative_bias.order || q->map[0] != map[0] || q->map[1] != map[1])
         return vt_err(err, VITRT_EINVAL,

@@ -119,8 +119,9 @@ static void put_attribute(struct vt_text *t, const struct vt_node *node, const s
         }
         break;
     case VT_ATTRIBUTE_NUMBER:
+    case VT_ATTRIBUTE_SIGNED:
         memcpy(&number, from, sizeof number);
-        if (a->required || number != 0) {
+        if (a->required || number != (float)a->usual) {
             put_key(t, a->key);
             vt_text_float(t, number);
         }
@@ -233,7 +234,8 @@ static void put_pattern(struct vt_text *t, const struct vt_window_pattern *p, bo
 static unsigned version_of(const struct vt_graph *g)
 {
     for (size_t v = 0; v < g->node_count; v++)
-        if (vt_is_quantized(&g->nodes[v]) || g->nodes[v].unit > 0)
+        if (vt_is_quantized(&g->nodes[v]) || g->nodes[v].unit > 0 || vt_is_clipped(&g->nodes[v]) ||
+            vt_gate_input(&g->nodes[v]))
             return VT_GRAPH_VERSION;
     return 1;
 }

@@ -29,9 +29,17 @@ size_t vt_attention_groups(const struct vt_plan *p, const struct vt_step *s)
 /* The biases of a head, rows vt_bias_ld apart. */
 static const float *bias_of_head(const struct vt_exec *x, const struct vt_step *s, size_t head, size_t area)
 {
-    if (s->node->in_count < 4)
+    if (!vt_bias_input(s->node))
         return NULL;
-    return (const float *)vt_exec_view(x, s->node->in[3]) + head * area * vt_bias_ld(area);
+    return (const float *)vt_exec_view(x, s->node->in[vt_bias_input(s->node)]) + head * area * vt_bias_ld(area);
+}
+
+/* The gate of a head, from a row of the queries on. */
+static const float *gate_of_head(const struct vt_exec *x, const struct vt_step *s, uint32_t head, size_t row)
+{
+    const uint32_t input = vt_gate_input(s->node);
+    const struct vt_view gate = { s->node->in[input].value, s->node->in[input].column + head, 1 };
+    return input ? vt_exec_row(x, gate, row) : NULL;
 }
 
 static const float *part_of(const float *vector, uint32_t column)
@@ -103,6 +111,12 @@ struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct v
                                               ? node->u.attention.log_bits
                                               : 0,
                               .log_scale = node->u.attention.log_scale,
+                              .clipped = vt_is_clipped(node),
+                              .gamma = node->u.attention.gamma,
+                              .zeta = node->u.attention.zeta,
+                              .gate = gate_of_head(x, s, head, first_q),
+                              .ld_gate = vt_exec_ld(x, node->in[vt_gate_input(node)].value),
+                              .gate_bias = part_of(w->gate_bias, out.column),
                               .first_row = scores_column(x, s->scores[VT_SCORES_FIRST_ROW], image, h),
                               .column_sums = scores_column(x, s->scores[VT_SCORES_COLUMN_SUMS], image, h),
                               .ld_scores = heads };

@@ -29,6 +29,7 @@ struct vt_step_weights {
     struct vt_codes out;               /* [columns] of a value that is codes; scale and shift are NULL where the two
                                           above have them */
     const float *score_scale;          /* [heads] of attention on codes */
+    const float *gate_bias;            /* [columns] of attention on codes with a gate: what it multiplies of the bias */
     const struct vt_step_integers *integers; /* of integer-only inference, else NULL */
     const uint8_t *query_zero;               /* [columns of q] */
 };

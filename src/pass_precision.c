@@ -23,7 +23,7 @@ static enum vt_product product_of(enum vt_precision precision, const struct vt_n
     return node->type == VT_NODE_ATTENTION && node->u.attention.log_bits ? VT_PRODUCT_F32 : VT_PRODUCT_U8S8;
 }
 
-/* Input k of a node whose product is set; a bias is no operand. Convolutions convert the windows they gather
+/* Input k of a node whose product is set; a bias or gate is no operand. Convolutions convert the windows they gather
  * themselves. */
 static struct operand operand_of(enum vt_precision precision, const struct vt_node *node, uint32_t k)
 {
@@ -141,8 +141,8 @@ static bool convert_for_readers(struct precision_pass *p, vt_value v)
 /* A bias stands beside integer scores as it is; attention in floats multiplies it by its scale. */
 static void keep_bias(struct precision_pass *p, const struct vt_node *node)
 {
-    if (node->type == VT_NODE_ATTENTION && node->product == VT_PRODUCT_U8S8 && node->in_count > 3)
-        p->out->nodes[node->in[3].value].u.relative_bias.divisor = 1;
+    if (node->type == VT_NODE_ATTENTION && node->product == VT_PRODUCT_U8S8 && vt_bias_input(node))
+        p->out->nodes[node->in[vt_bias_input(node)].value].u.relative_bias.divisor = 1;
 }
 
 static bool rewrite(struct precision_pass *p)

@@ -11,7 +11,8 @@
 
 /* What one step gets; NULL what it does not need. */
 struct numbers {
-    float *sum_scale, *sum_bias, *in_scale, *in_shift, *out_scale, *out_shift, *gamma, *beta, *taps, *score_scale;
+    float *sum_scale, *sum_bias, *in_scale, *in_shift, *out_scale, *out_shift, *gamma, *beta, *taps, *score_scale,
+        *gate_bias;
     int32_t *sum_start;
     uint8_t *in_zero, *out_zero, *query_zero;
 };
@@ -47,6 +48,7 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
     if (codes && s->type == VT_NODE_ATTENTION) {
         n->score_scale = vt_take(base, used, node->u.attention.heads, sizeof(float));
         n->query_zero = vt_take(base, used, node->in[0].columns, 1);
+        n->gate_bias = vt_gate_input(node) ? vt_take(base, used, columns, sizeof(float)) : NULL;
     }
     if (!coding)
         return;
@@ -127,7 +129,8 @@ static vitrt_status make_scores(const struct vt_step_maker *m, const struct vt_s
     return VITRT_OK;
 }
 
-/* Probabilities add up to 1, so that the zero point of v, and the 128 that its codes count less, are a constant. */
+/* Probabilities add up to 1, so that the zero point of v, and the 128 that its codes count less, are a constant. A gate
+ * multiplies that, but not the zero point of what becomes of it. */
 static void make_values(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
                         const struct numbers *n)
 {
@@ -136,9 +139,14 @@ static void make_values(const struct vt_step_maker *m, const struct vt_step *s, 
         const double scale = m->in[2].scale[c], bias = (128 - m->in[2].zero[c]) * scale;
         n->sum_scale[c] = (float)(to_codes ? scale / m->out.scale[c] : scale);
         n->sum_bias[c] = (float)(to_codes ? bias / m->out.scale[c] + m->out.zero[c] : bias);
+        if (!n->gate_bias)
+            continue;
+        n->gate_bias[c] = (float)(to_codes ? bias / m->out.scale[c] : bias);
+        n->sum_bias[c] = (float)(to_codes ? m->out.zero[c] : 0);
     }
     w->sum_scale = n->sum_scale;
     w->sum_bias = n->sum_bias;
+    w->gate_bias = n->gate_bias;
 }
 
 /* ---- Values that are codes ---- */
@@ -202,7 +210,9 @@ static void make_output(const struct vt_step_maker *m, const struct vt_step *s, 
 static vitrt_status check_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct numbers *n)
 {
     const size_t columns = m->p->graph->nodes[s->out].columns;
-    const float *const all[] = { n->sum_scale, n->sum_bias, n->out_scale, n->out_shift, n->gamma, n->beta };
+    const float *const all[] = {
+        n->sum_scale, n->sum_bias, n->out_scale, n->out_shift, n->gamma, n->beta, n->gate_bias
+    };
     bool finite = true;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         finite = finite && (!all[i] || vt_all_finite(all[i], columns));

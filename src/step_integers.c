@@ -54,6 +54,10 @@ static bool is_gelu(enum vt_activation a)
 static const char *reason_against(const struct vt_plan *p, const struct vt_step *s)
 {
     const struct vt_node *node = s->node, *coding = vt_coding_of(p, s);
+    if (vt_is_clipped(node))
+        return "its probabilities are clipped";
+    if (vt_gate_input(node))
+        return "it has a gate";
     if (s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D || s->type == VT_NODE_ATTENTION) {
         if (vt_is_depthwise(node))
             return "convolutions of every channel by itself are not there yet";

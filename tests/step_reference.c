@@ -341,6 +341,16 @@ static struct number log_code_value(const struct vt_node *node, double low, doub
     return between(a < limit ? delta * pow(2, -a / 2) : 0, b < limit ? delta * pow(2, -b / 2) : 0);
 }
 
+/* As attention may stretch and clip it; 0 and 1 are the ends of what it is otherwise. */
+static struct number clipped(const struct vt_node *node, struct number p)
+{
+    const double gamma = (double)node->u.attention.gamma, stretch = (double)node->u.attention.zeta - gamma;
+    if (!vt_is_clipped(node))
+        return p;
+    const double y = stretch * p.x + gamma;
+    return (struct number){ fmin(fmax(y, 0), 1), stretch * p.e + 4 * u * (stretch * p.x - gamma) };
+}
+
 /* Normalised ones, which may be rounded to what logarithmic codes stand for. */
 static void probability_floats(const struct query *a)
 {
@@ -355,7 +365,7 @@ static void probability_floats(const struct query *a)
         const double p = exp(a->score[i] - largest) / sum;
         const double off = 2 * (a->error[i] + worst) + gamma_of(a->keys + 16) + 8 * u * (largest - a->score[i]);
         a->p[i] = a->node->u.attention.log_bits ? log_code_value(a->node, p * (1 - off), p * (1 + off))
-                                                : (struct number){ p, p * off };
+                                                : clipped(a->node, (struct number){ p, p * off });
     }
 }
 
@@ -383,6 +393,16 @@ static struct number attend(struct reference *r, const struct query *a, size_t d
                             scale * (error / (weights - slack) + 8 * u * (size / weights + fabs(shift))) };
 }
 
+/* Times the gate of query i, whose sigmoid is within 2e-7. */
+static struct number gated(struct reference *r, const struct vt_node *node, size_t i, size_t head, struct number y)
+{
+    if (!vt_gate_input(node))
+        return y;
+    const struct number logit = row_of(r, &node->in[vt_gate_input(node)], i)[head];
+    const double gate = 1 / (1 + exp(-logit.x)), error = 2e-7 + logit.e / 4;
+    return (struct number){ gate * y.x, gate * y.e + error * (fabs(y.x) + y.e) };
+}
+
 static void attention(struct reference *r, const struct vt_node *node, struct matrix *out)
 {
     const struct vt_plan_value *values = r->plan->values;
@@ -399,8 +419,9 @@ static void attention(struct reference *r, const struct vt_node *node, struct ma
     a.score = must(malloc(2 * keys * sizeof *a.score));
     a.error = a.score + keys;
     a.p = must(malloc(keys * sizeof *a.p));
-    if (node->in_count > 3)
-        a.bias_factor = (double)r->plan->graph->nodes[node->in[3].value].u.relative_bias.divisor;
+    const uint32_t bias = vt_bias_input(node);
+    if (bias)
+        a.bias_factor = (double)r->plan->graph->nodes[node->in[bias].value].u.relative_bias.divisor;
     for (size_t row = 0; row < out->rows * heads; row++) {
         const size_t i = row / heads, group = i / queries, query = i % queries;
         const float *mask = order ? vt_row_order_mask(order, group) : NULL;
@@ -408,8 +429,8 @@ static void attention(struct reference *r, const struct vt_node *node, struct ma
         a.first_key = group * keys;
         a.of = row_of(r, &node->in[0], i) + a.head * a.dim;
         a.mask = mask ? mask + order->regions[query] * keys : NULL;
-        if (node->in_count > 3)
-            a.bias = (const float *)(const void *)(r->s->arena + values[node->in[3].value].offset) +
+        if (bias)
+            a.bias = (const float *)(const void *)(r->s->arena + values[node->in[bias].value].offset) +
                      (a.head * queries + query) * vt_bias_ld(keys);
         score(r, &a);
         if (codes)
@@ -417,7 +438,7 @@ static void attention(struct reference *r, const struct vt_node *node, struct ma
         else
             probability_floats(&a);
         for (size_t d = 0; d < a.dim_v; d++)
-            out->at[i * out->columns + a.head * a.dim_v + d] = attend(r, &a, d);
+            out->at[i * out->columns + a.head * a.dim_v + d] = gated(r, node, i, a.head, attend(r, &a, d));
     }
     free(a.score);
     free(a.p);

@@ -103,6 +103,9 @@ static const struct mistake mistakes[] = {
     { "\"activation\": \"gelu\"", "\"activation\": \"gelu\", \"quantize\": [{\"bits\": 8}]",
       "node act: quantize is no array of 0" },
 
+    { "\"heads\": 2", "\"heads\": 2, \"gamma\": -0.125",
+      "node attn: its probabilities are clipped, expected no codes of its inputs" },
+
     /* weights */
     { "\"weight\": \"i8.8x8\"", "\"weight\": \"f32.8x8\"",
       "node proj multiplies codes with tensor f32.8x8, expected one of type I8" },

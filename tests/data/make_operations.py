@@ -68,6 +68,72 @@ def attention(q, k, v, heads, scale):
     return ((q @ k.transpose(-2, -1) * scale).softmax(-1) @ v).transpose(-3, -2).flatten(-2)
 
 
+def probabilities(q, k, heads, scale, gamma=0.0, zeta=1.0, bias=0.0):
+    """[.., heads, rows of q, rows of k], clipped as by Bondarenko et al. 2023 (arXiv:2306.12929, eq. 4)"""
+    q, k = (t.unflatten(-1, (heads, -1)).transpose(-3, -2) for t in (q, k))
+    p = (q @ k.transpose(-2, -1) * scale + bias).softmax(-1)
+    return ((zeta - gamma) * p + gamma).clip(0, 1)
+
+
+def weighted(p, v, gate=None):
+    """Values with those weights; gate: [.., rows of q, heads], logits (eq. 5)"""
+    y = p @ v.unflatten(-1, (p.shape[-3], -1)).transpose(-3, -2)
+    if gate is not None:
+        y = y * gate.transpose(-2, -1).sigmoid()[..., None]
+    return y.transpose(-3, -2).flatten(-2)
+
+
+def linear(name, source, x, columns):
+    node("linear", name, [source], weight=f"{name}.weight", bias=f"{name}.bias")
+    return F.linear(x, weight(f"{name}.weight", columns, x.shape[-1]), weight(f"{name}.bias", columns))
+
+
+def relative_bias(name, size, heads):
+    """A table and what it is for all pairs of tokens of a window: [heads, tokens, tokens]"""
+    table = weight(name, (2 * size[0] - 1) * (2 * size[1] - 1), heads)
+    at = torch.stack(torch.meshgrid(*map(torch.arange, size), indexing="ij")).flatten(1)
+    offset = at[:, :, None] - at[:, None]
+    return table[(offset[0] + size[0] - 1) * (2 * size[1] - 1) + offset[1] + size[1] - 1].permute(2, 0, 1)
+
+
+def heads_that_do_nothing(x, windows_of):
+    """Clipped softmax and gates: alone, together, in parts of one product, in windows with bias and mask"""
+    heads, clip = 2, dict(gamma=-0.0078125, zeta=1.0625)
+    y = linear("mixed", "map", rows(x), 3 * C + heads)
+    q, k, v, gate = y.split([C, C, C, heads], dim=1)
+    columns = [["mixed", 0, C], ["mixed", C, C], ["mixed", 2 * C, C]]
+    how = dict(heads=heads, scale=0.0625)
+    plain, p = probabilities(q, k, **how), probabilities(q, k, **how, **clip)
+    node("attention", "clipped", columns, weighted(p, v), **how, **clip)
+    node("attention_scores", "clipped_first", ["clipped"], p[:, 0].T, scores="first_row")
+    node("attention_scores", "clipped_sums", ["clipped"], p.sum(1).T, scores="column_sums")
+    node("attention", "gated", columns + [["mixed", 3 * C, heads]], weighted(plain, v, gate), gated=True, **how)
+    node("attention_scores", "gated_first", ["gated"], plain[:, 0].T, scores="first_row")
+    node("attention", "both", columns + [["mixed", 3 * C, heads]], gated=True, **how, **clip)
+    node("slice", "both_rows", ["both"], weighted(p, v, gate)[3:5], first_row=3, row_count=2)
+    node("attention", "gated_again", columns + [["mixed", 3 * C, heads]], gated=True, **how)
+    node("slice", "gated_row", ["gated_again"], weighted(plain, v, gate)[7:8], first_row=7, row_count=1)
+
+    size, shift = (4, 5), (1, 2)
+    node("windows", "masked", ["map"], windows=1)
+    y = linear("in_masked", "masked", windows_of(x), 3 * C + heads)
+    q, k, v, gate = y.split([C, C, C, heads], dim=-1)
+    ends = torch.zeros(1, 1, HEIGHT + -HEIGHT % size[0], WIDTH + -WIDTH % size[1])
+    for side, length, window, by in ((2, ends.shape[2], size[0], shift[0]), (3, ends.shape[3], size[1], shift[1])):
+        at = torch.arange(length)
+        part = (at >= length - window).long() + (at >= length - by).long()
+        ends += (part * 3 ** (side - 2)).reshape([-1 if i == side else 1 for i in range(4)])
+    ends = ends.unflatten(2, (-1, size[0])).unflatten(4, (-1, size[1])).permute(0, 2, 4, 3, 5, 1).flatten(1, 2).flatten(2, 3)[0, ..., 0]
+    bias = relative_bias("relative", size, heads) + torch.where(ends[:, None] == ends[:, :, None], 0.0, -100.0)[:, None]
+    node("bias_table", "bias", ["map"], weight="relative", windows=1, trained=list(size))
+    columns = [["in_masked", 0, C], ["in_masked", C, C], ["in_masked", 2 * C, C], "bias", ["in_masked", 3 * C, heads]]
+    node("attention", "both_in_windows", columns, gated=True, **how, **clip)
+    order = windows_of(torch.arange(1.0, HEIGHT * WIDTH + 1).reshape(1, 1, HEIGHT, WIDTH)).long()[..., 0]
+    back = torch.zeros(HEIGHT * WIDTH, C)
+    back[order[order > 0] - 1] = weighted(probabilities(q, k, bias=bias, **how, **clip), v, gate)[order > 0]
+    node("unwindows", "both_from_windows", ["both_in_windows"], back)
+
+
 def build():
     pixels = torch.randn(1, 3, HEIGHT, WIDTH)
     golden["pixels"] = pixels[0].permute(1, 2, 0).contiguous()
@@ -140,6 +206,8 @@ def build():
     node("space_to_depth", "blocks_again", ["map"], block=[3, 2])
     node("linear", "merged", ["blocks_again"], blocks @ weight("merge.weight", 5, 6 * C).T, weight="merge.weight")
 
+    heads_that_do_nothing(x, lambda x: windows(x, (4, 5), (1, 2)))
+
 
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent) / "operations"
@@ -148,9 +216,9 @@ def main():
     with torch.no_grad():
         build()
     graph = {
-        "version": 1,
+        "version": 2,
         "size": [HEIGHT, WIDTH],
-        "windows": [{"size": [4, 5], "shift": [1, 2], "shift_first": True}],
+        "windows": [{"size": [4, 5], "shift": [1, 2], "shift_first": True, "mask": mask} for mask in (0, -100)],
         "nodes": nodes,
         "outputs": outputs,
     }

@@ -206,8 +206,12 @@ static void grow_attention(struct grower *g)
     put_eight(g, v, 16);
     if (biased)
         put(g, ",\"n%d\"", g->count - 1);
-    put(g, "],\"scale\":0.5,\"heads\":%d", biased ? 2 : 1 << (g->c & 3));
-    if (g->codes) {
+    const int heads = biased ? 2 : 1 << (g->c & 3), gated = g->c >> 5 & 1, clipped = g->c >> 6 & 1 && g->codes % 3 == 0;
+    if (gated)
+        put(g, ",[\"n%d\",0,%d]", q, heads);
+    put(g, "],\"scale\":0.5,\"heads\":%d%s%s", heads, gated ? ",\"gated\":true" : "",
+        clipped ? ",\"gamma\":-0.0625,\"zeta\":1.125" : "");
+    if (g->codes && !clipped) {
         put(g, ",\"quantize\":[");
         for (unsigned i = 0; i < 3; i++, g->codes += g->codes % 5) {
             put(g, i ? "," : "");
