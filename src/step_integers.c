@@ -221,10 +221,12 @@ static vitrt_status make_bias(const struct integer_maker *m, const struct vt_ste
 /* The largest sum of a layer. */
 static uint32_t most_sum(const struct integer_maker *m, const struct vt_step *s, const struct integers *n)
 {
-    double most = 0;
-    for (size_t j = 0; j < s->node->columns; j++)
-        most = fmax(most, fabs((double)n->bias[j]));
-    most += 255.0 * 127.0 * (double)vt_row_length(m->m.p, s);
+    int64_t bias = 0; /* no fmax: gcc 12 for AArch64 fails at vectorising it */
+    for (size_t j = 0; j < s->node->columns; j++) {
+        const int64_t magnitude = n->bias[j] < 0 ? -(int64_t)n->bias[j] : n->bias[j];
+        bias = magnitude > bias ? magnitude : bias;
+    }
+    const double most = (double)bias + 255.0 * 127.0 * (double)vt_row_length(m->m.p, s);
     return most < 2147483647.0 ? (uint32_t)most : 2147483647u;
 }
 
