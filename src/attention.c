@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See attention.h. */
-#include "attention.h"
+#include "attention_head.h"
 
 #include "alloc.h"
 #include "gemm.h"
-#include "quantizer.h"
 
-#include <math.h>
 #include <string.h>
-
-/* Places in the scratch of one piece. ld is the number of keys rounded up to whole panels. */
-struct head {
-    char *keys;          /* panels of nr keys */
-    char *values;        /* panels of nr columns */
-    float *scores;       /* [mr][ld]; int32_t in U8S8 */
-    void *probabilities; /* [mr][ld] in the product's type; in F32 the scores' place */
-    float *sums;         /* [mr][ld_sums], outputs before they are finished; int32_t in U8S8 */
-    int32_t *key_bias;   /* U8S8: [ld], what q's zero point takes off */
-    float *biases;       /* U8S8: [mr][ld], bias plus mask */
-    float *shifts;       /* U8S8: [mr][ld_sums], gate_bias times the gate */
-    size_t ld, ld_sums;
-    size_t keys_panel, values_panel; /* bytes */
-};
 
 /* Takes n elements behind *used, aligned; base NULL only measures. */
 static void *take(char *base, size_t *used, size_t n, size_t bytes)
@@ -31,8 +15,8 @@ static void *take(char *base, size_t *used, size_t n, size_t bytes)
     return p;
 }
 
-static size_t carve(struct head *h, const struct vt_kernels *kernels, enum vt_product product, size_t keys, size_t dim,
-                    size_t dim_v, char *base)
+static size_t carve(struct vt_attention_head *h, const struct vt_kernels *kernels, enum vt_product product, size_t keys,
+                    size_t dim, size_t dim_v, char *base)
 {
     const struct vt_gemm_kernel *kernel = &kernels->gemm[product];
     const size_t bytes = vt_product_bytes(product);
@@ -58,7 +42,7 @@ static size_t carve(struct head *h, const struct vt_kernels *kernels, enum vt_pr
 size_t vt_attention_scratch_bytes(const struct vt_kernels *kernels, enum vt_product product, size_t keys, size_t dim,
                                   size_t dim_v)
 {
-    struct head h;
+    struct vt_attention_head h;
     return carve(&h, kernels, product, keys, dim, dim_v, NULL);
 }
 
@@ -82,7 +66,7 @@ static void find_key_bias(const struct vt_attention *a, const char *panel, size_
         bias[i] = -bias[i];
 }
 
-static void pack(const struct vt_attention *a, const struct head *h)
+static void pack(const struct vt_attention *a, const struct vt_attention_head *h)
 {
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
     const size_t nr = kernel->nr, bytes = vt_product_bytes(a->product);
@@ -104,25 +88,9 @@ static void pack(const struct vt_attention *a, const struct head *h)
     }
 }
 
-/* Bias plus mask for m queries from row i on, or NULL. */
-static const float *biases_of(const struct vt_attention *a, const struct head *h, size_t i, size_t m, size_t *ld)
-{
-    *ld = a->mask ? h->ld : a->ld_bias;
-    if (!a->mask)
-        return a->bias ? a->bias + i * a->ld_bias : NULL;
-    for (size_t r = 0; r < m; r++) {
-        const float *mask = a->mask + a->mask_rows[i + r] * a->ld_mask;
-        if (a->bias)
-            a->kernels->add_f32(a->keys, a->bias + (i + r) * a->ld_bias, mask, h->biases + r * h->ld);
-        else
-            memcpy(h->biases + r * h->ld, mask, a->keys * sizeof *mask);
-    }
-    return h->biases;
-}
-
-/* The same in integers. */
-static const int32_t *integer_biases_of(const struct vt_attention *a, const struct head *h, size_t i, size_t m,
-                                        size_t *ld)
+/* Bias plus mask for m queries from row i on, in units of scores, or NULL. */
+static const int32_t *integer_biases_of(const struct vt_attention *a, const struct vt_attention_head *h, size_t i,
+                                        size_t m, size_t *ld)
 {
     const int32_t *bias = (const int32_t *)(const void *)a->bias;
     int32_t *sums = (int32_t *)(void *)h->biases;
@@ -140,7 +108,8 @@ static const int32_t *integer_biases_of(const struct vt_attention *a, const stru
     return sums;
 }
 
-static void integer_exponentials(const struct vt_attention *a, const struct head *h, size_t i, size_t m, int32_t *sums)
+static void integer_exponentials(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m,
+                                 int32_t *sums)
 {
     size_t ld_bias = 0;
     const int32_t *biases = integer_biases_of(a, h, i, m, &ld_bias);
@@ -148,99 +117,7 @@ static void integer_exponentials(const struct vt_attention *a, const struct head
                                     ld_bias, h->probabilities, h->ld, sums);
 }
 
-/* The probabilities of m queries from row i on, of which the largest in each row is 1 (or the code 255), and the inverse
- * of their sums. */
-static void exponentials(const struct vt_attention *a, const struct head *h, size_t i, size_t m, float *inverse)
-{
-    size_t ld_bias = 0;
-    const float *biases = a->product == VT_PRODUCT_U8S8 ? biases_of(a, h, i, m, &ld_bias) : NULL;
-    if (a->product == VT_PRODUCT_U8S8)
-        a->kernels->softmax_u8(m, a->keys, a->scale, (const int32_t *)(const void *)h->scores, h->ld, biases, ld_bias,
-                               h->probabilities, h->ld, inverse);
-    else if (a->product == VT_PRODUCT_BF16)
-        a->kernels->softmax_bf16(m, a->keys, a->scale, h->scores, h->ld, h->probabilities, h->ld, inverse);
-    else
-        a->kernels->softmax_f32(m, a->keys, a->scale, h->scores, h->ld, h->scores, h->ld, inverse);
-    for (size_t r = 0; r < m; r++)
-        inverse[r] = a->keys ? 1.0f / inverse[r] : 0.0f;
-}
-
-/* clip(stretch * x + gamma, 0, 1); a NaN stays one. */
-static void clip(size_t n, float stretch, float gamma, float *x)
-{
-    for (size_t i = 0; i < n; i++) {
-        const float y = stretch * x[i] + gamma;
-        x[i] = y < 0 ? 0 : y > 1 ? 1 : y;
-    }
-}
-
-/* The probabilities of m queries, clipped, and 1 as what is left to multiply them by. */
-static void clipped_probabilities(const struct vt_attention *a, const struct head *h, size_t m, float *inverse)
-{
-    a->kernels->softmax_f32(m, a->keys, a->scale, h->scores, h->ld, h->scores, h->ld, inverse);
-    for (size_t r = 0; r < m; r++) {
-        float *row = h->scores + r * h->ld;
-        clip(a->keys, (a->zeta - a->gamma) / inverse[r], a->gamma, row);
-        if (a->product == VT_PRODUCT_BF16)
-            a->kernels->to_bf16(a->keys, row, (vt_bf16 *)h->probabilities + r * h->ld);
-        inverse[r] = 1;
-    }
-}
-
-/* The gates of m queries from row i on. sigmoid(x) = (1 + tanh(x / 2)) / 2. */
-static void find_gates(const struct vt_attention *a, size_t i, size_t m, float *gates)
-{
-    for (size_t r = 0; r < m; r++)
-        gates[r] = 0.5f * a->gate[(i + r) * a->ld_gate];
-    a->kernels->activation_f32[VT_ACT_TANH](m, gates, gates);
-    for (size_t r = 0; r < m; r++)
-        gates[r] = 0.5f + 0.5f * gates[r];
-}
-
-static float float_of(vt_bf16 x)
-{
-    const uint32_t bits = (uint32_t)x << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static float probability(const struct vt_attention *a, const struct head *h, size_t at)
-{
-    switch (a->product) {
-    case VT_PRODUCT_BF16: return float_of(((const vt_bf16 *)h->probabilities)[at]);
-    case VT_PRODUCT_U8S8: return ((const uint8_t *)h->probabilities)[at];
-    default: return h->scores[at];
-    }
-}
-
-/* Adds the probabilities of query i, row r of the tile. */
-static void add_scores(const struct vt_attention *a, const struct head *h, size_t i, size_t r, float inverse)
-{
-    for (size_t k = 0; k < a->keys; k++) {
-        const float e = probability(a, h, r * h->ld + k);
-        const size_t at = k * a->ld_scores;
-        if (a->first_row && i == 0)
-            a->first_row[at] = e * inverse;
-        if (a->column_sums)
-            a->column_sums[at] = (i ? a->column_sums[at] : 0.0f) + e * inverse;
-    }
-}
-
-/* Rounds the probabilities of m queries, which are still to be divided by their sums, to what their codes stand for. */
-static void round_logarithms(const struct vt_attention *a, const struct head *h, size_t m, float *inverse)
-{
-    const struct vt_log_quantizer q = { a->log_scale, (uint8_t)a->log_bits };
-    for (size_t r = 0; r < m; r++) {
-        for (size_t k = 0; k < a->keys; k++) {
-            float *p = &h->scores[r * h->ld + k];
-            *p = (float)vt_log_value(&q, vt_log_code(&q, (double)(*p * inverse[r])));
-        }
-        inverse[r] = 1;
-    }
-}
-
-static void score(const struct vt_attention *a, const struct head *h, size_t i, size_t m)
+static void score(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m)
 {
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
     const size_t nr = kernel->nr;
@@ -250,37 +127,12 @@ static void score(const struct vt_attention *a, const struct head *h, size_t i, 
     for (size_t k = 0; k < a->keys; k += nr)
         kernel->tile(m, at_most(a->keys - k, nr), a->dim, q, a->ldq, h->keys + k / nr * h->keys_panel,
                      codes ? h->key_bias + k : NULL, bias ? bias + k : NULL, a->ld_bias, h->scores + k, h->ld);
-    for (size_t r = 0; r < m && a->mask && !codes; r++) /* the softmax multiplies by scale */
-        a->kernels->axpy_f32(a->keys, 1 / a->scale, a->mask + a->mask_rows[i + r] * a->ld_mask, h->scores + r * h->ld);
+    if (a->mask && !codes)
+        vt_attention_mask(a, h, i, m);
 }
 
-/* Integer sums, or floats on their way to codes, through the epilogue of products. */
-static void finish(const struct vt_attention *a, const struct head *h, size_t i, size_t m, const float *factor)
-{
-    const bool codes = a->product == VT_PRODUCT_U8S8, shifted = codes && a->gate;
-    float gates[VT_MAX_TILE_ROWS];
-    const struct vt_epilogue e = { .sum_scale = codes ? a->sum_scale : NULL,
-                                   .sum_bias = codes ? a->sum_bias : NULL,
-                                   .row_scale = codes ? factor : NULL,
-                                   .scale = codes ? NULL : a->out_scale,
-                                   .residual = shifted ? h->shifts
-                                               : codes ? NULL
-                                                       : a->out_shift,
-                                   .ldr = shifted ? h->ld_sums : 0,
-                                   .c = (char *)a->out + i * a->ldo * vt_destination_bytes(a->to),
-                                   .ldc = a->ldo,
-                                   .to = a->to,
-                                   .highest = a->highest };
-    if (!codes)
-        a->kernels->scale_rows_f32(m, a->dim_v, factor, h->sums, h->ld_sums, h->sums, h->ld_sums);
-    if (shifted) {
-        find_gates(a, i, m, gates);
-        a->kernels->scale_rows_f32(m, a->dim_v, gates, a->gate_bias, 0, h->shifts, h->ld_sums);
-    }
-    a->kernels->finish[VT_ACT_NONE](m, a->dim_v, h->sums, h->ld_sums, &e);
-}
-
-static void finish_integers(const struct vt_attention *a, const struct head *h, size_t i, size_t m, const int32_t *sums)
+static void finish_integers(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m,
+                            const int32_t *sums)
 {
     struct vt_integer_epilogue e = a->epilogue;
     e.c = (char *)a->out + i * a->ldo * (e.to == VT_TO_CODES ? 1 : sizeof(int16_t));
@@ -301,28 +153,8 @@ static void clear(const struct vt_attention *a, size_t i, size_t m)
     }
 }
 
-/* What the outputs of m queries from row i on are to be multiplied by: the inverse sums of their probabilities, and
- * their gates. */
-static void find_factors(const struct vt_attention *a, const struct head *h, size_t i, size_t m, float *factor)
-{
-    float gates[VT_MAX_TILE_ROWS];
-    if (a->clipped)
-        clipped_probabilities(a, h, m, factor);
-    else
-        exponentials(a, h, i, m, factor);
-    if (a->log_bits)
-        round_logarithms(a, h, m, factor);
-    for (size_t r = 0; r < m && (a->first_row || a->column_sums); r++)
-        add_scores(a, h, i + r, r, factor[r]);
-    if (!a->gate)
-        return;
-    find_gates(a, i, m, gates);
-    for (size_t r = 0; r < m; r++)
-        factor[r] *= gates[r];
-}
-
 /* Output rows of m <= mr queries from row i on. */
-static void attend(const struct vt_attention *a, const struct head *h, size_t i, size_t m)
+static void attend(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m)
 {
     const struct vt_gemm_kernel *kernel = &a->kernels->gemm[a->product];
     const size_t nr = kernel->nr;
@@ -337,7 +169,7 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     if (a->exp)
         integer_exponentials(a, h, i, m, row_sums);
     else
-        find_factors(a, h, i, m, factor);
+        vt_attention_factors(a, h, i, m, factor);
     float *sums = direct ? (float *)a->out + i * a->ldo : h->sums;
     const size_t ld_sums = direct ? a->ldo : h->ld_sums;
     for (size_t j = 0; j < a->dim_v; j += nr)
@@ -351,7 +183,7 @@ static void attend(const struct vt_attention *a, const struct head *h, size_t i,
     else if (a->product != VT_PRODUCT_U8S8 && a->to == VT_TO_BF16)
         a->kernels->scale_rows_bf16(m, a->dim_v, factor, sums, ld_sums, (vt_bf16 *)a->out + i * a->ldo, a->ldo);
     else
-        finish(a, h, i, m, factor);
+        vt_attention_finish(a, h, i, m, factor);
 }
 
 /* Part t of `parts` of the next head's operands. */
@@ -369,7 +201,7 @@ static void prefetch_next(const struct vt_attention *next, size_t t, size_t part
 void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, void *scratch)
 {
     const size_t rows = end - begin, mr = a->kernels->gemm[a->product].mr, tiles = (rows + mr - 1) / mr;
-    struct head h;
+    struct vt_attention_head h;
     if (begin >= end)
         return;
     carve(&h, a->kernels, a->product, a->keys, a->dim, a->dim_v, scratch);
@@ -380,40 +212,4 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
             prefetch_next(a->next, t, tiles);
         attend(a, &h, begin + first, last - first);
     }
-}
-
-/* ---- For statistics ---- */
-
-/* In lanes, which compilers turn into vectors. */
-static float dot(const float *x, const float *y, size_t n)
-{
-    float lanes[8] = { 0 }, sum = 0;
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (size_t l = 0; l < 8; l++)
-            lanes[l] += x[i + l] * y[i + l];
-    for (; i < n; i++)
-        sum += x[i] * y[i];
-    for (size_t l = 0; l < 8; l++)
-        sum += lanes[l];
-    return sum;
-}
-
-void vt_attention_probabilities(const struct vt_attention *a, size_t i, float *p)
-{
-    const float *q = (const float *)a->q + i * a->ldq, *k = a->k;
-    const float *bias = a->bias ? a->bias + i * a->ld_bias : NULL;
-    const float *mask = a->mask ? a->mask + a->mask_rows[i] * a->ld_mask : NULL;
-    float max = -INFINITY, sum = 0;
-    for (size_t j = 0; j < a->keys; j++) {
-        const float score = dot(q, k + j * a->ldk, a->dim) + (bias ? bias[j] : 0);
-        p[j] = a->scale * score + (mask ? mask[j] : 0);
-        max = fmaxf(max, p[j]);
-    }
-    for (size_t j = 0; j < a->keys; j++) {
-        p[j] = expf(p[j] - max);
-        sum += p[j];
-    }
-    for (size_t j = 0; j < a->keys; j++)
-        p[j] /= sum;
 }

@@ -10,7 +10,11 @@ library=$1
 objdump=${2:-objdump}
 
 # Objects, or functions of objects that have others too.
-integer='^(integer_[a-z0-9]+|gemm_u8s8_[a-z0-9]+|integer|ivit)\.c\.o |^ref\.c\.o vt_(gemm|pack_rows|pack_columns)_u8s8_'
+# Kernels; what of a session runs in integers, and calls kernels of floats by their table only.
+integer='^(integer_[a-z0-9]+|gemm_u8s8_[a-z0-9]+|integer|ivit|attention|exec|gather|gemm|
+op_(attention|conv|integers|linear|norm|windows))\.c\.o |^ref\.c\.o vt_(gemm|pack_rows|pack_columns)_u8s8_|
+^run\.c\.o run_steps|^op_tokens\.c\.o slice_images'
+integer=${integer//$'\n'/}
 prepares='^integer_prepare\.c\.o ' # when a model is prepared: doubles
 floats='^(elt_(avx2|avx512|avx512bf16|neon)\.c\.o vt_(layer_norm|softmax|quantize)|ref\.c\.o vt_(layer_norm|softmax|quantize))'
 
