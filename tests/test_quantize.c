@@ -332,12 +332,14 @@ static void test_files_depend_on_no_cpu_and_threads(void **state)
  * touched. They are of version 2 and go on loading. Made by "test_quantize store" in the folder tests. */
 static const struct {
     const char *name;
-    uint64_t sum; /* of the bits of all outputs */
+    uint64_t sum;    /* of the bits of all outputs */
+    uint64_t strict; /* the same in i8-strict; 0: it has a node without such a form */
 } stored[] = {
-    { "timm_swiglu", 0xff0c0ffbcda3dc93 },
-    { "timm_swin_odd", 0xc31d99d6511ffc19 },
-    { "timm_swinv2_odd", 0xac1c4037f8f05e69 },
-    { "hf_cvt_kernels", 0x7b65520f2a3959e7 },
+    { "timm_swiglu", 0x999dbb32f0984f31, 0 },
+    { "timm_swin_odd", 0xdda0cea2ecca750a, 0x0035a89de7e20f95 },
+    { "timm_swinv2_odd", 0xc9e3147b3c2ef507, 0 },
+    { "hf_cvt_kernels", 0x8643a7a894bfaf9f, 0 },
+    { "timm_deit3", 0xa85351dda4f038c2, 0xbdfdf3ef39ad1ccb },
 };
 enum { STORED = sizeof stored / sizeof *stored };
 
@@ -356,11 +358,13 @@ static uint64_t sum_of(uint64_t sum, const void *data, size_t n)
     return sum;
 }
 
-static uint64_t outputs_of(const char *name, const vitrt_model *m)
+static uint64_t outputs_of(const char *name, const vitrt_model *m, vitrt_precision precision)
 {
     enum { MOST_OUTPUTS = 32 };
     const char *outputs[MOST_OUTPUTS];
-    vitrt_session_options options = { .threads = 2, .outputs = outputs, .output_count = m->graph.output_count };
+    vitrt_session_options options = {
+        .threads = 2, .precision = precision, .outputs = outputs, .output_count = m->graph.output_count
+    };
     vitrt_output out[MOST_OUTPUTS] = { { 0 } };
     vitrt_session *s;
     vitrt_error err;
@@ -392,7 +396,9 @@ static void store(void)
         vitrt_model *m = quantized_case(stored[i].name, NULL);
         vitrt_error err;
         assert_ok(vitrt_model_save(m, stored_path(stored[i].name), &err), &err);
-        printf("    { \"%s\", 0x%016llx },\n", stored[i].name, (unsigned long long)outputs_of(stored[i].name, m));
+        printf("    { \"%s\", 0x%016llx, 0x%016llx },\n", stored[i].name,
+               (unsigned long long)outputs_of(stored[i].name, m, VITRT_PRECISION_I8),
+               (unsigned long long)(stored[i].strict ? outputs_of(stored[i].name, m, VITRT_PRECISION_I8_STRICT) : 0));
         vitrt_model_free(m);
     }
 }
@@ -405,10 +411,15 @@ static void sum_of_bundle(const struct vt_kernels *kernels)
     vitrt_error err;
     assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
     assert_ok(vitrt_model_open(stored_path(stored[stored_at].name), NULL, &m, &err), &err);
-    const uint64_t sum = outputs_of(stored[stored_at].name, m);
+    const uint64_t sum = outputs_of(stored[stored_at].name, m, VITRT_PRECISION_DEFAULT);
     if (sum != stored[stored_at].sum)
         fail_msg("%s with kernels of %s: the sum is 0x%016llx", stored[stored_at].name, kernels->bundle,
                  (unsigned long long)sum);
+    const uint64_t wanted = stored[stored_at].strict;
+    const uint64_t strict = wanted ? outputs_of(stored[stored_at].name, m, VITRT_PRECISION_I8_STRICT) : 0;
+    if (strict != wanted)
+        fail_msg("%s in i8-strict with kernels of %s: the sum is 0x%016llx", stored[stored_at].name, kernels->bundle,
+                 (unsigned long long)strict);
     vitrt_model_free(m);
 }
 
