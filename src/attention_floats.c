@@ -2,6 +2,7 @@
 /* What attention computes with floats: see attention_head.h. */
 #include "attention_head.h"
 
+#include "dot.h"
 #include "gemm.h"
 #include "quantizer.h"
 
@@ -173,21 +174,6 @@ void vt_attention_factors(const struct vt_attention *a, const struct vt_attentio
 
 /* ---- For statistics ---- */
 
-/* In lanes, which compilers turn into vectors. */
-static float dot(const float *x, const float *y, size_t n)
-{
-    float lanes[8] = { 0 }, sum = 0;
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (size_t l = 0; l < 8; l++)
-            lanes[l] += x[i + l] * y[i + l];
-    for (; i < n; i++)
-        sum += x[i] * y[i];
-    for (size_t l = 0; l < 8; l++)
-        sum += lanes[l];
-    return sum;
-}
-
 void vt_attention_probabilities(const struct vt_attention *a, size_t i, float *p)
 {
     const float *q = (const float *)a->q + i * a->ldq, *k = a->k;
@@ -195,7 +181,7 @@ void vt_attention_probabilities(const struct vt_attention *a, size_t i, float *p
     const float *mask = a->mask ? a->mask + a->mask_rows[i] * a->ld_mask : NULL;
     float max = -INFINITY, sum = 0;
     for (size_t j = 0; j < a->keys; j++) {
-        const float score = dot(q, k + j * a->ldk, a->dim) + (bias ? bias[j] : 0);
+        const float score = vt_dot(q, k + j * a->ldk, a->dim) + (bias ? bias[j] : 0);
         p[j] = a->scale * score + (mask ? mask[j] : 0);
         max = fmaxf(max, p[j]);
     }

@@ -3,6 +3,7 @@
 #include "compensation.h"
 
 #include "alloc.h"
+#include "dot.h"
 #include "error.h"
 
 #include <math.h>
@@ -179,27 +180,12 @@ void vt_compensation_free(struct vt_compensation *c, const vitrt_allocator *a)
 
 /* ---- Rows ---- */
 
-/* In lanes, which compilers turn into vectors. */
-static float dot(const float *x, const float *y, size_t n)
-{
-    float lanes[16] = { 0 }, sum = 0;
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (size_t l = 0; l < 16; l++)
-            lanes[l] += x[i + l] * y[i + l];
-    for (; i < n; i++)
-        sum += x[i] * y[i];
-    for (size_t l = 0; l < 16; l++)
-        sum += lanes[l];
-    return sum;
-}
-
 void vt_compensate_row(const struct vt_compensation *c, const struct vt_quantizer *q, unsigned top, const float *row,
                        float *errors, int8_t *codes)
 {
     const double scale = (double)q->scale, zero = (double)q->zero;
     for (size_t k = 0; k < c->n; k++) {
-        const double w = (double)row[c->order[k]], wanted = w + (double)dot(c->shares + k * c->n, errors, k);
+        const double w = (double)row[c->order[k]], wanted = w + (double)vt_dot(c->shares + k * c->n, errors, k);
         const double code = vt_round_even(vt_clamp(wanted / scale + zero, 0, top)) - zero;
         errors[k] = (float)(w - code * scale);
         codes[c->order[k]] = (int8_t)code;

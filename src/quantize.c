@@ -141,10 +141,10 @@ static vitrt_status quantize(const vitrt_model *m, const vitrt_quantize_options 
         st = vt_calibrate(m, o, activation_bits, ranks, &c, err);
     if (!st)
         st = make_codes(&q, c, o);
-    if (!st)
-        vt_calibration_units(c, &q.graph);
     if (!st && ranks)
         st = rank(&q, c, o);
+    if (!st)
+        vt_calibration_units(c, &q.graph);
     if (!st)
         st = open_result(&q, out);
     vt_calibration_free(c);
