@@ -242,7 +242,8 @@ static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
     if (st)
         return st;
     if (s->plan->precision == VT_PRECISION_STRICT)
-        return vt_step_integers_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
+        return vt_step_integers_create(s->plan, &s->model->preprocess.table, s->weights, &s->codes, &s->codes_bytes,
+                                       err);
     return vt_step_codes_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
 }
 
