@@ -272,4 +272,4 @@ static bool ignores(const char *tensor)
     return vt_ends_with(tensor, ".normalization.num_batches_tracked");
 }
 
-const struct vt_family vt_cvt_family = { matches, build, ignores };
+const struct vt_family vt_cvt_family = { matches, build, ignores, NULL };

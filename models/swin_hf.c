@@ -122,4 +122,4 @@ static bool ignores(const char *tensor)
            vt_hf_is_tensor(tensor, "swinv2", "embeddings.mask_token");
 }
 
-const struct vt_family vt_swin_hf_family = { matches, build, ignores };
+const struct vt_family vt_swin_hf_family = { matches, build, ignores, NULL };

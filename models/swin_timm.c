@@ -193,4 +193,4 @@ static void build(struct vt_graph *g, struct vt_model_facts *facts)
         vt_swin_build(g, &c, facts);
 }
 
-const struct vt_family vt_swin_timm_family = { matches, build, vt_swin_is_buffer };
+const struct vt_family vt_swin_timm_family = { matches, build, vt_swin_is_buffer, NULL };

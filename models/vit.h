@@ -4,7 +4,7 @@
  * (arXiv:2204.07118), DINOv2 (arXiv:2304.07193) with and without registers (arXiv:2309.16588).
  *
  * vit.c builds the graph; vit_hf.c and vit_timm.c say how each framework's configuration describes it and what its
- * tensors are called.
+ * tensors are called; vit_ivit.c adds the quantizers that a model was trained with.
  */
 #ifndef VT_MODELS_VIT_H
 #define VT_MODELS_VIT_H
@@ -51,6 +51,10 @@ struct vit_config {
 /* Builds the graph; errors stick to it. facts: family and architecture are set already. */
 void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_model_facts *facts);
 
-extern const struct vt_family vt_vit_hf_family, vt_vit_timm_family;
+/* Of the timm family, which another one extends: see vt_family. */
+bool vt_vit_timm_matches(vt_json config);
+void vt_vit_timm_build(struct vt_graph *g, struct vt_model_facts *facts);
+
+extern const struct vt_family vt_vit_hf_family, vt_vit_ivit_family, vt_vit_timm_family;
 
 #endif

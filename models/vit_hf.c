@@ -134,4 +134,4 @@ static bool ignores(const char *tensor)
     return false;
 }
 
-const struct vt_family vt_vit_hf_family = { matches, build, ignores };
+const struct vt_family vt_vit_hf_family = { matches, build, ignores, NULL };

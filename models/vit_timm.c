@@ -55,7 +55,7 @@ static const struct timm_vit *entry_of(vt_json config)
     return NULL;
 }
 
-static bool matches(vt_json config)
+bool vt_vit_timm_matches(vt_json config)
 {
     return entry_of(config) != NULL;
 }
@@ -76,7 +76,7 @@ static uint32_t read_count(struct vt_graph *g, vt_json config, const char *key, 
     return vt_member_count(vt_timm_arg(g, config, key), missing, 1, VT_MAX_COUNT);
 }
 
-static void build(struct vt_graph *g, struct vt_model_facts *facts)
+void vt_vit_timm_build(struct vt_graph *g, struct vt_model_facts *facts)
 {
     const vt_json config = vt_checkpoint_config(g->checkpoint);
     const struct timm_vit *entry = entry_of(config);
@@ -114,4 +114,4 @@ static bool ignores(const char *tensor)
     return false;
 }
 
-const struct vt_family vt_vit_timm_family = { matches, build, ignores };
+const struct vt_family vt_vit_timm_family = { vt_vit_timm_matches, vt_vit_timm_build, ignores, NULL };

@@ -23,6 +23,8 @@ struct vt_family {
     void (*build)(struct vt_graph *g, struct vt_model_facts *facts);
     /* Tensors that published checkpoints carry and inference does not need. */
     bool (*ignores)(const char *tensor);
+    /* Tensors whose numbers build() has put into the graph; NULL: none. */
+    bool (*reads)(const char *tensor);
 };
 
 /* NULL-terminated; defined in models/families.c. */

@@ -2,6 +2,8 @@
 /* See gather.h. */
 #include "gather.h"
 
+#include "step_integers.h"
+
 #include <string.h>
 
 struct vt_format vt_format_of_step(const struct vt_step *s, const struct vt_step_weights *w)
@@ -9,7 +11,11 @@ struct vt_format vt_format_of_step(const struct vt_step *s, const struct vt_step
     switch (s->node->product) {
     case VT_PRODUCT_BF16: return (struct vt_format){ .element = VT_BF16 };
     case VT_PRODUCT_U8S8:
-        return (struct vt_format){ .element = VT_U8, .codes = w->in, .are_codes = w->integers != NULL };
+        return (struct vt_format){ .element = VT_U8,
+                                   .codes = w->in,
+                                   .are_codes = w->integers != NULL,
+                                   .pixel_codes = w->integers ? w->integers->pixel_codes : NULL,
+                                   .channels = s->node->in[0].columns };
     default: return (struct vt_format){ .element = VT_F32 };
     }
 }
@@ -22,6 +28,15 @@ static void narrow(size_t n, const void *src, uint8_t *dst)
         dst[i] = bytes[4 * i]; /* the lowest: numbers below 256 as this machine, a little-endian one, has them */
 }
 
+/* The same for pixels that are no codes, from element `at` of a row on. */
+static void look_up(const struct vt_format *f, size_t n, size_t at, const void *src, uint8_t *dst)
+{
+    const unsigned char *bytes = src;
+    size_t channel = at % f->channels;
+    for (size_t i = 0; i < n; i++, channel = channel + 1 < f->channels ? channel + 1 : 0)
+        dst[i] = f->pixel_codes[channel][bytes[4 * i]];
+}
+
 void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const void *src, size_t n, void *row,
             size_t at)
 {
@@ -29,6 +44,8 @@ void vt_put(const struct vt_kernels *kernels, const struct vt_format *f, const v
     char *dst = (char *)row + at * bytes;
     if (!src && f->element == VT_U8)
         memcpy(dst, f->codes.zero + at, n);
+    else if (src && f->pixel_codes)
+        look_up(f, n, at, src, (uint8_t *)dst);
     else if (src && f->are_codes)
         narrow(n, src, (uint8_t *)dst);
     else if (!src)

@@ -10,7 +10,9 @@
 struct vt_format {
     enum vt_dtype element; /* F32, BF16, I16, or U8: */
     struct vt_codes codes;
-    bool are_codes; /* what is put there are codes already, as int32_t */
+    bool are_codes; /* what is put there are pixels, as int32_t, which are the codes, or these are: */
+    const uint8_t (*pixel_codes)[256]; /* [channels], which take turns in a row; or NULL */
+    size_t channels;
 };
 
 /* What a product reads. */

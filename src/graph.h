@@ -348,6 +348,9 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
 bool vt_is_code_scale(float scale);
 bool vt_is_code_zero(float zero);
 
+/* The one number of a tensor, which a checkpoint has beside its weights: a scale from 1e-30 to 1e30; 0 after an error. */
+float vt_graph_read_scale(struct vt_graph *g, const char *tensor);
+
 /* Gives input i of a product a quantizer. */
 void vt_graph_set_quantizer(struct vt_graph *g, vt_value value, uint32_t i, const struct vt_operand_quantizer *q);
 

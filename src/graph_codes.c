@@ -79,6 +79,26 @@ bool vt_is_code_zero(float zero)
     return fabsf(zero) <= MOST_ZERO;
 }
 
+float vt_graph_read_scale(struct vt_graph *g, const char *tensor)
+{
+    const struct vt_tensor *t = vt_checkpoint_find(g->checkpoint, tensor);
+    float scale = 0;
+    if (g->status)
+        return 0;
+    if (!t || t->count != 1 || t->dtype == VT_I8 || t->dtype == VT_OTHER) {
+        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s is %s", tensor,
+                      t ? "no single number of type F32, F16 or BF16, expected a scale" : "missing");
+        return 0;
+    }
+    void *scratch = vt_alloc(&g->alloc, VT_SCRATCH_BYTES);
+    g->status = scratch ? vt_checkpoint_read_rows(g->checkpoint, t, 0, 1, &scale, scratch, VT_SCRATCH_BYTES, g->err)
+                        : vt_err_memory(g->err, VT_SCRATCH_BYTES, "a scale");
+    vt_free(&g->alloc, scratch, VT_SCRATCH_BYTES);
+    if (!g->status && !vt_is_code_scale(scale))
+        vt_graph_fail(g, VITRT_EFORMAT, "tensor %s is %g, expected a scale from 1e-30 to 1e30", tensor, (double)scale);
+    return g->status ? 0 : scale;
+}
+
 static void check_vector(struct vt_graph *g, const struct vt_node *node, uint32_t i, vt_weight w)
 {
     const uint64_t columns = node->in[i].columns;

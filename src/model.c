@@ -110,6 +110,8 @@ static vitrt_status check_tensor(const vitrt_model *m, const struct vt_family *f
 {
     if (!strncmp(t->name, VT_PADDING_PREFIX, strlen(VT_PADDING_PREFIX)) && !family)
         return VITRT_OK;
+    if (family && family->reads && family->reads(t->name))
+        return VITRT_OK;
     if (family && !family->ignores(t->name))
         return vt_err(err, VITRT_EUNSUPPORTED, "%s: tensor %s belongs to nothing that this version knows of %s (%s)",
                       vt_checkpoint_path(m->checkpoint), t->name, m->facts.family, m->facts.architecture);

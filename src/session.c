@@ -182,10 +182,10 @@ static vitrt_status make_plan(vitrt_session *s, const vitrt_session_options *o, 
     plan.outputs = values;
     plan.output_count = s->output_count;
     st = vt_plan_create(&s->alloc, &s->model->graph, &s->kernels, &plan, &s->plan, err);
-    if (!st && plan.precision == VT_PRECISION_STRICT)
-        st = vt_check_integers(s->plan, err);
     for (size_t i = 0; i < s->output_count && !st; i++)
         s->outputs[i].value = s->plan->outputs[i];
+    if (!st && plan.precision == VT_PRECISION_STRICT)
+        st = vt_check_integers(s->plan, err);
     vt_free(&s->alloc, values, s->output_count * sizeof *values);
     return st;
 }
@@ -242,7 +242,8 @@ static vitrt_status load_weights(vitrt_session *s, vitrt_error *err)
     if (st)
         return st;
     if (s->plan->precision == VT_PRECISION_STRICT)
-        return vt_step_integers_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
+        return vt_step_integers_create(s->plan, &s->model->preprocess.table, s->weights, &s->codes, &s->codes_bytes,
+                                       err);
     return vt_step_codes_create(s->plan, s->weights, &s->codes, &s->codes_bytes, err);
 }
 

@@ -30,11 +30,12 @@ struct integers {
     int16_t *tokens;
     struct vt_exp_scale *scores;
     float *score_scale; /* for constants */
-    uint8_t *in_zero, *out_zero, *query_zero;
+    uint8_t *in_zero, *out_zero, *query_zero, (*pixel_codes)[256];
 };
 
 struct integer_maker {
     struct vt_step_maker m;
+    const struct vt_level_table *levels;
     double *ratio, *add; /* [most] */
 };
 
@@ -64,6 +65,8 @@ static const char *reason_against(const struct vt_plan *p, const struct vt_step 
         if (!vt_step_multiplies_codes(s))
             return "its products are kept in float";
     }
+    if (s->type == VT_NODE_CONV2D && node->in[0].value != 0)
+        return "convolutions of anything but the image are not there yet";
     if (s->type == VT_NODE_CONV2D && (node->u.conv.groups > 1 || s->residual.value != VT_NO_VALUE))
         return "convolutions of groups, or with a residual, are not there yet";
     if (s->type == VT_NODE_LINEAR && s->gather)
@@ -140,8 +143,10 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
         n->tokens = vt_take(base, used, tokens_of(p, s) * columns, sizeof *n->tokens);
     if (vt_is_layer(s))
         n->bias = vt_take(base, used, columns + VT_MAX_TILE_COLUMNS, sizeof *n->bias);
-    if (s->type == VT_NODE_CONV2D)
+    if (s->type == VT_NODE_CONV2D) {
         n->in_zero = vt_take(base, used, vt_row_length(p, s), 1);
+        n->pixel_codes = vt_take(base, used, node->in[0].columns, sizeof *n->pixel_codes);
+    }
     if (vt_coding_of(p, s))
         n->out_zero = vt_take(base, used, columns, 1);
     if (s->type == VT_NODE_ATTENTION) {
@@ -267,7 +272,8 @@ static vitrt_status make_layer(const struct integer_maker *m, const struct vt_st
     return st;
 }
 
-/* Windows that a convolution gathers. */
+/* Windows of pixels that a convolution gathers. Where the model was quantized here pixels are the codes; one that was
+ * trained with codes has others. */
 static void make_input(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,
                        const struct integers *n)
 {
@@ -276,6 +282,13 @@ static void make_input(const struct integer_maker *m, const struct vt_step *s, s
     w->in.zero = n->in_zero;
     for (size_t i = 0; i < vt_row_length(m->m.p, s); i++)
         n->in_zero[i] = vt_code_of(m->m.in[0].zero[i % channels], w->in.highest);
+    for (size_t c = 0; c < channels; c++)
+        for (size_t v = 0; v < 256; v++) {
+            const double x = (double)m->levels->value[s->node->in[0].column + c][v];
+            n->pixel_codes[c][v] = vt_code_of(x / m->m.in[0].scale[c] + m->m.in[0].zero[c], w->in.highest);
+            if (n->pixel_codes[c][v] != v)
+                n->step->pixel_codes = (const uint8_t(*)[256])n->pixel_codes;
+        }
 }
 
 /* ---- Attention ---- */
@@ -389,10 +402,10 @@ static size_t carve_maker(struct integer_maker *m, char *base)
     return used;
 }
 
-vitrt_status vt_step_integers_create(const struct vt_plan *p, struct vt_step_weights *weights, char **memory,
-                                     size_t *bytes, vitrt_error *err)
+vitrt_status vt_step_integers_create(const struct vt_plan *p, const struct vt_level_table *levels,
+                                     struct vt_step_weights *weights, char **memory, size_t *bytes, vitrt_error *err)
 {
-    struct integer_maker m = { .m = { .p = p, .err = err } };
+    struct integer_maker m = { .m = { .p = p, .err = err }, .levels = levels };
     struct integers n;
     *bytes = 0;
     for (size_t i = 0; i < p->step_count; i++)

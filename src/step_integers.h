@@ -5,6 +5,7 @@
 #define VT_STEP_INTEGERS_H
 
 #include "ops.h"
+#include "preprocess.h"
 
 /* The end of a product or of another step, without places in memory. */
 struct vt_step_integers {
@@ -18,16 +19,17 @@ struct vt_step_integers {
     const int32_t *mask;                   /* [heads]: what a masked score is added, in its units */
     uint64_t eps;                          /* of a norm */
     const int16_t *tokens;                 /* of an embedding: the rows before the map */
+    const uint8_t (*pixel_codes)[256];     /* [channels] of a convolution: codes of pixels; NULL: the pixels are codes */
     struct vt_word_scale scale_a, scale_b; /* of the two inputs of an addition or a concatenation */
 };
 
 /* Is there an integer-only form of every step? VITRT_EUNSUPPORTED and a sentence that names the node if not. */
 vitrt_status vt_check_integers(const struct vt_plan *p, vitrt_error *err);
 
-/* Completes weights[step_count], in which what the store has, and the row scales, are filled in. *memory, of *bytes from
- * the plan's allocator, is what they point into from then on. */
-vitrt_status vt_step_integers_create(const struct vt_plan *p, struct vt_step_weights *weights, char **memory,
-                                     size_t *bytes, vitrt_error *err);
+/* Completes weights[step_count], in which what the store has, and the row scales, are filled in. levels: what the
+ * network is given for pixels. *memory, of *bytes from the plan's allocator, is what they point into from then on. */
+vitrt_status vt_step_integers_create(const struct vt_plan *p, const struct vt_level_table *levels,
+                                     struct vt_step_weights *weights, char **memory, size_t *bytes, vitrt_error *err);
 
 /* Turns the constants that have been evaluated into integers, in their place: positions into words' units, relative
  * biases into those of scores. */

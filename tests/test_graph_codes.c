@@ -309,6 +309,32 @@ static void test_too_many_keys(void **state)
     assert_int_equal(counting.live, 0);
 }
 
+/* Only the image's pixels are gathered in integers. */
+static void test_strict_convolutions(void **state)
+{
+    static const char *const outputs[] = { "x" };
+    const vitrt_session_options options = {
+        .threads = 1, .precision = VITRT_PRECISION_I8_STRICT, .outputs = outputs, .output_count = 1
+    };
+    struct counting counting;
+    struct graph g;
+    vitrt_model *m;
+    vitrt_session *s = NULL;
+    vitrt_error err = { 0 };
+    (void)state;
+    strcpy(g.text, "{\"version\":2,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"n0\"},"
+                   "{\"op\":\"conv2d\",\"name\":\"p\",\"in\":[\"n0\"],\"weight\":\"i8.8x3x2x2\",\"stride\":[2,2],"
+                   "\"unit\":0.01,\"quantize\":[{\"bits\":8,\"scale\":0.02,\"zero_point\":128}]},"
+                   "{\"op\":\"conv2d\",\"name\":\"c\",\"in\":[\"p\"],\"weight\":\"i8.8x4x1x1\",\"unit\":0.01,"
+                   "\"quantize\":[{\"bits\":8,\"scale\":0.02,\"zero_point\":128}]}],\"outputs\":{\"x\":\"c\"}}");
+    assert_ok(graph_open(&g, &counting, &m, &err), &err);
+    assert_int_equal(vitrt_session_create(m, &options, &s, &err), VITRT_EUNSUPPORTED);
+    assert_null(s);
+    assert_non_null(strstr(err.message, "node c has no integer-only form: convolutions of anything but the image"));
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
 static void test_float_models_have_no_i8(void **state)
 {
     const struct graph g = graph_load("vit");
@@ -335,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_scales_that_overflow),
         cmocka_unit_test(test_numbers_of_vectors),
         cmocka_unit_test(test_too_many_keys),
+        cmocka_unit_test(test_strict_convolutions),
         cmocka_unit_test(test_float_models_have_no_i8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
