@@ -233,10 +233,13 @@ static void put_pattern(struct vt_text *t, const struct vt_window_pattern *p, bo
 /* Older libraries go on reading what they know. */
 static unsigned version_of(const struct vt_graph *g)
 {
-    for (size_t v = 0; v < g->node_count; v++)
-        if (vt_is_quantized(&g->nodes[v]) || g->nodes[v].unit > 0 || vt_is_clipped(&g->nodes[v]) ||
-            vt_gate_input(&g->nodes[v]))
+    for (size_t v = 0; v < g->node_count; v++) {
+        const struct vt_node *node = &g->nodes[v];
+        if (vt_is_quantized(node) || node->unit > 0 || node->float_product != VT_FLOAT_PRODUCT_F32 ||
+            (node->type == VT_NODE_ATTENTION && node->u.attention.log_bits) || vt_is_clipped(node) ||
+            vt_gate_input(node))
             return VT_GRAPH_VERSION;
+    }
     return 1;
 }
 
