@@ -13,11 +13,12 @@
  * occur. */
 enum { VT_EXP_0 = 65276, VT_EXP_1 = 45133, VT_EXP_2 = 15079, VT_EXP_3 = 2586 };
 
-/* GELU's Phi(-a) for a in [0, 4), given as t in units of 2^-16 of that range: the square of
- *     U = GELU_0 - 4 t (GELU_1 + t (GELU_2 - t (GELU_3 - t GELU_4)) - t / 2)
- * in units of 2^-16, with the numbers in brackets in units of 2^-14, each product rounded down; t (.. - 1/2) keeps what
- * stands in the second pair of brackets positive. |error| of a Phi(-a) <= 4e-4. A fit of the least largest error. */
-enum { VT_GELU_0 = 46437, VT_GELU_1 = 18552, VT_GELU_2 = 26123, VT_GELU_3 = 49168, VT_GELU_4 = 24445 };
+/* GELU's tail: 2 Phi(-a) for a in [0, 4), given as h in units of 2^-13, in units of 2^-15: with w = 2^15 - 1 - h, the
+ * square of 4 times
+ *     GELU_0 + w (GELU_1 + w (GELU_2 + w (GELU_3 + w (GELU_4 + w GELU_5))))
+ * each product divided by 2^15 and rounded to nearest, ties upwards. |error| of a Phi(-a) <= 2.3e-4: a fit of its least
+ * largest error, then the best of the integers around. */
+enum { VT_GELU_0 = 31, VT_GELU_1 = 1380, VT_GELU_2 = -2822, VT_GELU_3 = 14527, VT_GELU_4 = 2289, VT_GELU_5 = -7240 };
 
 /* The mean and the factor of vt_layer_norm_s16_fn. */
 struct row_norm {

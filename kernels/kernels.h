@@ -282,17 +282,26 @@ typedef void vt_requantize_u8_fn(size_t m, size_t n, const uint8_t *x, size_t ld
 typedef void vt_layer_norm_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx, uint64_t eps,
                                   const struct vt_integer_epilogue *e);
 
-/* The end of a product that GELU (erf form) follows: sums become words x, of a known unit, as `words` says; and with
- * a = |x| and t = 2 floor(min(a, limit) * 2^left * multiplier / 2^16) < 2^16, the real number a in units of 2^-14,
- *     number = max(x, 0) * 2^16 - a * tail(t)
- * in units of 2^-16 of x's, |number| < 2^31, goes through the epilogue, whose left is 0; tail(t) / 2^16 is about Phi(-a), as
- * integer_rows.h has it. |error| <= 5e-4 in real numbers, beside that of the last bits. limit * 2^left < 2^16. sums: m rows of n, ld apart. */
-struct vt_gelu_scale {
-    unsigned left;
+/* What a product that GELU (erf form) follows has for each column, all [n], and in common. See vt_finish_integer_gelu_fn.
+ * right, shift: 0..31; fraction: 0..2^15 - 1; factors: two of 16 bits with a sign, of x in the lower half, of the tail in
+ * the upper one. limit * 2^up < 2^16; min(|x|, limit) * 2^up * multiplier < 2^31. */
+struct vt_integer_gelu {
+    const int32_t *right, *fraction, *factors, *add, *shift;
+    unsigned left, up;
     uint16_t limit, multiplier;
 };
-typedef void vt_finish_integer_gelu_fn(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
-                               const struct vt_gelu_scale *scale, const struct vt_integer_epilogue *e);
+
+/* The end of a product that GELU follows, as codes, in words of 16 bits. With p * q for floor(p q / 2^15 + 1/2)
+ *     s = floor(sum * 2^left / 2^right[j]), limited to 16 bits
+ *     x = s + s * fraction[j], limited to 16 bits
+ *     h = floor(min(|x|, limit) * 2^up * multiplier / 2^16), the real number |x| in units of 2^-13
+ *     v = h * tail(h), about |x| Phi(-|x|) in units of 2^-14; |error| <= 3e-4 in real numbers; the tail is that of
+ *         integer_rows.h
+ *     c[i, j] = floor((max(x, 0) * lower factor + v * upper factor + add[j]) / 2^shift[j]), limited to 0..highest,
+ *         where products of numbers and factors are those of integers
+ * |sum| * 2^left and what is shifted last are below 2^31. sums: m rows of n, ld apart. */
+typedef void vt_finish_integer_gelu_fn(size_t m, size_t n, const int32_t *sums, size_t ld,
+                                       const struct vt_integer_gelu *k, uint8_t highest, uint8_t *c, size_t ldc);
 
 /* A scale of scores, as vt_prepare_exp makes it: a difference d >= 0 of scores is an exponent of 2
  *     t = floor(min(d >> right, limit) * 2^left * multiplier / 2^16), in units of 2^-11.

@@ -92,9 +92,9 @@ static inline struct epilogue epilogue_of(const struct vt_integer_epilogue *e)
     return (struct epilogue){ *e, word_scale_of(e->residual_scale), vb_set1(e->highest) };
 }
 
-INLINE void store_codes(const struct epilogue *o, uint8_t *first, uint8_t *second, size_t count, vi y[2][2])
+INLINE void store_codes(vb highest, uint8_t *first, uint8_t *second, size_t count, vi y[2][2])
 {
-    const vb codes = vb_min(vb_of_vi(y[0][0], y[0][1], y[1][0], y[1][1]), o->highest);
+    const vb codes = vb_min(vb_of_vi(y[0][0], y[0][1], y[1][0], y[1][1]), highest);
     if (count == BLOCK)
         vb_store_halves(first, second, codes);
     else
@@ -131,7 +131,7 @@ INLINE void finish_block(const struct epilogue *o, const struct column_block *k,
                 x[r][v] =
                     vi_add(x[r][v], scaled_word(&o->residual, words_at(e->residual + rows[r] * e->ldr + j, v, count)));
     if (e->to == VT_TO_CODES) {
-        store_codes(o, (uint8_t *)e->c + at[0], (uint8_t *)e->c + at[1], count, x);
+        store_codes(o->highest, (uint8_t *)e->c + at[0], (uint8_t *)e->c + at[1], count, x);
         return;
     }
     for (size_t r = 0; r < 2; r++) {
@@ -263,66 +263,131 @@ void VT_FN(vt_requantize_u8)(size_t m, size_t n, const uint8_t *x, size_t ldx, c
 
 /* ---- GELU ---- */
 
+enum { GELU_ROWS = 6 }; /* side by side, as what is done with each is one chain */
+
+struct gelu_columns {
+    vw fraction;
+    vi right[2], factors[2], add[2], shift[2];
+};
+
+INLINE struct gelu_columns gelu_columns_at(const struct vt_integer_gelu *k, size_t j, size_t count)
+{
+    struct gelu_columns b;
+    for (size_t v = 0; v < 2; v++) {
+        b.right[v] = numbers_at(k->right + j, v, count);
+        b.factors[v] = numbers_at(k->factors + j, v, count);
+        b.add[v] = numbers_at(k->add + j, v, count);
+        b.shift[v] = numbers_at(k->shift + j, v, count);
+    }
+    b.fraction = vw_words(numbers_at(k->fraction + j, 0, count), numbers_at(k->fraction + j, 1, count));
+    return b;
+}
+
+/* What is the same for all columns. */
 struct gelu_scale {
-    unsigned left;
+    unsigned left, up;
     vw limit, multiplier;
 };
 
-/* Phi(-a) in units of 2^-16, a = t * 2^-14. */
-INLINE vw gelu_tail(vw t)
+/* *y = c + w * *y, in words of both rows. */
+INLINE void gelu_step(vw y[GELU_ROWS], const vw w[GELU_ROWS], int c)
 {
-    const vw third = vw_sub(vw_set1(VT_GELU_3), vw_mul_high(t, vw_set1(VT_GELU_4)));
-    const vw second = vw_sub(vw_set1(VT_GELU_2), vw_mul_high(t, third));
-    const vw first = vw_sub(vw_add(vw_set1(VT_GELU_1), vw_mul_high(t, second)), vw_shift_right(t, 3));
-    const vw u = vw_sub_limited(vw_set1(VT_GELU_0), vw_shift_left(vw_mul_high(t, first), 2));
-    return vw_mul_high(u, u);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        y[r] = vw_add(vw_set1(c), vw_mul_round(w[r], y[r]));
 }
 
-/* Two vectors of words to GELU of them in units of 2^-16: max(x, 0) - |x| Phi(-|x|). */
-INLINE void gelu_pair(const struct gelu_scale *s, vi x[2])
+/* h * tail(h). Side by side for two rows, as all of this is one chain. */
+INLINE void gelu_tails(const vw h[GELU_ROWS], vw v[GELU_ROWS])
 {
-    const vw words = vw_words(x[0], x[1]), a = vw_abs(words), zero = vw_set1(0), positive = vw_positive(words);
-    const vw half = vw_mul_high(vw_shift_left(vw_min(a, s->limit), s->left), s->multiplier);
-    const vw tail = gelu_tail(vw_shift_left(half, 1));
-    const vw low = vw_mul_low(a, tail), high = vw_mul_high(a, tail);
-    x[0] = vi_sub(vw_first_of(zero, positive), vw_first_of(low, high));
-    x[1] = vi_sub(vw_second_of(zero, positive), vw_second_of(low, high));
+    vw w[GELU_ROWS];
+    for (size_t r = 0; r < GELU_ROWS; r++) {
+        w[r] = vw_sub(vw_set1(INT16_MAX), h[r]);
+        v[r] = vw_set1(VT_GELU_5);
+    }
+    gelu_step(v, w, VT_GELU_4);
+    gelu_step(v, w, VT_GELU_3);
+    gelu_step(v, w, VT_GELU_2);
+    gelu_step(v, w, VT_GELU_1);
+    gelu_step(v, w, VT_GELU_0);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        v[r] = vw_shift_left(v[r], 2);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        v[r] = vw_mul_round(v[r], v[r]);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        v[r] = vw_mul_round(h[r], v[r]);
 }
 
-struct gelu_source {
+/* Sums of two rows to numbers of codes. */
+INLINE void gelu_block(const struct gelu_scale *g, const struct gelu_columns *k, vi y[GELU_ROWS][2])
+{
+    vw x[GELU_ROWS], h[GELU_ROWS], v[GELU_ROWS];
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        x[r] = vw_words(vi_shift_right_each(y[r][0], k->right[0]), vi_shift_right_each(y[r][1], k->right[1]));
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        x[r] = vw_add_limited(x[r], vw_mul_round(x[r], k->fraction));
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        h[r] = vw_mul_high(vw_shift_left(vw_min(vw_abs(x[r]), g->limit), g->up), g->multiplier);
+    gelu_tails(h, v);
+    for (size_t r = 0; r < GELU_ROWS; r++) {
+        const vw positive = vw_positive(x[r]);
+        y[r][0] = vi_dot(vw_first_of(positive, v[r]), k->factors[0]);
+        y[r][1] = vi_dot(vw_second_of(positive, v[r]), k->factors[1]);
+    }
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        for (size_t i = 0; i < 2; i++)
+            y[r][i] = vi_shift_right_each(vi_add(y[r][i], k->add[i]), k->shift[i]);
+}
+
+struct gelu_job {
+    const struct vt_integer_gelu *k;
     const int32_t *sums;
     size_t ld;
-    const struct vt_columns *words;
+    uint8_t *c;
+    size_t ldc;
+    vb highest;
     struct gelu_scale scale;
 };
 
-INLINE void gelu_columns(size_t m, size_t j, size_t count, const struct epilogue *o, const struct gelu_source *s)
+INLINE void gelu_down(const struct gelu_job *t, size_t m, size_t j, size_t count, bool shifts)
 {
-    const struct column_block words = columns_at(s->words, j, count), k = columns_at(&o->e.columns, j, count);
-    for (size_t i = 0; i < m; i += 2) {
-        const size_t rows[2] = { i, i + 1 < m ? i + 1 : i };
-        vi y[2][2];
-        for (size_t r = 0; r < 2; r++) {
+    const struct gelu_columns k = gelu_columns_at(t->k, j, count);
+    const struct gelu_scale scale = t->scale;
+    const vb highest = t->highest;
+    for (size_t i = 0; i < m; i += GELU_ROWS) {
+        size_t rows[GELU_ROWS];
+        for (size_t r = 0; r < GELU_ROWS; r++)
+            rows[r] = i + r < m ? i + r : m - 1;
+        vi y[GELU_ROWS][2];
+        for (size_t r = 0; r < GELU_ROWS; r++) {
             for (size_t v = 0; v < 2; v++) {
-                const vi sum = numbers_at(s->sums + rows[r] * s->ld + j, v, count);
-                y[r][v] = scaled(&words, v, vi_shift_left(sum, s->words->left));
+                const vi sum = numbers_at(t->sums + rows[r] * t->ld + j, v, count);
+                y[r][v] = shifts ? vi_shift_left(sum, scale.left) : sum;
             }
-            gelu_pair(&s->scale, y[r]);
         }
-        finish_block(o, &k, rows, j, count, y);
+        gelu_block(&scale, &k, y);
+        for (size_t r = 0; r < GELU_ROWS; r += 2)
+            store_codes(highest, t->c + rows[r] * t->ldc + j, t->c + rows[r + 1] * t->ldc + j, count, y + r);
     }
 }
 
-void VT_FN(vt_finish_integer_gelu)(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
-                           const struct vt_gelu_scale *scale, const struct vt_integer_epilogue *e)
+INLINE void gelu_all(const struct gelu_job *t, size_t m, size_t n, bool shifts)
 {
-    const struct epilogue o = epilogue_of(e);
-    const struct gelu_source s = { sums, ld, words, { scale->left, vw_set1(scale->limit), vw_set1(scale->multiplier) } };
     size_t j = 0;
     for (; j + BLOCK <= n; j += BLOCK)
-        gelu_columns(m, j, BLOCK, &o, &s);
+        gelu_down(t, m, j, BLOCK, shifts);
     if (j < n)
-        gelu_columns(m, j, n - j, &o, &s);
+        gelu_down(t, m, j, n - j, shifts);
+}
+
+void VT_FN(vt_finish_integer_gelu)(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_integer_gelu *k,
+                                   uint8_t highest, uint8_t *c, size_t ldc)
+{
+    const struct gelu_scale scale = { k->left, k->up, vw_set1(k->limit), vw_set1(k->multiplier) };
+    const struct gelu_job job = { k, sums, ld, c, ldc, vb_set1(highest), scale };
+    if (k->left)
+        gelu_all(&job, m, n, true);
+    else
+        gelu_all(&job, m, n, false);
 }
 
 /* ---- Layer norm ---- */
