@@ -22,7 +22,7 @@ static struct vt_integer_epilogue epilogue(const struct integers *v, enum vt_int
     return (struct vt_integer_epilogue){ .columns = { v->multiplier, v->shift, v->add, 2 },
                                          .residual = residual,
                                          .ldr = v->n,
-                                         .residual_scale = { 1 << 30, 12 },
+                                         .residual_scale = { 1 << 14, 14 },
                                          .c = v->y,
                                          .ldc = v->n,
                                          .to = to,
@@ -147,7 +147,7 @@ static void run_lookup(const struct integers *v)
 
 static void run_add(const struct integers *v)
 {
-    const struct vt_word_scale scale = { 1 << 30, 12 };
+    const struct vt_word_scale scale = { 1 << 14, 14 };
     v->kernels->integer.add_s16(v->n, v->x, scale, v->residual, scale, v->y);
 }
 

@@ -8,13 +8,12 @@ static int64_t limited(int64_t v, int64_t lowest, int64_t highest)
     return v < lowest ? lowest : v > highest ? highest : v;
 }
 
-/* Halves are added at the end, here and below: a floor of floors is the floor of all. */
 static int64_t scaled_word(int16_t x, struct vt_word_scale s)
 {
-    return (((int64_t)x * 32768 * s.multiplier >> (32 + s.shift)) + 1) >> 1;
+    return ((int64_t)x * s.multiplier + ((INT64_C(1) << s.shift) >> 1)) >> s.shift;
 }
 
-/* Number x of column j. */
+/* Number x of column j. Halves are added at the end: a floor of floors is the floor of all. */
 static int64_t scaled(const struct vt_columns *k, size_t j, int64_t x)
 {
     return ((x * (INT64_C(1) << k->left) * k->multiplier[j] >> (32 + k->shift[j])) + k->add[j]) >> 1;

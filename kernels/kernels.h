@@ -241,7 +241,7 @@ struct vt_columns {
     unsigned left;
 };
 
-/* One dyadic number for 16-bit x: floor(x * 2^15 * multiplier / 2^(33 + shift) + 1/2), 0 <= shift <= 31. */
+/* One dyadic number for 16-bit x: floor(x * multiplier / 2^shift + 1/2), |multiplier| < 2^15, 0 <= shift <= 31. */
 struct vt_word_scale {
     int32_t multiplier, shift;
 };

@@ -51,7 +51,7 @@ bool vt_prepare_columns(size_t n, const double *ratio, uint32_t most, int32_t *m
  * bias goes into the sums of the product, whose units are finer. NaN gives 0. */
 int32_t vt_prepare_add(double a);
 
-/* False for |ratio| >= 2^13 or no number. Ratios below 2^-17 give 0, as all results are. */
+/* |error| <= 2^-15 |ratio|. False for |ratio| >= 2^13 or no number. Ratios below 2^-17 give 0, as all results are. */
 bool vt_prepare_word_scale(double ratio, struct vt_word_scale *s);
 
 /* For scores whose unit is scale, in (2^-27, 2^30). */

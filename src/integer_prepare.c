@@ -27,7 +27,7 @@ bool vt_dyadic_of(double ratio, struct vt_dyadic *d)
 /* ---- What integer kernels are given ---- */
 
 /* The c that the kernels' formula has at shift = 0, and the last one at which results can be other than 0. */
-enum { SHIFT_BASE = 33, MOST_LEFT_AND_SHIFT = 64, WORD_LEFT = 15 };
+enum { SHIFT_BASE = 33, MOST_LEFT_AND_SHIFT = 64, WORD_BITS = 15 };
 
 /* d for numbers that are shifted to the left first: no more than `left` bits of them are free. */
 static void to_kernel(struct vt_dyadic d, unsigned left, int32_t *multiplier, int32_t *shift)
@@ -70,10 +70,16 @@ int32_t vt_prepare_add(double a)
 
 bool vt_prepare_word_scale(double ratio, struct vt_word_scale *s)
 {
-    struct vt_dyadic d;
-    if (!vt_dyadic_of(ratio, &d) || (d.b && d.c + WORD_LEFT < SHIFT_BASE))
+    int exponent;
+    if (!(fabs(ratio) < 0x1p13))
         return false;
-    to_kernel(d, WORD_LEFT, &s->multiplier, &s->shift);
+    double m = round(ldexp(frexp(ratio, &exponent), WORD_BITS));
+    if (fabs(m) == ldexp(1, WORD_BITS)) { /* rounded up to the next power of 2 */
+        m /= 2;
+        exponent++;
+    }
+    const bool is_zero = m == 0 || WORD_BITS - exponent > 31;
+    *s = (struct vt_word_scale){ is_zero ? 0 : (int32_t)m, is_zero ? 0 : WORD_BITS - exponent };
     return true;
 }
 

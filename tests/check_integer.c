@@ -28,6 +28,16 @@ static double random_ratio(uint64_t *seed, int lowest, int highest)
     return ldexp(bits & 1 ? -f : f, lowest + (int)(bits >> 1 & 0x3FF) % (highest - lowest + 1));
 }
 
+/* What kernels are given for a ratio, and the dyadic number that it is. */
+static struct vt_word_scale word_scale_of(double ratio, struct vt_dyadic *d)
+{
+    struct vt_word_scale s;
+    assert_true(vt_prepare_word_scale(ratio, &s));
+    assert_true(fabs(ldexp(s.multiplier, -s.shift) - ratio) <= 0x1p-15 * fabs(ratio) || fabs(ratio) < 0x1p-17);
+    *d = (struct vt_dyadic){ s.multiplier, (unsigned)s.shift };
+    return s;
+}
+
 /* ---- Epilogues ---- */
 
 enum source { FROM_SUMS, FROM_QUOTIENTS, FROM_WORDS, FROM_BYTES, FROM_NORM, SOURCES };
@@ -203,7 +213,7 @@ static void check_finish(const struct vt_kernels *kernels, const struct finish_c
         e.residual = t->in_place ? (int16_t *)(void *)c : residual;
         e.ldr = t->in_place ? e.ldc : t->n + 2;
         const double ratio = random_ratio(&seed, -20, 2);
-        assert_true(vt_dyadic_of(ratio, &b.residual_scale) && vt_prepare_word_scale(ratio, &e.residual_scale));
+        e.residual_scale = word_scale_of(ratio, &b.residual_scale);
         for (size_t i = 0; i < t->m; i++)
             for (size_t j = 0; j < t->n; j++)
                 ((int16_t *)(void *)(t->in_place ? c : (void *)residual))[i * e.ldr + j] = (int16_t)random_bits(&seed);
@@ -645,7 +655,7 @@ static void elements_of_bundle(const struct vt_kernels *kernels)
             struct vt_dyadic dyadic[2];
             int32_t sums[200];
             for (size_t i = 0; i < 2; i++)
-                assert_true(vt_prepare_word_scale(ratio[i], &scale[i]) && vt_dyadic_of(ratio[i], &dyadic[i]));
+                scale[i] = word_scale_of(ratio[i], &dyadic[i]);
             for (size_t i = 0; i < 256; i++)
                 table[i] = (uint8_t)random_bits(&seed);
             for (size_t i = 0; i < n; i++) {
@@ -745,7 +755,7 @@ static void test_prepared_columns(void **state)
     assert_true(vt_prepare_add(3) == 7 && vt_prepare_add(-0.5) == 0 && vt_prepare_add(-1) == -1);
     assert_true(vt_prepare_add(NAN) == 1 && vt_prepare_add(1e30) == 2 * ((1 << 29) - 1) + 1);
     struct vt_word_scale s;
-    assert_true(vt_prepare_word_scale(1, &s) && s.multiplier == 1 << 30 && s.shift == 30 + 15 - 33);
+    assert_true(vt_prepare_word_scale(1, &s) && s.multiplier == 1 << 14 && s.shift == 14);
     assert_true(vt_prepare_word_scale(0x1p-30, &s) && s.multiplier == 0);
     assert_false(vt_prepare_word_scale(0x1p13, &s));
     assert_true(vt_prepare_word_scale(0x1p13 - 1, &s));

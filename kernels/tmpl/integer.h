@@ -13,7 +13,7 @@
 /* The loops below are made by inlining what they do with a block, which is known where they are written. */
 #define INLINE static inline __attribute__((always_inline))
 
-enum { BLOCK = 2 * VL };
+enum { BLOCK = 2 * VL, BLOCK_ROWS = 4 };
 
 /* How many of count lanes lie in vector v of a block. */
 INLINE size_t lanes_of(size_t v, size_t count)
@@ -56,26 +56,19 @@ INLINE struct column_block columns_at(const struct vt_columns *k, size_t j, size
     return b;
 }
 
-/* A floor of floors is the floor of all, so halves are added behind the shift. */
-INLINE vi scaled(const struct column_block *k, size_t v, vi x)
-{
-    return vi_half(vi_add(vi_shift_right_each(vi_mul_high(x, k->multiplier[v]), k->shift[v]), k->add[v]));
-}
-
 struct word_scale {
-    vm multiplier;
+    vi multiplier, half;
     unsigned shift;
 };
 
 static inline struct word_scale word_scale_of(struct vt_word_scale s)
 {
-    return (struct word_scale){ vm_of(vi_set1(s.multiplier)), (unsigned)s.shift };
+    return (struct word_scale){ vi_set1(s.multiplier), vi_set1((int32_t)((1u << s.shift) >> 1)), (unsigned)s.shift };
 }
 
 INLINE vi scaled_word(const struct word_scale *s, vi x)
 {
-    const vi high = vi_mul_high(vi_shift_left(x, 15), s->multiplier);
-    return vi_half(vi_add(vi_shift_right(high, s->shift), vi_set1(1)));
+    return vi_shift_right(vi_add(vi_mul(x, s->multiplier), s->half), s->shift);
 }
 
 /* ---- Epilogues ---- */
@@ -116,29 +109,51 @@ INLINE void store_numbers(int32_t *p, size_t count, const vi y[2])
         vi_store_n(p + VL, y[1], lanes_of(1, count));
 }
 
-/* Columns j .. j + count - 1 of rows[0] and rows[1], of which x are the numbers. */
-INLINE void finish_block(const struct epilogue *o, const struct column_block *k, const size_t rows[2], size_t j,
-                         size_t count, vi x[2][2])
+/* A floor of floors is the floor of all, so halves are added behind the shift. One step after the other for all rows:
+ * CPUs do not look far enough ahead to do that with one chain after the other. */
+INLINE void scale_block(const struct column_block *k, vi x[BLOCK_ROWS][2])
+{
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            x[r][v] = vi_mul_high(x[r][v], k->multiplier[v]);
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            x[r][v] = vi_add(vi_shift_right_each(x[r][v], k->shift[v]), k->add[v]);
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            x[r][v] = vi_half(x[r][v]);
+}
+
+INLINE void add_residuals(const struct epilogue *o, const size_t rows[BLOCK_ROWS], size_t j, size_t count,
+                          vi x[BLOCK_ROWS][2])
 {
     const struct vt_integer_epilogue *e = &o->e;
-    const size_t at[2] = { rows[0] * e->ldc + j, rows[1] * e->ldc + j };
-    for (size_t r = 0; r < 2; r++)
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
         for (size_t v = 0; v < 2; v++)
-            x[r][v] = scaled(k, v, x[r][v]);
+            x[r][v] =
+                vi_add(x[r][v], scaled_word(&o->residual, words_at(e->residual + rows[r] * e->ldr + j, v, count)));
+}
+
+/* Columns j .. j + count - 1 of some rows, of which x are the numbers. Where rows are one and the same it is written as
+ * often, with the same. */
+INLINE void finish_block(const struct epilogue *o, const struct column_block *k, const size_t rows[BLOCK_ROWS],
+                         size_t j, size_t count, vi x[BLOCK_ROWS][2])
+{
+    const struct vt_integer_epilogue *e = &o->e;
+    scale_block(k, x);
     if (e->residual)
-        for (size_t r = 0; r < 2; r++)
-            for (size_t v = 0; v < 2; v++)
-                x[r][v] =
-                    vi_add(x[r][v], scaled_word(&o->residual, words_at(e->residual + rows[r] * e->ldr + j, v, count)));
+        add_residuals(o, rows, j, count, x);
     if (e->to == VT_TO_CODES) {
-        store_codes(o->highest, (uint8_t *)e->c + at[0], (uint8_t *)e->c + at[1], count, x);
+        for (size_t r = 0; r < BLOCK_ROWS; r += 2)
+            store_codes(o->highest, (uint8_t *)e->c + rows[r] * e->ldc + j, (uint8_t *)e->c + rows[r + 1] * e->ldc + j,
+                        count, x + r);
         return;
     }
-    for (size_t r = 0; r < 2; r++) {
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
         if (e->to == VT_TO_WORDS)
-            store_words((int16_t *)e->c + at[r], count, x[r]);
+            store_words((int16_t *)e->c + rows[r] * e->ldc + j, count, x[r]);
         else
-            store_numbers((int32_t *)e->c + at[r], count, x[r]);
+            store_numbers((int32_t *)e->c + rows[r] * e->ldc + j, count, x[r]);
     }
 }
 
@@ -149,10 +164,12 @@ INLINE void finish_columns(size_t m, size_t j, size_t count, const struct epilog
                            const void *source)
 {
     const struct column_block k = columns_at(&o->e.columns, j, count);
-    for (size_t i = 0; i < m; i += 2) {
-        const size_t rows[2] = { i, i + 1 < m ? i + 1 : i };
-        vi x[2][2];
-        for (size_t r = 0; r < 2; r++)
+    for (size_t i = 0; i < m; i += BLOCK_ROWS) {
+        size_t rows[BLOCK_ROWS];
+        vi x[BLOCK_ROWS][2];
+        for (size_t r = 0; r < BLOCK_ROWS; r++)
+            rows[r] = i + r < m ? i + r : m - 1;
+        for (size_t r = 0; r < BLOCK_ROWS; r++)
             for (size_t v = 0; v < 2; v++)
                 x[r][v] = load(source, rows[r], j, v, count);
         finish_block(o, &k, rows, j, count, x);
