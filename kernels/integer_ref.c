@@ -145,10 +145,10 @@ void vt_add_s16_ref(size_t n, const int16_t *a, struct vt_word_scale scale_a, co
         y[i] = (int16_t)limited(scaled_word(a[i], scale_a) + scaled_word(b[i], scale_b), INT16_MIN, INT16_MAX);
 }
 
-void vt_add_s32_ref(size_t n, const int32_t *a, const int32_t *b, int32_t *y)
+void vt_add_where_s32_ref(size_t n, const int32_t *a, int32_t b, const int32_t *mask, int32_t *y)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = a[i] + b[i];
+        y[i] = a[i] + (mask[i] ? b : 0);
 }
 
 void vt_sum_rows_s16_ref(size_t m, size_t n, const int16_t *x, size_t ldx, int32_t *y)

@@ -324,8 +324,8 @@ typedef void vt_lookup_u8_fn(size_t n, const uint8_t *table, const uint8_t *x, u
 typedef void vt_add_s16_fn(size_t n, const int16_t *a, struct vt_word_scale scale_a, const int16_t *b,
                            struct vt_word_scale scale_b, int16_t *y);
 
-/* y[i] = a[i] + b[i], |y[i]| < 2^31. y may be a or b. */
-typedef void vt_add_s32_fn(size_t n, const int32_t *a, const int32_t *b, int32_t *y);
+/* y[i] = a[i] + b where mask[i] is not 0, y[i] = a[i] elsewhere, |y[i]| < 2^31. y may be a. */
+typedef void vt_add_where_s32_fn(size_t n, const int32_t *a, int32_t b, const int32_t *mask, int32_t *y);
 
 /* y[j] = the sum of column j of m <= 65536 rows of n, which are ldx apart: for means, which the scale of an epilogue
  * divides by m. */
@@ -341,7 +341,7 @@ struct vt_integer_kernels {
     vt_softmax_s32_fn *softmax_s32;
     vt_lookup_u8_fn *lookup_u8;
     vt_add_s16_fn *add_s16;
-    vt_add_s32_fn *add_s32;
+    vt_add_where_s32_fn *add_where_s32;
     vt_sum_rows_s16_fn *sum_rows_s16;
     vt_sum_rows_u8_fn *sum_rows_u8;
 };

@@ -644,10 +644,12 @@ static void elements_of_bundle(const struct vt_kernels *kernels)
     uint64_t seed = 3;
     for (size_t n = 0; n <= 200; n++)
         for (enum place place = 0; place < PLACES; place++) {
-            struct guarded memory[6];
+            struct guarded memory[7];
             uint8_t *x = guarded_new(&memory[0], n, place), *table = guarded_new(&memory[1], 256, place);
             int16_t *a = guarded_new(&memory[2], 2 * n, place), *b = guarded_new(&memory[3], 2 * n, place);
             int32_t *c = guarded_new(&memory[4], 4 * n, place), *d = guarded_new(&memory[5], 4 * n, place);
+            int32_t *others = guarded_new(&memory[6], 4 * n, place);
+            const int32_t added = random_number(&seed, 30);
             uint8_t looked_up[200];
             int16_t words[200];
             const double ratio[2] = { random_ratio(&seed, -19, 3), random_ratio(&seed, -3, 1) };
@@ -666,15 +668,17 @@ static void elements_of_bundle(const struct vt_kernels *kernels)
                 d[i] = random_number(&seed, 30);
                 looked_up[i] = table[x[i]];
                 words[i] = (int16_t)vt_requantize_sum(a[i], dyadic[0], b[i], dyadic[1], INT16_MIN, INT16_MAX);
-                sums[i] = c[i] + d[i];
+                d[i] = d[i] % 3 ? d[i] : 0;
+                sums[i] = c[i] + (d[i] ? added : 0);
             }
             k->lookup_u8(n, table, x, x);
             k->add_s16(n, a, scale[0], b, scale[1], n % 2 ? a : b);
-            k->add_s32(n, c, d, n % 2 ? c : d);
+            k->add_where_s32(n, c, added, d, n % 2 ? c : others);
             require(memcmp(x, looked_up, n) == 0, "wrong bytes", "lookup_u8", kernels->bundle, 0, n, 0, seed);
             require(memcmp(n % 2 ? a : b, words, 2 * n) == 0, "wrong words", "add_s16", kernels->bundle, 0, n, 0, seed);
-            require(memcmp(n % 2 ? c : d, sums, 4 * n) == 0, "wrong sums", "add_s32", kernels->bundle, 0, n, 0, seed);
-            for (size_t i = 0; i < 6; i++) {
+            require(memcmp(n % 2 ? c : others, sums, 4 * n) == 0, "wrong sums", "add_where_s32", kernels->bundle, 0, n,
+                    0, seed);
+            for (size_t i = 0; i < 7; i++) {
                 require(guarded_intact(&memory[i]), "wrote outside", "elements", kernels->bundle, i, n, 0, seed);
                 guarded_free(&memory[i]);
             }

@@ -61,6 +61,12 @@ static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
     return (vi)_mm256_blendv_epi8((__m256i)other, _mm256_maskload_epi32(p, mask), mask);
 }
 
+static inline vi vi_add_where(vi a, vi b, vi mask)
+{
+    const __m256i is_zero = _mm256_cmpeq_epi32((__m256i)mask, _mm256_setzero_si256());
+    return vi_add(a, (vi)_mm256_andnot_si256(is_zero, (__m256i)b));
+}
+
 static inline __m128i vt_fold_32(__m128i x, int is_max)
 {
     __m128i other = _mm_shuffle_epi32(x, 0x4E);

@@ -61,6 +61,13 @@ static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
     return (vi)_mm512_mask_loadu_epi32((__m512i)other, vf_mask(n), p);
 }
 
+/* a + b where mask is not 0, a elsewhere. */
+static inline vi vi_add_where(vi a, vi b, vi mask)
+{
+    const __mmask16 lanes = _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask);
+    return (vi)_mm512_mask_add_epi32((__m512i)a, lanes, (__m512i)a, (__m512i)b);
+}
+
 static inline int32_t vi_sum(vi a) { return _mm512_reduce_add_epi32((__m512i)a); }
 static inline int32_t vi_largest(vi a) { return _mm512_reduce_max_epi32((__m512i)a); }
 

@@ -44,6 +44,11 @@ static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
     return vbslq_s32(vf_mask(n), vi_load_n(p, n), other);
 }
 
+static inline vi vi_add_where(vi a, vi b, vi mask)
+{
+    return vaddq_s32(a, vandq_s32(b, vreinterpretq_s32_u32(vtstq_s32(mask, mask))));
+}
+
 static inline int32_t vi_sum(vi a) { return vaddvq_s32(a); }
 static inline int32_t vi_largest(vi a) { return vmaxvq_s32(a); }
 

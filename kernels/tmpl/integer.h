@@ -475,20 +475,37 @@ INLINE void load_scores(const int32_t *x, const int32_t *bias, size_t n, vi othe
     }
 }
 
-INLINE int32_t largest_score(size_t n, const int32_t *x, const int32_t *bias)
+enum { SOFTMAX_ROWS = 2 }; /* side by side */
+
+/* Rows of scores and of codes. */
+struct softmax_rows {
+    const int32_t *x[SOFTMAX_ROWS], *bias[SOFTMAX_ROWS]; /* bias: NULL in all or in none */
+    uint8_t *y[SOFTMAX_ROWS];
+};
+
+INLINE void row_scores(const struct softmax_rows *t, size_t r, size_t i, size_t n, vi other, vi score[4])
+{
+    const int32_t *x = t->x[r] + i, *bias = t->bias[r] ? t->bias[r] + i : NULL;
+    if (n - i >= QUAD)
+        load_scores(x, bias, QUAD, other, score);
+    else
+        load_scores(x, bias, n - i, other, score);
+}
+
+/* In every lane. */
+INLINE void largest_scores(const struct softmax_rows *t, size_t n, vi largest[SOFTMAX_ROWS])
 {
     const vi lowest = vi_set1(INT32_MIN);
-    vi max[4] = { lowest, lowest, lowest, lowest }, score[4];
-    size_t i = 0;
-    for (; i < n; i += QUAD) {
-        if (n - i >= QUAD)
-            load_scores(x + i, bias ? bias + i : NULL, QUAD, lowest, score);
-        else
-            load_scores(x + i, bias ? bias + i : NULL, n - i, lowest, score);
-        for (size_t v = 0; v < 4; v++)
-            max[v] = vi_max(max[v], score[v]);
-    }
-    return vi_largest(vi_max(vi_max(max[0], max[1]), vi_max(max[2], max[3])));
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        largest[r] = lowest;
+    for (size_t i = 0; i < n; i += QUAD)
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            vi score[4];
+            row_scores(t, r, i, n, lowest, score);
+            largest[r] = vi_max(largest[r], vi_max(vi_max(score[0], score[1]), vi_max(score[2], score[3])));
+        }
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        largest[r] = vi_set1(vi_largest(largest[r]));
 }
 
 struct exp_scale {
@@ -496,55 +513,92 @@ struct exp_scale {
     vw limit, multiplier;
 };
 
-/* 255 * 2^-t of two vectors of differences. */
-INLINE vw exponentials(const struct exp_scale *s, vi a, vi b)
+/* Vectors of differences of all rows, in words, to their exponents of 2, in units of 2^-11. */
+INLINE void exponents(const struct exp_scale *s, vw d[SOFTMAX_ROWS][2])
 {
-    if (s->right) {
-        a = vi_shift_right(a, s->right);
-        b = vi_shift_right(b, s->right);
-    }
-    const vw d = vw_shift_left(vw_min(vw_limited(a, b), s->limit), s->left), t = vw_mul_high(d, s->multiplier);
-    const vw f = vw_fraction(t);
-    vw p = vw_sub(vw_set1(VT_EXP_2), vw_mul_high(f, vw_set1(VT_EXP_3)));
-    p = vw_sub(vw_set1(VT_EXP_1), vw_mul_high(f, p));
-    p = vw_sub(vw_set1(VT_EXP_0), vw_mul_high(f, p));
-    return vw_scale_down(p, vw_exponent(t));
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            d[r][v] = vw_mul_high(vw_shift_left(vw_min(d[r][v], s->limit), s->left), s->multiplier);
+}
+
+/* p = c - f * p */
+INLINE void exp_step(vw p[SOFTMAX_ROWS][2], vw f[SOFTMAX_ROWS][2], int c)
+{
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            p[r][v] = vw_sub(vw_set1(c), vw_mul_high(f[r][v], p[r][v]));
+}
+
+/* 255 * 2^-t. */
+INLINE void exponentials(vw t[SOFTMAX_ROWS][2])
+{
+    vw f[SOFTMAX_ROWS][2], p[SOFTMAX_ROWS][2];
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++) {
+            f[r][v] = vw_fraction(t[r][v]);
+            p[r][v] = vw_set1(VT_EXP_3);
+        }
+    exp_step(p, f, VT_EXP_2);
+    exp_step(p, f, VT_EXP_1);
+    exp_step(p, f, VT_EXP_0);
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            t[r][v] = vw_scale_down(p[r][v], vw_exponent(t[r][v]));
 }
 
 /* Differences behind the row are the largest one, whose code is 0. */
-INLINE int32_t softmax_row(size_t n, const struct exp_scale *s, const int32_t *x, const int32_t *bias, uint8_t *y)
+INLINE void softmax_rows(size_t n, const struct exp_scale *s, const struct softmax_rows *t, int32_t sums[SOFTMAX_ROWS])
 {
-    const int32_t largest = largest_score(n, x, bias);
-    const vi max = vi_set1(largest), farthest = vi_sub(max, vi_set1(INT32_MAX));
-    vs sum = vs_zero();
-    vi score[4];
+    vi largest[SOFTMAX_ROWS];
+    vs sum[SOFTMAX_ROWS];
+    largest_scores(t, n, largest);
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        sum[r] = vs_zero();
     for (size_t i = 0; i < n; i += QUAD) {
-        const size_t left = n - i;
-        if (left >= QUAD)
-            load_scores(x + i, bias ? bias + i : NULL, QUAD, farthest, score);
-        else
-            load_scores(x + i, bias ? bias + i : NULL, left, farthest, score);
-        for (size_t v = 0; v < 4; v++)
-            score[v] = vi_sub(max, score[v]);
-        const vb codes = vb_of_vw(exponentials(s, score[0], score[1]), exponentials(s, score[2], score[3]));
-        sum = vs_add(sum, codes);
-        if (left >= QUAD)
-            vb_store(y + i, codes);
-        else
-            vb_store_n(y + i, codes, left);
+        vw d[SOFTMAX_ROWS][2];
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            vi score[4];
+            row_scores(t, r, i, n, vi_sub(largest[r], vi_set1(INT32_MAX)), score);
+            for (size_t v = 0; v < 4; v++)
+                score[v] = vi_shift_right(vi_sub(largest[r], score[v]), s->right);
+            d[r][0] = vw_limited(score[0], score[1]);
+            d[r][1] = vw_limited(score[2], score[3]);
+        }
+        exponents(s, d);
+        exponentials(d);
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            const vb codes = vb_of_vw(d[r][0], d[r][1]);
+            sum[r] = vs_add(sum[r], codes);
+            if (n - i >= QUAD)
+                vb_store(t->y[r] + i, codes);
+            else
+                vb_store_n(t->y[r] + i, codes, n - i);
+        }
     }
-    return vs_sum(sum);
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        sums[r] = vs_sum(sum[r]);
 }
 
+/* Rows behind the last one are the last one. */
 void VT_FN(vt_softmax_s32)(size_t m, size_t n, const struct vt_exp_scale *scale, const int32_t *x, size_t ldx,
                            const int32_t *bias, size_t ldb, uint8_t *y, size_t ldy, int32_t *sums)
 {
     const struct exp_scale s = { scale->right, scale->left, vw_set1(scale->limit), vw_set1(scale->multiplier) };
-    for (size_t i = 0; i < m; i++) {
+    for (size_t i = 0; i < m; i += SOFTMAX_ROWS) {
+        struct softmax_rows t;
+        int32_t of_rows[SOFTMAX_ROWS];
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            const size_t row = i + r < m ? i + r : m - 1;
+            t.x[r] = x + row * ldx;
+            t.bias[r] = bias ? bias + row * ldb : NULL;
+            t.y[r] = y + row * ldy;
+        }
         if (bias)
-            sums[i] = softmax_row(n, &s, x + i * ldx, bias + i * ldb, y + i * ldy);
+            softmax_rows(n, &s, &t, of_rows);
         else
-            sums[i] = softmax_row(n, &s, x + i * ldx, NULL, y + i * ldy);
+            softmax_rows(n, &s, &t, of_rows);
+        for (size_t r = 0; r < SOFTMAX_ROWS && i + r < m; r++)
+            sums[i + r] = of_rows[r];
     }
 }
 
@@ -579,13 +633,14 @@ void VT_FN(vt_add_s16)(size_t n, const int16_t *a, struct vt_word_scale scale_a,
         add_words(scale, a + i, b + i, y + i, n - i);
 }
 
-void VT_FN(vt_add_s32)(size_t n, const int32_t *a, const int32_t *b, int32_t *y)
+void VT_FN(vt_add_where_s32)(size_t n, const int32_t *a, int32_t b, const int32_t *mask, int32_t *y)
 {
+    const vi added = vi_set1(b);
     size_t i = 0;
     for (; i + VL <= n; i += VL)
-        vi_store(y + i, vi_add(vi_load(a + i), vi_load(b + i)));
+        vi_store(y + i, vi_add_where(vi_load(a + i), added, vi_load(mask + i)));
     if (i < n)
-        vi_store_n(y + i, vi_add(vi_load_n(a + i, n - i), vi_load_n(b + i, n - i)), n - i);
+        vi_store_n(y + i, vi_add_where(vi_load_n(a + i, n - i), added, vi_load_n(mask + i, n - i)), n - i);
 }
 
 /* Through two vectors of columns at a time, down all rows. */
