@@ -215,6 +215,7 @@ static vitrt_status make_bias(const struct integer_maker *m, const struct vt_ste
 {
     const size_t columns = s->node->columns;
     memset(n->bias, 0, (columns + VT_MAX_TILE_COLUMNS) * sizeof *n->bias);
+    vt_find_zero_sums(&m->m, s, w->weight);
     for (size_t j = 0; j < columns; j++) {
         double scale, bias;
         const vitrt_status st = vt_product_numbers(&m->m, s, w, j, &scale, &bias);
