@@ -6,6 +6,7 @@
 #include "step_maker.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Bits behind the point of the quotients of attention (vt_finish_integer_fn) and of the numbers of a norm
@@ -234,11 +235,13 @@ static vitrt_status make_bias(const struct integer_maker *m, const struct vt_ste
 /* The largest sum of a layer. */
 static uint32_t most_sum(const struct integer_maker *m, const struct vt_step *s, const struct integers *n)
 {
-    double most = 0;
-    for (size_t j = 0; j < s->node->columns; j++)
-        most = fmax(most, fabs((double)n->bias[j]));
-    most += 255.0 * 127.0 * (double)vt_row_length(m->m.p, s);
-    return most < 2147483647.0 ? (uint32_t)most : 2147483647u;
+    uint64_t most = 0;
+    for (size_t j = 0; j < s->node->columns; j++) {
+        const uint64_t magnitude = (uint64_t)llabs((long long)n->bias[j]);
+        most = magnitude > most ? magnitude : most;
+    }
+    most += UINT64_C(255) * 127 * vt_row_length(m->m.p, s);
+    return most < INT32_MAX ? (uint32_t)most : INT32_MAX;
 }
 
 /* A column without a scale is a constant, which has GELU behind it here. */
