@@ -104,7 +104,7 @@ void vt_layer_norm_s16_ref(size_t m, size_t n, const int16_t *x, size_t ldx, uin
             sum += x[j];
             squares += (uint64_t)(x[j] * x[j]);
         }
-        const struct row_norm norm = row_norm_of(n, sum, squares, eps);
+        const struct row_norm norm = row_norm_of(n, row_inverse_of(n), sum, squares, eps);
         for (size_t j = 0; j < n; j++)
             finish_number((int64_t)(x[j] - norm.mean) * norm.factor, i, j, e);
     }

@@ -25,13 +25,25 @@ struct row_norm {
     int32_t mean, factor;
 };
 
-/* From the sum of n numbers and that of their squares. */
-static inline struct row_norm row_norm_of(size_t n, int32_t sum, uint64_t squares, uint64_t eps)
+/* 2^32 / n. */
+static inline int64_t row_inverse_of(size_t n)
+{
+    return (INT64_C(1) << 32) / (int64_t)n;
+}
+
+/* From the sum of n numbers and that of their squares. inverse: of n. */
+static inline struct row_norm row_norm_of(size_t n, int64_t inverse, int32_t sum, uint64_t squares, uint64_t eps)
 {
     const int32_t count = (int32_t)n;
-    int32_t mean = sum / count, rest = sum % count;
-    mean -= rest < 0;
-    rest += rest < 0 ? count : 0;
+    int32_t mean = (int32_t)(sum * inverse >> 32); /* floor(sum / n), or 1 off it */
+    int32_t rest = sum - mean * count;
+    if (rest < 0) {
+        mean--;
+        rest += count;
+    } else if (rest >= count) {
+        mean++;
+        rest -= count;
+    }
     mean += 2 * rest > count || (2 * rest == count && mean % 2);
     /* The sum of (x - mean)^2: below 2^49, as all three parts are. */
     const int64_t spread = (int64_t)squares + (int64_t)mean * ((int64_t)mean * count - 2 * (int64_t)sum);

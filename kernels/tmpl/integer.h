@@ -417,7 +417,12 @@ struct norm_rows {
     vi mean[NORM_ROWS], factor[NORM_ROWS];
 };
 
-static inline struct row_norm norm_of_row(size_t n, const int16_t *x, uint64_t eps)
+struct row_sums {
+    int32_t sum;
+    uint64_t squares;
+};
+
+static inline struct row_sums sums_of_row(size_t n, const int16_t *x)
 {
     vi sum = vi_set1(0);
     vq squares = vq_zero();
@@ -432,7 +437,7 @@ static inline struct row_norm norm_of_row(size_t n, const int16_t *x, uint64_t e
         sum = vi_add_pairs(sum, w);
         squares = vq_add_squares(squares, w);
     }
-    return row_norm_of(n, vi_sum(sum), vq_sum(squares), eps);
+    return (struct row_sums){ vi_sum(sum), vq_sum(squares) };
 }
 
 /* The product is within 32 bits: |x - mean| <= std <= (2^31 - 1) / factor. */
@@ -447,11 +452,17 @@ void VT_FN(vt_layer_norm_s16)(size_t m, size_t n, const int16_t *x, size_t ldx, 
                               const struct vt_integer_epilogue *epilogue)
 {
     struct vt_integer_epilogue e = *epilogue;
+    const int64_t inverse = row_inverse_of(n ? n : 1);
     for (size_t rows; m && n; m -= rows, x += rows * ldx) {
-        struct norm_rows s = { .x = x, .ldx = ldx };
+        struct row_sums sums[NORM_ROWS];
+        struct norm_rows s; /* of NORM_ROWS, of which only what is needed is set */
+        s.x = x;
+        s.ldx = ldx;
         rows = m < NORM_ROWS ? m : NORM_ROWS;
+        for (size_t r = 0; r < rows; r++)
+            sums[r] = sums_of_row(n, x + r * ldx);
         for (size_t r = 0; r < rows; r++) {
-            const struct row_norm norm = norm_of_row(n, x + r * ldx, eps);
+            const struct row_norm norm = row_norm_of(n, inverse, sums[r].sum, sums[r].squares, eps);
             s.mean[r] = vi_set1(norm.mean);
             s.factor[r] = vi_set1(norm.factor);
         }
