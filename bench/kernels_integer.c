@@ -22,7 +22,7 @@ static struct vt_integer_epilogue epilogue(const struct integers *v, enum vt_int
     return (struct vt_integer_epilogue){ .columns = { v->multiplier, v->shift, v->add, 2 },
                                          .residual = residual,
                                          .ldr = v->n,
-                                         .residual_scale = { 1 << 30, 12 },
+                                         .residual_scale = { 1 << 14, 14 },
                                          .c = v->y,
                                          .ldc = v->n,
                                          .to = to,
@@ -55,7 +55,21 @@ static void run_divided(const struct integers *v)
     finish(v, VT_TO_CODES, NULL, v->divisors);
 }
 
-static void run_float_finish(const struct integers *v, enum vt_destination to, const float *residual)
+static void run_gelu(const struct integers *v)
+{
+    const struct vt_integer_gelu k = { .right = v->shift,
+                                       .fraction = v->shift,
+                                       .factors = v->multiplier,
+                                       .add = v->add,
+                                       .shift = v->shift,
+                                       .up = 1,
+                                       .limit = 16384,
+                                       .multiplier = 40000 };
+    v->kernels->integer.finish_gelu(TILE_ROWS, v->n, v->x, v->n, &k, UINT8_MAX, v->y, v->n);
+}
+
+static void run_float_finish(const struct integers *v, enum vt_activation activation, enum vt_destination to,
+                             const float *residual)
 {
     const struct vt_epilogue e = { .sum_scale = v->ones,
                                    .sum_bias = v->ones,
@@ -65,17 +79,22 @@ static void run_float_finish(const struct integers *v, enum vt_destination to, c
                                    .ldc = v->n,
                                    .to = to,
                                    .highest = UINT8_MAX };
-    v->kernels->finish[VT_ACT_NONE](TILE_ROWS, v->n, v->x, v->n, &e);
+    v->kernels->finish[activation](TILE_ROWS, v->n, v->x, v->n, &e);
 }
 
 static void run_float_to_codes(const struct integers *v)
 {
-    run_float_finish(v, VT_TO_U8, NULL);
+    run_float_finish(v, VT_ACT_NONE, VT_TO_U8, NULL);
+}
+
+static void run_float_gelu(const struct integers *v)
+{
+    run_float_finish(v, VT_ACT_GELU, VT_TO_U8, NULL);
 }
 
 static void run_float_with_residual(const struct integers *v)
 {
-    run_float_finish(v, VT_TO_F32, v->residual);
+    run_float_finish(v, VT_ACT_NONE, VT_TO_F32, v->residual);
 }
 
 static void run_requantize(const struct integers *v)
@@ -128,7 +147,7 @@ static void run_lookup(const struct integers *v)
 
 static void run_add(const struct integers *v)
 {
-    const struct vt_word_scale scale = { 1 << 30, 12 };
+    const struct vt_word_scale scale = { 1 << 14, 14 };
     v->kernels->integer.add_s16(v->n, v->x, scale, v->residual, scale, v->y);
 }
 
@@ -139,6 +158,8 @@ static const struct {
 } kernels[] = {
     { "finish_codes", run_to_codes, TILE_ROWS, { 32, 1536 }, 5 },
     { "float_codes", run_float_to_codes, TILE_ROWS, { 32, 1536 }, 5 },
+    { "finish_gelu", run_gelu, TILE_ROWS, { 32, 1536 }, 5 },
+    { "float_gelu", run_float_gelu, TILE_ROWS, { 32, 1536 }, 5 },
     { "finish_words", run_to_words, TILE_ROWS, { 32, 384 }, 6 },
     { "finish_residual", run_with_residual, TILE_ROWS, { 32, 384 }, 8 },
     { "float_residual", run_float_with_residual, TILE_ROWS, { 32, 384 }, 12 },

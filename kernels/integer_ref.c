@@ -8,13 +8,12 @@ static int64_t limited(int64_t v, int64_t lowest, int64_t highest)
     return v < lowest ? lowest : v > highest ? highest : v;
 }
 
-/* Halves are added at the end, here and below: a floor of floors is the floor of all. */
 static int64_t scaled_word(int16_t x, struct vt_word_scale s)
 {
-    return (((int64_t)x * 32768 * s.multiplier >> (32 + s.shift)) + 1) >> 1;
+    return ((int64_t)x * s.multiplier + ((INT64_C(1) << s.shift) >> 1)) >> s.shift;
 }
 
-/* Number x of column j. */
+/* Number x of column j. Halves are added at the end: a floor of floors is the floor of all. */
 static int64_t scaled(const struct vt_columns *k, size_t j, int64_t x)
 {
     return ((x * (INT64_C(1) << k->left) * k->multiplier[j] >> (32 + k->shift[j])) + k->add[j]) >> 1;
@@ -61,24 +60,37 @@ void vt_requantize_u8_ref(size_t m, size_t n, const uint8_t *x, size_t ldx, cons
             finish_number(x[i * ldx + j], i, j, e);
 }
 
-/* Phi(-a) in units of 2^-16, a = t * 2^-14. */
-static uint32_t gelu_tail(uint32_t t)
+static int32_t limited_word(int64_t v)
 {
-    const uint32_t third = VT_GELU_3 - (t * VT_GELU_4 >> 16), second = VT_GELU_2 - (t * third >> 16);
-    const uint32_t first = VT_GELU_1 + (t * second >> 16) - (t >> 3), falls = (t * first >> 16) << 2;
-    const uint32_t u = falls < VT_GELU_0 ? VT_GELU_0 - falls : 0;
-    return u * u >> 16;
+    return (int32_t)limited(v, INT16_MIN, INT16_MAX);
 }
 
-void vt_finish_integer_gelu_ref(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
-                        const struct vt_gelu_scale *s, const struct vt_integer_epilogue *e)
+static int32_t rounded_product(int32_t p, int32_t q)
+{
+    return ((p * q >> 14) + 1) >> 1;
+}
+
+/* 2 Phi(-a) in units of 2^-15, a = h * 2^-13. */
+static int32_t gelu_tail(int32_t h)
+{
+    const int32_t w = INT16_MAX - h, fourth = VT_GELU_4 + rounded_product(w, VT_GELU_5);
+    const int32_t third = VT_GELU_3 + rounded_product(w, fourth), second = VT_GELU_2 + rounded_product(w, third);
+    const int32_t first = VT_GELU_1 + rounded_product(w, second), root = 4 * (VT_GELU_0 + rounded_product(w, first));
+    return rounded_product(root, root);
+}
+
+void vt_finish_integer_gelu_ref(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_integer_gelu *k,
+                                uint8_t highest, uint8_t *c, size_t ldc)
 {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
-            const int32_t v = (int32_t)limited(scaled(words, j, sums[i * ld + j]), INT16_MIN, INT16_MAX);
-            const uint32_t a = (uint32_t)(v < 0 ? -v : v), near = a < s->limit ? a : s->limit;
-            const int64_t tail = gelu_tail(((near << s->left) * s->multiplier >> 16) * 2);
-            finish_number((v > 0 ? v : 0) * INT64_C(65536) - a * tail, i, j, e);
+            const int32_t s = limited_word(sums[i * ld + j] * (INT64_C(1) << k->left) >> k->right[j]);
+            const int32_t x = limited_word((int64_t)s + rounded_product(s, k->fraction[j]));
+            const uint32_t a = (uint32_t)(x < 0 ? -x : x), near = a < k->limit ? a : k->limit;
+            const int32_t h = (int32_t)((near << k->up) * k->multiplier >> 16), v = rounded_product(h, gelu_tail(h));
+            const int32_t factors[2] = { (int16_t)(uint16_t)k->factors[j], k->factors[j] >> 16 };
+            const int32_t y = (x > 0 ? x : 0) * factors[0] + v * factors[1] + k->add[j];
+            c[i * ldc + j] = (uint8_t)limited(y >> k->shift[j], 0, highest);
         }
 }
 
@@ -92,7 +104,7 @@ void vt_layer_norm_s16_ref(size_t m, size_t n, const int16_t *x, size_t ldx, uin
             sum += x[j];
             squares += (uint64_t)(x[j] * x[j]);
         }
-        const struct row_norm norm = row_norm_of(n, sum, squares, eps);
+        const struct row_norm norm = row_norm_of(n, row_inverse_of(n), sum, squares, eps);
         for (size_t j = 0; j < n; j++)
             finish_number((int64_t)(x[j] - norm.mean) * norm.factor, i, j, e);
     }
@@ -133,10 +145,10 @@ void vt_add_s16_ref(size_t n, const int16_t *a, struct vt_word_scale scale_a, co
         y[i] = (int16_t)limited(scaled_word(a[i], scale_a) + scaled_word(b[i], scale_b), INT16_MIN, INT16_MAX);
 }
 
-void vt_add_s32_ref(size_t n, const int32_t *a, const int32_t *b, int32_t *y)
+void vt_add_where_s32_ref(size_t n, const int32_t *a, int32_t b, const int32_t *mask, int32_t *y)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = a[i] + b[i];
+        y[i] = a[i] + (mask[i] ? b : 0);
 }
 
 void vt_sum_rows_s16_ref(size_t m, size_t n, const int16_t *x, size_t ldx, int32_t *y)

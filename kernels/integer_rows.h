@@ -13,24 +13,37 @@
  * occur. */
 enum { VT_EXP_0 = 65276, VT_EXP_1 = 45133, VT_EXP_2 = 15079, VT_EXP_3 = 2586 };
 
-/* GELU's Phi(-a) for a in [0, 4), given as t in units of 2^-16 of that range: the square of
- *     U = GELU_0 - 4 t (GELU_1 + t (GELU_2 - t (GELU_3 - t GELU_4)) - t / 2)
- * in units of 2^-16, with the numbers in brackets in units of 2^-14, each product rounded down; t (.. - 1/2) keeps what
- * stands in the second pair of brackets positive. |error| of a Phi(-a) <= 4e-4. A fit of the least largest error. */
-enum { VT_GELU_0 = 46437, VT_GELU_1 = 18552, VT_GELU_2 = 26123, VT_GELU_3 = 49168, VT_GELU_4 = 24445 };
+/* GELU's tail: 2 Phi(-a) for a in [0, 4), given as h in units of 2^-13, in units of 2^-15: with w = 2^15 - 1 - h, the
+ * square of 4 times
+ *     GELU_0 + w (GELU_1 + w (GELU_2 + w (GELU_3 + w (GELU_4 + w GELU_5))))
+ * each product divided by 2^15 and rounded to nearest, ties upwards. |error| of a Phi(-a) <= 2.3e-4: a fit of its least
+ * largest error, then the best of the integers around. */
+enum { VT_GELU_0 = 31, VT_GELU_1 = 1380, VT_GELU_2 = -2822, VT_GELU_3 = 14527, VT_GELU_4 = 2289, VT_GELU_5 = -7240 };
 
 /* The mean and the factor of vt_layer_norm_s16_fn. */
 struct row_norm {
     int32_t mean, factor;
 };
 
-/* From the sum of n numbers and that of their squares. */
-static inline struct row_norm row_norm_of(size_t n, int32_t sum, uint64_t squares, uint64_t eps)
+/* 2^32 / n. */
+static inline int64_t row_inverse_of(size_t n)
+{
+    return (INT64_C(1) << 32) / (int64_t)n;
+}
+
+/* From the sum of n numbers and that of their squares. inverse: of n. */
+static inline struct row_norm row_norm_of(size_t n, int64_t inverse, int32_t sum, uint64_t squares, uint64_t eps)
 {
     const int32_t count = (int32_t)n;
-    int32_t mean = sum / count, rest = sum % count;
-    mean -= rest < 0;
-    rest += rest < 0 ? count : 0;
+    int32_t mean = (int32_t)(sum * inverse >> 32); /* floor(sum / n), or 1 off it */
+    int32_t rest = sum - mean * count;
+    if (rest < 0) {
+        mean--;
+        rest += count;
+    } else if (rest >= count) {
+        mean++;
+        rest -= count;
+    }
     mean += 2 * rest > count || (2 * rest == count && mean % 2);
     /* The sum of (x - mean)^2: below 2^49, as all three parts are. */
     const int64_t spread = (int64_t)squares + (int64_t)mean * ((int64_t)mean * count - 2 * (int64_t)sum);

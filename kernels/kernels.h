@@ -241,7 +241,7 @@ struct vt_columns {
     unsigned left;
 };
 
-/* One dyadic number for 16-bit x: floor(x * 2^15 * multiplier / 2^(33 + shift) + 1/2), 0 <= shift <= 31. */
+/* One dyadic number for 16-bit x: floor(x * multiplier / 2^shift + 1/2), |multiplier| < 2^15, 0 <= shift <= 31. */
 struct vt_word_scale {
     int32_t multiplier, shift;
 };
@@ -282,17 +282,26 @@ typedef void vt_requantize_u8_fn(size_t m, size_t n, const uint8_t *x, size_t ld
 typedef void vt_layer_norm_s16_fn(size_t m, size_t n, const int16_t *x, size_t ldx, uint64_t eps,
                                   const struct vt_integer_epilogue *e);
 
-/* The end of a product that GELU (erf form) follows: sums become words x, of a known unit, as `words` says; and with
- * a = |x| and t = 2 floor(min(a, limit) * 2^left * multiplier / 2^16) < 2^16, the real number a in units of 2^-14,
- *     number = max(x, 0) * 2^16 - a * tail(t)
- * in units of 2^-16 of x's, |number| < 2^31, goes through the epilogue, whose left is 0; tail(t) / 2^16 is about Phi(-a), as
- * integer_rows.h has it. |error| <= 5e-4 in real numbers, beside that of the last bits. limit * 2^left < 2^16. sums: m rows of n, ld apart. */
-struct vt_gelu_scale {
-    unsigned left;
+/* What a product that GELU (erf form) follows has for each column, all [n], and in common. See vt_finish_integer_gelu_fn.
+ * right, shift: 0..31; fraction: 0..2^15 - 1; factors: two of 16 bits with a sign, of x in the lower half, of the tail in
+ * the upper one. limit * 2^up < 2^16; min(|x|, limit) * 2^up * multiplier < 2^31. */
+struct vt_integer_gelu {
+    const int32_t *right, *fraction, *factors, *add, *shift;
+    unsigned left, up;
     uint16_t limit, multiplier;
 };
-typedef void vt_finish_integer_gelu_fn(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
-                               const struct vt_gelu_scale *scale, const struct vt_integer_epilogue *e);
+
+/* The end of a product that GELU follows, as codes, in words of 16 bits. With p * q for floor(p q / 2^15 + 1/2)
+ *     s = floor(sum * 2^left / 2^right[j]), limited to 16 bits
+ *     x = s + s * fraction[j], limited to 16 bits
+ *     h = floor(min(|x|, limit) * 2^up * multiplier / 2^16), the real number |x| in units of 2^-13
+ *     v = h * tail(h), about |x| Phi(-|x|) in units of 2^-14; |error| <= 3e-4 in real numbers; the tail is that of
+ *         integer_rows.h
+ *     c[i, j] = floor((max(x, 0) * lower factor + v * upper factor + add[j]) / 2^shift[j]), limited to 0..highest,
+ *         where products of numbers and factors are those of integers
+ * |sum| * 2^left and what is shifted last are below 2^31. sums: m rows of n, ld apart. */
+typedef void vt_finish_integer_gelu_fn(size_t m, size_t n, const int32_t *sums, size_t ld,
+                                       const struct vt_integer_gelu *k, uint8_t highest, uint8_t *c, size_t ldc);
 
 /* A scale of scores, as vt_prepare_exp makes it: a difference d >= 0 of scores is an exponent of 2
  *     t = floor(min(d >> right, limit) * 2^left * multiplier / 2^16), in units of 2^-11.
@@ -315,8 +324,8 @@ typedef void vt_lookup_u8_fn(size_t n, const uint8_t *table, const uint8_t *x, u
 typedef void vt_add_s16_fn(size_t n, const int16_t *a, struct vt_word_scale scale_a, const int16_t *b,
                            struct vt_word_scale scale_b, int16_t *y);
 
-/* y[i] = a[i] + b[i], |y[i]| < 2^31. y may be a or b. */
-typedef void vt_add_s32_fn(size_t n, const int32_t *a, const int32_t *b, int32_t *y);
+/* y[i] = a[i] + b where mask[i] is not 0, y[i] = a[i] elsewhere, |y[i]| < 2^31. y may be a. */
+typedef void vt_add_where_s32_fn(size_t n, const int32_t *a, int32_t b, const int32_t *mask, int32_t *y);
 
 /* y[j] = the sum of column j of m <= 65536 rows of n, which are ldx apart: for means, which the scale of an epilogue
  * divides by m. */
@@ -332,7 +341,7 @@ struct vt_integer_kernels {
     vt_softmax_s32_fn *softmax_s32;
     vt_lookup_u8_fn *lookup_u8;
     vt_add_s16_fn *add_s16;
-    vt_add_s32_fn *add_s32;
+    vt_add_where_s32_fn *add_where_s32;
     vt_sum_rows_s16_fn *sum_rows_s16;
     vt_sum_rows_u8_fn *sum_rows_u8;
 };

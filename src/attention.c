@@ -98,12 +98,12 @@ static const int32_t *integer_biases_of(const struct vt_attention *a, const stru
     if (!a->mask)
         return bias ? bias + i * a->ld_bias : NULL;
     for (size_t r = 0; r < m; r++) {
-        const float *mask = a->mask + a->mask_rows[i + r] * a->ld_mask;
-        for (size_t k = 0; k < a->keys; k++) {
-            uint32_t bits; /* of a float that is 0 or not: no arithmetic with it */
-            memcpy(&bits, mask + k, sizeof bits);
-            sums[r * h->ld + k] = (bias ? bias[(i + r) * a->ld_bias + k] : 0) + (bits ? a->masked : 0);
-        }
+        int32_t *row = sums + r * h->ld;
+        const float *mask = a->mask + a->mask_rows[i + r] * a->ld_mask; /* 0 or not, as its bits are */
+        if (!bias)
+            memset(row, 0, a->keys * sizeof *row);
+        a->kernels->integer.add_where_s32(a->keys, bias ? bias + (i + r) * a->ld_bias : row, a->masked,
+                                          (const int32_t *)(const void *)mask, row);
     }
     return sums;
 }

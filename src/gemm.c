@@ -54,10 +54,9 @@ size_t vt_gemm_result_bytes(const struct vt_gemm *g)
 }
 
 /* The same in integers. */
-static struct vt_integer_epilogue integers_at(const struct vt_gemm *g, const struct vt_integer_epilogue *whole,
-                                              size_t row, size_t column)
+static struct vt_integer_epilogue integers_at(const struct vt_gemm *g, size_t row, size_t column)
 {
-    struct vt_integer_epilogue e = *whole;
+    struct vt_integer_epilogue e = g->integers->epilogue;
     e.columns.multiplier += column;
     e.columns.shift += column;
     e.columns.add += column;
@@ -69,18 +68,29 @@ static struct vt_integer_epilogue integers_at(const struct vt_gemm *g, const str
     return e;
 }
 
+/* A tile of sums through GELU to codes. */
+static void finish_gelu(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n, const int32_t *sums)
+{
+    struct vt_integer_gelu k = g->integers->gelu;
+    k.right += column;
+    k.fraction += column;
+    k.factors += column;
+    k.add += column;
+    k.shift += column;
+    const size_t ldc = g->epilogue.ldc;
+    g->kernels->integer.finish_gelu(m, n, sums, g->kernels->gemm[g->product].nr, &k, g->integers->epilogue.highest,
+                                    (uint8_t *)g->epilogue.c + row * ldc + column, ldc);
+}
+
 /* A tile of sums in integers. */
 static void finish_integers(const struct vt_gemm *g, size_t row, size_t m, size_t column, size_t n, const int32_t *sums)
 {
-    const struct vt_integer_kernels *kernels = &g->kernels->integer;
-    const size_t nr = g->kernels->gemm[g->product].nr;
-    const struct vt_integer_epilogue e = integers_at(g, &g->integers->epilogue, row, column);
-    if (!g->integers->gelu) {
-        kernels->finish(m, n, sums, nr, NULL, &e);
+    if (g->integers->has_gelu) {
+        finish_gelu(g, row, m, column, n, sums);
         return;
     }
-    const struct vt_integer_epilogue words = integers_at(g, &g->integers->words, row, column);
-    kernels->finish_gelu(m, n, sums, nr, &words.columns, &g->integers->gelu_scale, &e);
+    const struct vt_integer_epilogue e = integers_at(g, row, column);
+    g->kernels->integer.finish(m, n, sums, g->kernels->gemm[g->product].nr, NULL, &e);
 }
 
 /* Where results are larger than the second-level cache, the next tile would wait for the stores of this one; so what a

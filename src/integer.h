@@ -51,14 +51,27 @@ bool vt_prepare_columns(size_t n, const double *ratio, uint32_t most, int32_t *m
  * bias goes into the sums of the product, whose units are finer. NaN gives 0. */
 int32_t vt_prepare_add(double a);
 
-/* False for |ratio| >= 2^13 or no number. Ratios below 2^-17 give 0, as all results are. */
+/* |error| <= 2^-15 |ratio|. False for |ratio| >= 2^13 or no number. Ratios below 2^-17 give 0, as all results are. */
 bool vt_prepare_word_scale(double ratio, struct vt_word_scale *s);
 
 /* For scores whose unit is scale, in (2^-27, 2^30). */
 bool vt_prepare_exp(double scale, struct vt_exp_scale *s);
 
-/* For words of a unit above 2^-29. */
-bool vt_prepare_gelu(double unit, struct vt_gelu_scale *s);
+/* up, limit and multiplier for words of a unit above 2^-33. */
+bool vt_prepare_gelu(double unit, struct vt_integer_gelu *k);
+
+/* right, fraction and left: sums of magnitude `most` and less become words, ratio[j] >= 0 units each. half[j] is what a
+ * sum needs to be rounded to nearest instead of down. False where numbers leave too little room for the shift to the
+ * left: for ratios above 2^32 / most and above 2. */
+bool vt_prepare_gelu_sums(size_t n, const double *ratio, uint32_t most, int32_t *right, int32_t *fraction,
+                          int32_t *half, unsigned *left);
+
+/* A column's factors, add and shift, which make codes with this scale and zero point of words of a unit. */
+void vt_prepare_gelu_codes(double unit, double scale, double zero_point, int32_t *factors, int32_t *add,
+                           int32_t *shift);
+
+/* The erf form. */
+double vt_gelu_of(double x);
 
 /* A quantizer of codes 0..highest: a code stands for (code - zero_point) * scale. */
 struct vt_code_scale {

@@ -80,6 +80,7 @@ static vitrt_status make_sums(const struct vt_step_maker *m, const struct vt_ste
                               const struct numbers *n)
 {
     const bool to_codes = vt_coding_of(m->p, s) && s->activation == VT_ACT_NONE;
+    vt_find_zero_sums(m, s, w->weight);
     for (size_t j = 0; j < s->node->columns; j++) {
         struct vt_sum sum;
         const vitrt_status st = vt_sum_of_column(m, s, w, j, &sum);

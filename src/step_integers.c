@@ -6,13 +6,13 @@
 #include "step_maker.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Bits behind the point of the quotients of attention (vt_finish_integer_fn), of the numbers of a norm
- * (vt_layer_norm_s16_fn), and of GELU beyond a word's (vt_finish_integer_gelu_fn). */
+/* Bits behind the point of the quotients of attention (vt_finish_integer_fn) and of the numbers of a norm
+ * (vt_layer_norm_s16_fn). */
 #define QUOTIENT_BITS 22
 #define NORM_BITS     31
-#define GELU_BITS     16
 
 #define MOST_SUM  ((uint32_t)1 << 30)
 #define MOST_WORD ((uint32_t)1 << 15)
@@ -22,10 +22,16 @@ struct column_arrays {
     int32_t *multiplier, *shift, *add;
 };
 
+/* Those of vt_integer_gelu. */
+struct gelu_arrays {
+    int32_t *right, *fraction, *factors, *add, *shift;
+};
+
 /* What one step gets; NULL what it does not need. */
 struct integers {
     struct vt_step_integers *step;
-    struct column_arrays columns, words;
+    struct column_arrays columns;
+    struct gelu_arrays gelu;
     int32_t *bias, *mask;
     int16_t *tokens;
     struct vt_exp_scale *scores;
@@ -37,6 +43,7 @@ struct integer_maker {
     struct vt_step_maker m;
     const struct vt_level_table *levels;
     double *ratio, *add; /* [most] */
+    int32_t *half;       /* [most] */
 };
 
 /* ---- What can be ---- */
@@ -125,6 +132,15 @@ static void take_columns(char *base, size_t *used, size_t n, struct column_array
     c->add = vt_take(base, used, n, sizeof *c->add);
 }
 
+static void take_gelu(char *base, size_t *used, size_t n, struct gelu_arrays *g)
+{
+    g->right = vt_take(base, used, n, sizeof *g->right);
+    g->fraction = vt_take(base, used, n, sizeof *g->fraction);
+    g->factors = vt_take(base, used, n, sizeof *g->factors);
+    g->add = vt_take(base, used, n, sizeof *g->add);
+    g->shift = vt_take(base, used, n, sizeof *g->shift);
+}
+
 /* Rows that an embedding puts before the map. */
 static size_t tokens_of(const struct vt_plan *p, const struct vt_step *s)
 {
@@ -136,9 +152,10 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
     const size_t columns = p->graph->nodes[s->out].columns;
     const struct vt_node *node = s->node;
     *n = (struct integers){ .step = vt_take(base, used, 1, sizeof *n->step) };
-    take_columns(base, used, columns, &n->columns);
     if (s->activation)
-        take_columns(base, used, columns, &n->words);
+        take_gelu(base, used, columns, &n->gelu);
+    else
+        take_columns(base, used, columns, &n->columns);
     if (s->type == VT_NODE_EMBED)
         n->tokens = vt_take(base, used, tokens_of(p, s) * columns, sizeof *n->tokens);
     if (vt_is_layer(s))
@@ -208,6 +225,7 @@ static vitrt_status make_bias(const struct integer_maker *m, const struct vt_ste
 {
     const size_t columns = s->node->columns;
     memset(n->bias, 0, (columns + VT_MAX_TILE_COLUMNS) * sizeof *n->bias);
+    vt_find_zero_sums(&m->m, s, w->weight);
     for (size_t j = 0; j < columns; j++) {
         double scale, bias;
         const vitrt_status st = vt_product_numbers(&m->m, s, w, j, &scale, &bias);
@@ -226,34 +244,43 @@ static vitrt_status make_bias(const struct integer_maker *m, const struct vt_ste
 /* The largest sum of a layer. */
 static uint32_t most_sum(const struct integer_maker *m, const struct vt_step *s, const struct integers *n)
 {
-    int64_t bias = 0; /* no fmax: gcc 12 for AArch64 fails at vectorising it */
+    uint64_t most = 0; /* no fmax: gcc 12 for AArch64 fails at vectorising it */
     for (size_t j = 0; j < s->node->columns; j++) {
-        const int64_t magnitude = n->bias[j] < 0 ? -(int64_t)n->bias[j] : n->bias[j];
-        bias = magnitude > bias ? magnitude : bias;
+        const uint64_t magnitude = (uint64_t)llabs((long long)n->bias[j]);
+        most = magnitude > most ? magnitude : most;
     }
-    const double most = (double)bias + 255.0 * 127.0 * (double)vt_row_length(m->m.p, s);
-    return most < 2147483647.0 ? (uint32_t)most : 2147483647u;
+    most += UINT64_C(255) * 127 * vt_row_length(m->m.p, s);
+    return most < INT32_MAX ? (uint32_t)most : INT32_MAX;
 }
 
+/* A column without a scale is a constant, which has GELU behind it here. */
 static vitrt_status make_gelu(const struct integer_maker *m, const struct vt_step *s, uint32_t most,
                               const struct integers *n)
 {
-    struct vt_step_integers *to = n->step;
+    struct vt_integer_gelu *to = &n->step->gelu;
+    const struct gelu_arrays *g = &n->gelu;
+    const struct vt_expanded *codes = &m->m.out;
     const double unit = unit_of(m, (vt_value)(s->node - m->m.p->graph->nodes));
-    for (size_t j = 0; j < s->node->columns; j++) {
+    const size_t columns = s->node->columns;
+    for (size_t j = 0; j < columns; j++)
         m->ratio[j] /= unit;
-        m->add[j] /= unit;
+    if (!vt_prepare_gelu(unit, to) ||
+        !vt_prepare_gelu_sums(columns, m->ratio, most, g->right, g->fraction, m->half, &to->left))
+        return out_of_range(m, s);
+    for (size_t j = 0; j < columns; j++) {
+        n->bias[j] += (most + (uint32_t)m->half[j]) << to->left <= INT32_MAX ? m->half[j] : 0;
+        vt_prepare_gelu_codes(unit, codes->scale[j], codes->zero[j] + vt_gelu_of(m->add[j]) / codes->scale[j],
+                              &g->factors[j], &g->add[j], &g->shift[j]);
     }
-    to->gelu = true;
-    to->words.to = VT_TO_WORDS;
-    const vitrt_status st = set_columns(m, s, s->node->columns, most, &n->words, &to->words);
-    if (st || !vt_prepare_gelu(unit, &to->gelu_scale))
-        return st ? st : out_of_range(m, s);
-    for (size_t j = 0; j < s->node->columns; j++) {
-        m->ratio[j] = ldexp(unit, -GELU_BITS);
-        m->add[j] = 0;
-    }
-    return set_epilogue(m, s, INT32_MAX, n, &to->epilogue);
+    to->right = g->right;
+    to->fraction = g->fraction;
+    to->factors = g->factors;
+    to->add = g->add;
+    to->shift = g->shift;
+    n->step->has_gelu = true;
+    n->step->epilogue.to = VT_TO_CODES;
+    n->step->epilogue.highest = vt_highest_code(&vt_coding_of(m->m.p, s)->quantizers[0]);
+    return VITRT_OK;
 }
 
 static vitrt_status make_layer(const struct integer_maker *m, const struct vt_step *s, struct vt_step_weights *w,
@@ -399,6 +426,7 @@ static size_t carve_maker(struct integer_maker *m, char *base)
     size_t used = vt_carve_maker(&m->m, base);
     m->ratio = vt_take(base, &used, m->m.most, sizeof *m->ratio);
     m->add = vt_take(base, &used, m->m.most, sizeof *m->add);
+    m->half = vt_take(base, &used, m->m.most, sizeof *m->half);
     return used;
 }
 

@@ -11,10 +11,8 @@
 struct vt_step_integers {
     struct vt_integer_epilogue epilogue;
     const int32_t *bias; /* [columns, padded to a tile]: of the sums of a layer */
-    /* GELU behind a layer: its sums become words as `words` says, and what GELU gives of them goes through `epilogue`. */
-    bool gelu;
-    struct vt_integer_epilogue words;
-    struct vt_gelu_scale gelu_scale;
+    bool has_gelu;       /* behind a layer, whose codes `gelu` makes; of `epilogue` only the limits are used then */
+    struct vt_integer_gelu gelu;
     const struct vt_exp_scale *scores;     /* [heads] of attention */
     const int32_t *mask;                   /* [heads]: what a masked score is added, in its units */
     uint64_t eps;                          /* of a norm */

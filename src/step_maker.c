@@ -99,33 +99,62 @@ vitrt_status vt_expand_quantizers(const struct vt_step_maker *m, const struct vt
 
 /* ---- Products ---- */
 
-/* The element of a packed weight. */
-static int weight_code(const struct vt_plan *p, const struct vt_step *s, const void *panels, size_t row, size_t k)
+/* Sums over one panel of n rows of k weights in ascending order: sums[r] = the sum of zero[i % channels] times weight. */
+static void sum_panel(const struct vt_gemm_kernel *kernel, size_t n, size_t k, const int8_t *panel, const double *zero,
+                      size_t channels, double *sums)
 {
-    const struct vt_gemm_kernel *kernel = &p->kernels->gemm[VT_PRODUCT_U8S8];
-    const struct vt_graph_weight *w = &p->graph->weights[s->weight];
-    const size_t of_group = (size_t)(w->rows / w->groups), group = row / of_group, in_group = row % of_group;
-    const size_t panels_of_group = (of_group + kernel->nr - 1) / kernel->nr;
-    const size_t panel = group * panels_of_group + in_group / kernel->nr;
-    const size_t panel_k = vt_round_up((size_t)w->columns, kernel->kr);
-    const int8_t *first = (const int8_t *)panels + panel * panel_k * kernel->nr;
-    return first[(k / kernel->kr * kernel->nr + in_group % kernel->nr) * kernel->kr + k % kernel->kr];
+    for (size_t r = 0; r < n; r++)
+        sums[r] = 0;
+    for (size_t i = 0; i < k; i++) {
+        const double z = zero[i % channels];
+        const int8_t *weights = panel + (i / kernel->kr * kernel->nr) * kernel->kr + i % kernel->kr;
+        for (size_t r = 0; r < n; r++)
+            sums[r] += z * weights[r * kernel->kr];
+    }
 }
 
-static double zero_sum(const struct vt_step_maker *m, const struct vt_step *s, const void *panels, size_t row, size_t k)
+/* Zero points that are codes, as usual, are a row to be multiplied as any other. False if one is none. */
+static bool zeros_as_codes(const struct vt_step_maker *m, size_t k, size_t channels)
 {
-    const size_t channels = s->type == VT_NODE_CONV2D ? s->node->in[0].columns / s->node->u.conv.groups : k;
-    double sum = 0;
+    for (size_t i = 0; i < channels; i++)
+        if (!(m->in[0].zero[i] >= 0 && m->in[0].zero[i] <= UINT8_MAX && m->in[0].zero[i] == rint(m->in[0].zero[i])))
+            return false;
     for (size_t i = 0; i < k; i++)
-        sum += m->in[0].zero[i % channels] * weight_code(m->p, s, panels, row, i);
-    return sum;
+        m->zero_codes[i] = (uint8_t)m->in[0].zero[i % channels];
+    return true;
+}
+
+void vt_find_zero_sums(const struct vt_step_maker *m, const struct vt_step *s, const void *panels)
+{
+    const struct vt_gemm_kernel *kernel = &m->p->kernels->gemm[VT_PRODUCT_U8S8];
+    const struct vt_graph_weight *w = &m->p->graph->weights[s->weight];
+    const size_t k = vt_row_length(m->p, s), of_group = (size_t)(w->rows / w->groups), nr = kernel->nr;
+    const size_t channels = s->type == VT_NODE_CONV2D ? s->node->in[0].columns / s->node->u.conv.groups : k;
+    const size_t begin = s->type == VT_NODE_LINEAR ? s->node->u.linear.first : 0, end = begin + s->node->columns;
+    const size_t panel_bytes = vt_round_up(k, kernel->kr) * nr, panels_of_group = (of_group + nr - 1) / nr;
+    const bool codes = zeros_as_codes(m, k, channels);
+    for (size_t row = begin, next; row < end; row = next) {
+        const size_t group = row / of_group, in_group = row % of_group, first = in_group / nr * nr;
+        const size_t n = of_group - first < nr ? of_group - first : nr;
+        const int8_t *panel = (const int8_t *)panels + (group * panels_of_group + in_group / nr) * panel_bytes;
+        int32_t integers[VT_MAX_TILE_COLUMNS];
+        double sums[VT_MAX_TILE_COLUMNS];
+        if (codes)
+            kernel->tile(1, n, k, m->zero_codes, k, panel, NULL, NULL, 0, integers, n);
+        else
+            sum_panel(kernel, n, k, panel, m->in[0].zero, channels, sums);
+        next = group * of_group + first + n;
+        next = next < end ? next : end;
+        for (size_t r = row; r < next; r++)
+            m->zero_sums[r - begin] = codes ? integers[r - row + in_group - first] : sums[r - row + in_group - first];
+    }
 }
 
 vitrt_status vt_sum_of_column(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
                               size_t j, struct vt_sum *sum)
 {
     const struct vt_node *node = s->node;
-    const size_t row = (s->type == VT_NODE_LINEAR ? node->u.linear.first : 0) + j, k = vt_row_length(m->p, s);
+    const size_t row = (s->type == VT_NODE_LINEAR ? node->u.linear.first : 0) + j;
     const double row_scale = (double)w->row_scales[row];
     if (!(row_scale >= 0 && row_scale <= 1e30))
         return vt_err(m->err, VITRT_EFORMAT,
@@ -133,7 +162,7 @@ vitrt_status vt_sum_of_column(const struct vt_step_maker *m, const struct vt_ste
                       vt_checkpoint_path(m->p->graph->checkpoint), node->name, row);
     sum->scale = row_scale * (node->quantizers[0].scales != VT_NO_WEIGHT ? 1 : m->in[0].scale[0]);
     sum->bias = w->bias ? (double)w->bias[row] : 0;
-    sum->zeros = zero_sum(m, s, w->weight, row, k);
+    sum->zeros = m->zero_sums[j];
     if (s->activation == VT_ACT_NONE && w->scale) {
         sum->scale *= (double)w->scale[j];
         sum->bias *= (double)w->scale[j];
@@ -171,7 +200,7 @@ vitrt_status vt_score_numbers(const struct vt_step_maker *m, const struct vt_ste
 vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
                                 size_t j, double *scale, double *bias)
 {
-    struct vt_sum sum;
+    struct vt_sum sum = { 0 };
     const vitrt_status st = vt_sum_of_column(m, s, w, j, &sum);
     if (st)
         return st;
@@ -193,9 +222,11 @@ void *vt_take(char *base, size_t *used, size_t n, size_t bytes)
 /* Room for the quantizers of any step. */
 size_t vt_carve_maker(struct vt_step_maker *m, char *base)
 {
-    size_t used = 0;
+    size_t used = 0, longest = 0;
     for (size_t i = 0; i < m->p->graph->node_count; i++)
         m->most = larger(m->most, m->p->graph->nodes[i].columns);
+    for (size_t i = 0; i < m->p->step_count; i++)
+        longest = larger(longest, vt_row_length(m->p, &m->p->steps[i]));
     for (size_t i = 0; i < VT_MAX_CODED; i++) {
         m->in[i].scale = vt_take(base, &used, m->most, sizeof(double));
         m->in[i].zero = vt_take(base, &used, m->most, sizeof(double));
@@ -203,6 +234,8 @@ size_t vt_carve_maker(struct vt_step_maker *m, char *base)
     m->out.scale = vt_take(base, &used, m->most, sizeof(double));
     m->out.zero = vt_take(base, &used, m->most, sizeof(double));
     m->rows = vt_take(base, &used, m->most, sizeof(float));
+    m->zero_sums = vt_take(base, &used, m->most, sizeof(double));
+    m->zero_codes = vt_take(base, &used, longest, 1);
     m->scratch = vt_take(base, &used, VT_SCRATCH_BYTES, 1);
     return used;
 }

@@ -16,6 +16,8 @@ struct vt_step_maker {
     struct vt_expanded in[VT_MAX_CODED], out; /* of the step at hand */
     size_t most;                              /* columns that they have room for */
     float *rows;                              /* [most] */
+    double *zero_sums;                        /* [most] */
+    uint8_t *zero_codes;                      /* as long as the longest row of a layer */
     void *scratch;                            /* VT_SCRATCH_BYTES */
     vitrt_error *err;
 };
@@ -50,6 +52,9 @@ struct vt_sum {
     double scale, bias;
     double zeros; /* the sum over a row of zero point times weight: what codes count too much */
 };
+
+/* Fills zero_sums for vt_sum_of_column, once for a step, from its packed weights. */
+void vt_find_zero_sums(const struct vt_step_maker *m, const struct vt_step *s, const void *panels);
 
 /* Of column j; w has what the store has. */
 vitrt_status vt_sum_of_column(const struct vt_step_maker *m, const struct vt_step *s, const struct vt_step_weights *w,

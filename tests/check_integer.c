@@ -6,6 +6,7 @@
  */
 #include "check.h"
 
+#include "integer_rows.h"
 #include "ivit.h"
 
 enum { WIDEST = 150, MOST_ROWS = 9, GAP = 3 };
@@ -25,6 +26,16 @@ static double random_ratio(uint64_t *seed, int lowest, int highest)
     const uint64_t bits = random_bits(seed);
     const double f = 0.5 + (double)(bits >> 12) * 0x1p-53;
     return ldexp(bits & 1 ? -f : f, lowest + (int)(bits >> 1 & 0x3FF) % (highest - lowest + 1));
+}
+
+/* What kernels are given for a ratio, and the dyadic number that it is. */
+static struct vt_word_scale word_scale_of(double ratio, struct vt_dyadic *d)
+{
+    struct vt_word_scale s;
+    assert_true(vt_prepare_word_scale(ratio, &s));
+    assert_true(fabs(ldexp(s.multiplier, -s.shift) - ratio) <= 0x1p-15 * fabs(ratio) || fabs(ratio) < 0x1p-17);
+    *d = (struct vt_dyadic){ s.multiplier, (unsigned)s.shift };
+    return s;
 }
 
 /* ---- Epilogues ---- */
@@ -202,7 +213,7 @@ static void check_finish(const struct vt_kernels *kernels, const struct finish_c
         e.residual = t->in_place ? (int16_t *)(void *)c : residual;
         e.ldr = t->in_place ? e.ldc : t->n + 2;
         const double ratio = random_ratio(&seed, -20, 2);
-        assert_true(vt_dyadic_of(ratio, &b.residual_scale) && vt_prepare_word_scale(ratio, &e.residual_scale));
+        e.residual_scale = word_scale_of(ratio, &b.residual_scale);
         for (size_t i = 0; i < t->m; i++)
             for (size_t j = 0; j < t->n; j++)
                 ((int16_t *)(void *)(t->in_place ? c : (void *)residual))[i * e.ldr + j] = (int16_t)random_bits(&seed);
@@ -374,6 +385,159 @@ static void test_extremes(void **state)
     for_each_bundle(extremes_of_bundle);
 }
 
+/* ---- GELU ---- */
+
+static int64_t rounded_product(int64_t p, int64_t q)
+{
+    return (2 * p * q + 65536 / 2) >> 16;
+}
+
+/* One code by other means than the kernel's own: what its contract says, in 64 bits. */
+static int64_t gelu_code(const struct vt_integer_gelu *k, size_t j, int32_t sum, uint8_t highest, int64_t *word)
+{
+    static const int coefficients[6] = { VT_GELU_0, VT_GELU_1, VT_GELU_2, VT_GELU_3, VT_GELU_4, VT_GELU_5 };
+    const int64_t s = vt_limit((int64_t)sum * (1 << k->left) >> k->right[j], INT16_MIN, INT16_MAX);
+    const int64_t x = vt_limit(s + rounded_product(s, k->fraction[j]), INT16_MIN, INT16_MAX);
+    const int64_t near = llabs(x) < k->limit ? llabs(x) : k->limit;
+    const int64_t h = (near << k->up) * k->multiplier >> 16;
+    assert_true(h < 1 << 15);
+    int64_t root = 0;
+    for (size_t i = 6; i-- > 0;)
+        root = coefficients[i] + rounded_product((1 << 15) - 1 - h, root);
+    assert_true(4 * root <= INT16_MAX && 4 * root >= INT16_MIN);
+    const int64_t v = rounded_product(h, rounded_product(4 * root, 4 * root));
+    const int32_t of_tail = k->factors[j] >> 16, of_word = k->factors[j] - of_tail * 65536;
+    const int64_t y = (x > 0 ? x : 0) * (of_word > INT16_MAX ? of_word - 65536 : of_word) + v * of_tail + k->add[j];
+    assert_true(llabs(y) <= INT32_MAX);
+    *word = x;
+    return vt_limit(y >> k->shift[j], 0, highest);
+}
+
+/* Columns as a session prepares them: sums of so many bits that stand for numbers up to `most`. */
+struct gelu_case {
+    size_t m, n;
+    unsigned bits;
+    double most, range; /* of the sums; of the codes: scales are down to a 255th of it */
+    enum place place;
+    uint64_t seed;
+};
+
+struct gelu_buffers {
+    struct guarded sums, right, fraction, factors, add, shift, c;
+    int32_t half[WIDEST];
+    double scale[WIDEST], zero[WIDEST], unit;
+};
+
+static void prepare_gelu(const struct gelu_case *t, struct gelu_buffers *b, struct vt_integer_gelu *k)
+{
+    const size_t bytes = t->n * sizeof(int32_t);
+    uint64_t seed = t->seed;
+    double ratio[WIDEST];
+    int32_t *right = guarded_new(&b->right, bytes, t->place), *fraction = guarded_new(&b->fraction, bytes, t->place);
+    int32_t *factors = guarded_new(&b->factors, bytes, t->place), *add = guarded_new(&b->add, bytes, t->place);
+    int32_t *shift = guarded_new(&b->shift, bytes, t->place);
+    b->unit = t->most / 32767;
+    assert_true(vt_prepare_gelu(b->unit, k));
+    for (size_t j = 0; j < t->n; j++) {
+        ratio[j] = ldexp(1, 15 - (int)t->bits) * fabs(random_ratio(&seed, -2, 1));
+        if (random_bits(&seed) % 10 == 0)
+            ratio[j] = random_bits(&seed) % 2 ? 0 : fabs(random_ratio(&seed, -40, 0));
+        b->scale[j] = t->range / 255 * fabs(random_ratio(&seed, 0, 3));
+        b->zero[j] = random_bits(&seed) % 20 ? (double)(random_bits(&seed) % 256) : random_number(&seed, 22);
+        vt_prepare_gelu_codes(b->unit, b->scale[j], b->zero[j], &factors[j], &add[j], &shift[j]);
+    }
+    assert_true(vt_prepare_gelu_sums(t->n, ratio, (1u << t->bits) - 1, right, fraction, b->half, &k->left));
+    k->right = right;
+    k->fraction = fraction;
+    k->factors = factors;
+    k->add = add;
+    k->shift = shift;
+}
+
+/* Contract and error: half a code's rounding, 3e-4, that of 16-bit factors, and what a tail's factor is rounded. */
+static void check_gelu(const struct vt_kernels *kernels, const struct gelu_case *t)
+{
+    struct gelu_buffers b;
+    struct vt_integer_gelu k;
+    const size_t ld = t->n + 1, ldc = t->n + GAP, last = t->m ? t->m - 1 : 0, bytes = t->m ? last * ldc + t->n : 0;
+    const uint8_t highest = t->seed % 3 ? 255 : 15;
+    int32_t *sums = guarded_new(&b.sums, t->m ? (last * ld + t->n) * sizeof *sums : 0, t->place);
+    uint8_t *c = guarded_new(&b.c, bytes, t->place), *want = malloc(bytes + 1);
+    uint64_t seed = t->seed + 1;
+    prepare_gelu(t, &b, &k);
+    memcpy(want, c, bytes);
+    for (size_t i = 0; i < t->m; i++)
+        for (size_t j = 0; j < t->n; j++) {
+            int64_t x;
+            const int32_t sum = random_bits(&seed) % 50 ? random_number(&seed, t->bits) : (1 << t->bits) - 1;
+            sums[i * ld + j] = seed % 2 ? sum : -sum;
+            want[i * ldc + j] = (uint8_t)gelu_code(&k, j, sums[i * ld + j], highest, &x);
+            const double exact = vt_gelu_of((double)x * b.unit) / b.scale[j] + b.zero[j];
+            const double bound = 0.5 + 3e-4 / b.scale[j] + 0x1p-15 * (fabs(exact) + fabs(b.zero[j])) +
+                                 0.5 * 0.17 * 0x1p14 * ldexp(1, -k.shift[j]);
+            require(fabs(want[i * ldc + j] - fmin(fmax(exact, 0), highest)) <= bound, "outside the error bound",
+                    "finish_gelu", kernels->bundle, i, j, k.shift[j], t->seed);
+        }
+    kernels->integer.finish_gelu(t->m, t->n, sums, ld, &k, highest, c, ldc);
+    require(memcmp(c, want, bytes) == 0, "other bytes, or wrote between rows", "finish_gelu", kernels->bundle, t->m,
+            t->n, 0, t->seed);
+    require(guarded_intact(&b.c), "wrote outside", "finish_gelu", kernels->bundle, t->m, t->n, 0, t->seed);
+    free(want);
+    struct guarded *const all[] = { &b.sums, &b.right, &b.fraction, &b.factors, &b.add, &b.shift, &b.c };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        guarded_free(all[i]);
+}
+
+static void gelu_of_bundle(const struct vt_kernels *kernels)
+{
+    static const double most[] = { 0.01, 3, 12, 40, 1000 }, ranges[] = { 0.2, 2, 10, 500 };
+    uint64_t seed = 1;
+    for (size_t w = 0; w < WIDTHS; w++)
+        for (unsigned choice = 0; choice < 20; choice++) {
+            const uint64_t random = random_bits(&seed);
+            check_gelu(kernels, &(struct gelu_case){ .m = random % (MOST_ROWS + 5),
+                                                     .n = widths[w],
+                                                     .bits = random >> 8 & 1 ? 23 : 10 + (random >> 9) % 21,
+                                                     .most = most[choice % 5],
+                                                     .range = ranges[choice / 5],
+                                                     .place = (enum place)(random >> 16) % PLACES,
+                                                     .seed = seed });
+        }
+}
+
+/* Every word, in codes of a width in which the whole error is seen: within 3e-4 beside half a code. */
+static void all_words_of_bundle(const struct vt_kernels *kernels)
+{
+    enum { N = 64 };
+    static const double units[] = { 2e-6, 1e-4, 0x1p-13, 1e-3, 0.02 };
+    for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
+        int32_t right[N] = { 0 }, fraction[N] = { 0 }, factors[N], add[N], shift[N], sums[N];
+        double middle[N];
+        struct vt_integer_gelu k = { right, fraction, factors, add, shift, .left = 0 };
+        uint8_t codes[N];
+        assert_true(vt_prepare_gelu(units[u], &k));
+        for (int32_t first = INT16_MIN; first <= INT16_MAX; first += N) {
+            for (size_t j = 0; j < N; j++) {
+                sums[j] = first + (int32_t)j;
+                middle[j] = vt_gelu_of(sums[j] * units[u]) / 1e-4; /* such that its code is about 128 */
+                vt_prepare_gelu_codes(units[u], 1e-4, 128 - middle[j], &factors[j], &add[j], &shift[j]);
+            }
+            kernels->integer.finish_gelu(1, N, sums, N, &k, 255, codes, N);
+            for (size_t j = 0; j < N; j++)
+                require(fabs(codes[j] - 128.0) <=
+                            0.5 + 3 + 0x1p-15 * fabs(middle[j]) + 0.5 * 0.17 * 0x1p14 * ldexp(1, -shift[j]),
+                        "outside the error bound", "finish_gelu", kernels->bundle, 1, j, (size_t)u, (uint64_t)sums[j]);
+        }
+    }
+}
+
+static void test_gelu(void **state)
+{
+    (void)state;
+    for_each_bundle(gelu_of_bundle);
+    for_each_bundle(all_words_of_bundle);
+}
+
 /* ---- Softmax ---- */
 
 /* Of a row with a bias or without: each code within 0.75 of 255 exp, the bits of "ref", sums of the codes. */
@@ -480,10 +644,12 @@ static void elements_of_bundle(const struct vt_kernels *kernels)
     uint64_t seed = 3;
     for (size_t n = 0; n <= 200; n++)
         for (enum place place = 0; place < PLACES; place++) {
-            struct guarded memory[6];
+            struct guarded memory[7];
             uint8_t *x = guarded_new(&memory[0], n, place), *table = guarded_new(&memory[1], 256, place);
             int16_t *a = guarded_new(&memory[2], 2 * n, place), *b = guarded_new(&memory[3], 2 * n, place);
             int32_t *c = guarded_new(&memory[4], 4 * n, place), *d = guarded_new(&memory[5], 4 * n, place);
+            int32_t *others = guarded_new(&memory[6], 4 * n, place);
+            const int32_t added = random_number(&seed, 30);
             uint8_t looked_up[200];
             int16_t words[200];
             const double ratio[2] = { random_ratio(&seed, -19, 3), random_ratio(&seed, -3, 1) };
@@ -491,7 +657,7 @@ static void elements_of_bundle(const struct vt_kernels *kernels)
             struct vt_dyadic dyadic[2];
             int32_t sums[200];
             for (size_t i = 0; i < 2; i++)
-                assert_true(vt_prepare_word_scale(ratio[i], &scale[i]) && vt_dyadic_of(ratio[i], &dyadic[i]));
+                scale[i] = word_scale_of(ratio[i], &dyadic[i]);
             for (size_t i = 0; i < 256; i++)
                 table[i] = (uint8_t)random_bits(&seed);
             for (size_t i = 0; i < n; i++) {
@@ -502,15 +668,17 @@ static void elements_of_bundle(const struct vt_kernels *kernels)
                 d[i] = random_number(&seed, 30);
                 looked_up[i] = table[x[i]];
                 words[i] = (int16_t)vt_requantize_sum(a[i], dyadic[0], b[i], dyadic[1], INT16_MIN, INT16_MAX);
-                sums[i] = c[i] + d[i];
+                d[i] = d[i] % 3 ? d[i] : 0;
+                sums[i] = c[i] + (d[i] ? added : 0);
             }
             k->lookup_u8(n, table, x, x);
             k->add_s16(n, a, scale[0], b, scale[1], n % 2 ? a : b);
-            k->add_s32(n, c, d, n % 2 ? c : d);
+            k->add_where_s32(n, c, added, d, n % 2 ? c : others);
             require(memcmp(x, looked_up, n) == 0, "wrong bytes", "lookup_u8", kernels->bundle, 0, n, 0, seed);
             require(memcmp(n % 2 ? a : b, words, 2 * n) == 0, "wrong words", "add_s16", kernels->bundle, 0, n, 0, seed);
-            require(memcmp(n % 2 ? c : d, sums, 4 * n) == 0, "wrong sums", "add_s32", kernels->bundle, 0, n, 0, seed);
-            for (size_t i = 0; i < 6; i++) {
+            require(memcmp(n % 2 ? c : others, sums, 4 * n) == 0, "wrong sums", "add_where_s32", kernels->bundle, 0, n,
+                    0, seed);
+            for (size_t i = 0; i < 7; i++) {
                 require(guarded_intact(&memory[i]), "wrote outside", "elements", kernels->bundle, i, n, 0, seed);
                 guarded_free(&memory[i]);
             }
@@ -591,10 +759,35 @@ static void test_prepared_columns(void **state)
     assert_true(vt_prepare_add(3) == 7 && vt_prepare_add(-0.5) == 0 && vt_prepare_add(-1) == -1);
     assert_true(vt_prepare_add(NAN) == 1 && vt_prepare_add(1e30) == 2 * ((1 << 29) - 1) + 1);
     struct vt_word_scale s;
-    assert_true(vt_prepare_word_scale(1, &s) && s.multiplier == 1 << 30 && s.shift == 30 + 15 - 33);
+    assert_true(vt_prepare_word_scale(1, &s) && s.multiplier == 1 << 14 && s.shift == 14);
     assert_true(vt_prepare_word_scale(0x1p-30, &s) && s.multiplier == 0);
     assert_false(vt_prepare_word_scale(0x1p13, &s));
     assert_true(vt_prepare_word_scale(0x1p13 - 1, &s));
+}
+
+static void test_prepared_gelu(void **state)
+{
+    (void)state;
+    int32_t right[4], fraction[4], half[4], factors, add, shift;
+    unsigned left;
+    const double ratios[4] = { 1.5 * 0x1p-10, 0, 0x1p-40, 1 };
+    assert_true(vt_prepare_gelu_sums(4, ratios, INT32_MAX, right, fraction, half, &left));
+    assert_true(left == 0 && right[0] == 10 && fraction[0] == 1 << 14 && half[0] == 1 << 9);
+    assert_true(right[1] == 31 && fraction[1] == 0 && right[2] == 31 && fraction[2] == 0);
+    assert_true(right[3] == 0 && fraction[3] == 0 && half[3] == 0);
+    assert_true(vt_prepare_gelu_sums(2, (const double[]){ 5, 1 }, 1000, right, fraction, half, &left));
+    assert_true(left == 2 && right[0] == 0 && fraction[0] == 1 << 13 && half[0] == 0 && right[1] == 2);
+    assert_true(vt_prepare_gelu_sums(1, (const double[]){ 2 - 0x1p-30 }, 1000, right, fraction, half, &left));
+    assert_true(left == 0 && right[0] == 0 && fraction[0] == INT16_MAX);
+    static const double refused[] = { -1, 0x1p31, NAN, 4 };
+    for (size_t i = 0; i < 4; i++)
+        assert_false(vt_prepare_gelu_sums(1, &refused[i], INT32_MAX, right, fraction, half, &left));
+    vt_prepare_gelu_codes(0x1p-10, 0x1p-5, 8, &factors, &add, &shift);
+    assert_true(shift == 19 && factors == (1 << 14) - (1 << 10) * 65536 && add == 17 << 18);
+    vt_prepare_gelu_codes(0x1p-10, 0x1p-5, 4e6, &factors, &add, &shift); /* whose codes are all the highest one */
+    assert_true(shift == 7 && add > 1 << 28);
+    vt_prepare_gelu_codes(1, 1e-9, 0, &factors, &add, &shift); /* far finer than the words */
+    assert_true(shift == 0 && factors == INT16_MAX - INT16_MAX * 65536 && add == 0);
 }
 
 static void test_prepared_tables(void **state)
@@ -623,10 +816,11 @@ int main(int argc, char **argv)
 {
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_epilogues),        cmocka_unit_test(test_in_place),
-        cmocka_unit_test(test_long_rows),        cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_softmax),          cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_prepared_columns), cmocka_unit_test(test_prepared_tables),
+        cmocka_unit_test(test_epilogues),     cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_long_rows),     cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_gelu),          cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_elements),      cmocka_unit_test(test_prepared_columns),
+        cmocka_unit_test(test_prepared_gelu), cmocka_unit_test(test_prepared_tables),
     };
     return cmocka_run_group_tests_name("check_integer", tests, NULL, NULL);
 }

@@ -61,6 +61,12 @@ static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
     return (vi)_mm256_blendv_epi8((__m256i)other, _mm256_maskload_epi32(p, mask), mask);
 }
 
+static inline vi vi_add_where(vi a, vi b, vi mask)
+{
+    const __m256i is_zero = _mm256_cmpeq_epi32((__m256i)mask, _mm256_setzero_si256());
+    return vi_add(a, (vi)_mm256_andnot_si256(is_zero, (__m256i)b));
+}
+
 static inline __m128i vt_fold_32(__m128i x, int is_max)
 {
     __m128i other = _mm_shuffle_epi32(x, 0x4E);
@@ -107,18 +113,17 @@ static inline vw vw_min(vw a, vw b) { return _mm256_min_epu16(a, b); }
 static inline vw vw_mul_high(vw a, vw b) { return _mm256_mulhi_epu16(a, b); }
 static inline vw vw_shift_left(vw a, unsigned n) { return _mm256_sll_epi16(a, _mm_cvtsi32_si128((int)n)); }
 static inline vw vw_add(vw a, vw b) { return _mm256_add_epi16(a, b); }
-static inline vw vw_sub_limited(vw a, vw b) { return _mm256_subs_epu16(a, b); }
-static inline vw vw_shift_right(vw a, unsigned n) { return _mm256_srl_epi16(a, _mm_cvtsi32_si128((int)n)); }
 
-/* Words with a sign: limited as vw_limited does it, and in its order; magnitudes; the positive ones; products. */
+
 static inline vw vw_words(vi a, vi b) { return _mm256_packs_epi32((__m256i)a, (__m256i)b); }
 static inline vw vw_abs(vw a) { return _mm256_abs_epi16(a); }
 static inline vw vw_positive(vw a) { return _mm256_max_epi16(a, _mm256_setzero_si256()); }
-static inline vw vw_mul_low(vw a, vw b) { return _mm256_mullo_epi16(a, b); }
+static inline vw vw_add_limited(vw a, vw b) { return _mm256_adds_epi16(a, b); }
+static inline vw vw_mul_round(vw a, vw b) { return _mm256_mulhrs_epi16(a, b); }
 
-/* high * 2^16 + low of the two vectors that vw_words was given. */
 static inline vi vw_first_of(vw low, vw high) { return (vi)_mm256_unpacklo_epi16(low, high); }
 static inline vi vw_second_of(vw low, vw high) { return (vi)_mm256_unpackhi_epi16(low, high); }
+static inline vi vi_dot(vi a, vi b) { return (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
 
 static inline vw vw_exponent(vw t) { return _mm256_srli_epi16(t, 11); }
 static inline vw vw_fraction(vw t) { return _mm256_slli_epi16(t, 5); }

@@ -61,6 +61,13 @@ static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
     return (vi)_mm512_mask_loadu_epi32((__m512i)other, vf_mask(n), p);
 }
 
+/* a + b where mask is not 0, a elsewhere. */
+static inline vi vi_add_where(vi a, vi b, vi mask)
+{
+    const __mmask16 lanes = _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask);
+    return (vi)_mm512_mask_add_epi32((__m512i)a, lanes, (__m512i)a, (__m512i)b);
+}
+
 static inline int32_t vi_sum(vi a) { return _mm512_reduce_add_epi32((__m512i)a); }
 static inline int32_t vi_largest(vi a) { return _mm512_reduce_max_epi32((__m512i)a); }
 
@@ -93,18 +100,19 @@ static inline vw vw_mul_high(vw a, vw b) { return _mm512_mulhi_epu16(a, b); }
 static inline vw vw_shift_left(vw a, unsigned n) { return _mm512_sll_epi16(a, _mm_cvtsi32_si128((int)n)); }
 
 static inline vw vw_add(vw a, vw b) { return _mm512_add_epi16(a, b); }
-static inline vw vw_sub_limited(vw a, vw b) { return _mm512_subs_epu16(a, b); }
-static inline vw vw_shift_right(vw a, unsigned n) { return _mm512_srl_epi16(a, _mm_cvtsi32_si128((int)n)); }
 
-/* Words with a sign: limited as vw_limited does it, and in its order; magnitudes; the positive ones; products. */
+/* Words with a sign: limited as vw_limited does it, and in its order; magnitudes; the positive ones; limited sums;
+ * products / 2^15 rounded to nearest, ties upwards. */
 static inline vw vw_words(vi a, vi b) { return _mm512_packs_epi32((__m512i)a, (__m512i)b); }
 static inline vw vw_abs(vw a) { return _mm512_abs_epi16(a); }
 static inline vw vw_positive(vw a) { return _mm512_max_epi16(a, _mm512_setzero_si512()); }
-static inline vw vw_mul_low(vw a, vw b) { return _mm512_mullo_epi16(a, b); }
+static inline vw vw_add_limited(vw a, vw b) { return _mm512_adds_epi16(a, b); }
+static inline vw vw_mul_round(vw a, vw b) { return _mm512_mulhrs_epi16(a, b); }
 
-/* high * 2^16 + low of the two vectors that vw_words was given. */
+/* high * 2^16 + low, in the order of the two vectors that vw_words was given; sums of the products of both halves. */
 static inline vi vw_first_of(vw low, vw high) { return (vi)_mm512_unpacklo_epi16(low, high); }
 static inline vi vw_second_of(vw low, vw high) { return (vi)_mm512_unpackhi_epi16(low, high); }
+static inline vi vi_dot(vi a, vi b) { return (vi)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
 
 /* The numbers that t * 2^-11 has before and behind its point, the latter in units of 2^-16. */
 static inline vw vw_exponent(vw t) { return _mm512_srli_epi16(t, 11); }

@@ -44,6 +44,11 @@ static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
     return vbslq_s32(vf_mask(n), vi_load_n(p, n), other);
 }
 
+static inline vi vi_add_where(vi a, vi b, vi mask)
+{
+    return vaddq_s32(a, vandq_s32(b, vreinterpretq_s32_u32(vtstq_s32(mask, mask))));
+}
+
 static inline int32_t vi_sum(vi a) { return vaddvq_s32(a); }
 static inline int32_t vi_largest(vi a) { return vmaxvq_s32(a); }
 
@@ -74,21 +79,29 @@ static inline vw vw_mul_high(vw a, vw b)
 }
 static inline vw vw_shift_left(vw a, unsigned n) { return vshlq_u16(a, vdupq_n_s16((int16_t)n)); }
 static inline vw vw_add(vw a, vw b) { return vaddq_u16(a, b); }
-static inline vw vw_sub_limited(vw a, vw b) { return vqsubq_u16(a, b); }
-static inline vw vw_shift_right(vw a, unsigned n) { return vshlq_u16(a, vdupq_n_s16((int16_t)-(int)n)); }
 
-/* Words with a sign: limited as vw_limited does it, and in its order; magnitudes; the positive ones; products. */
 static inline vw vw_words(vi a, vi b) { return vreinterpretq_u16_s16(vqmovn_high_s32(vqmovn_s32(a), b)); }
 static inline vw vw_abs(vw a) { return vreinterpretq_u16_s16(vabsq_s16(vreinterpretq_s16_u16(a))); }
 static inline vw vw_positive(vw a)
 {
     return vreinterpretq_u16_s16(vmaxq_s16(vreinterpretq_s16_u16(a), vdupq_n_s16(0)));
 }
-static inline vw vw_mul_low(vw a, vw b) { return vmulq_u16(a, b); }
+static inline vw vw_add_limited(vw a, vw b)
+{
+    return vreinterpretq_u16_s16(vqaddq_s16(vreinterpretq_s16_u16(a), vreinterpretq_s16_u16(b)));
+}
+static inline vw vw_mul_round(vw a, vw b)
+{
+    return vreinterpretq_u16_s16(vqrdmulhq_s16(vreinterpretq_s16_u16(a), vreinterpretq_s16_u16(b)));
+}
 
-/* high * 2^16 + low of the two vectors that vw_words was given. */
 static inline vi vw_first_of(vw low, vw high) { return vreinterpretq_s32_u16(vzip1q_u16(low, high)); }
 static inline vi vw_second_of(vw low, vw high) { return vreinterpretq_s32_u16(vzip2q_u16(low, high)); }
+static inline vi vi_dot(vi a, vi b)
+{
+    const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
+}
 
 static inline vw vw_exponent(vw t) { return vshrq_n_u16(t, 11); }
 static inline vw vw_fraction(vw t) { return vshlq_n_u16(t, 5); }

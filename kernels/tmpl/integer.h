@@ -13,7 +13,7 @@
 /* The loops below are made by inlining what they do with a block, which is known where they are written. */
 #define INLINE static inline __attribute__((always_inline))
 
-enum { BLOCK = 2 * VL };
+enum { BLOCK = 2 * VL, BLOCK_ROWS = 4 };
 
 /* How many of count lanes lie in vector v of a block. */
 INLINE size_t lanes_of(size_t v, size_t count)
@@ -56,26 +56,19 @@ INLINE struct column_block columns_at(const struct vt_columns *k, size_t j, size
     return b;
 }
 
-/* A floor of floors is the floor of all, so halves are added behind the shift. */
-INLINE vi scaled(const struct column_block *k, size_t v, vi x)
-{
-    return vi_half(vi_add(vi_shift_right_each(vi_mul_high(x, k->multiplier[v]), k->shift[v]), k->add[v]));
-}
-
 struct word_scale {
-    vm multiplier;
+    vi multiplier, half;
     unsigned shift;
 };
 
 static inline struct word_scale word_scale_of(struct vt_word_scale s)
 {
-    return (struct word_scale){ vm_of(vi_set1(s.multiplier)), (unsigned)s.shift };
+    return (struct word_scale){ vi_set1(s.multiplier), vi_set1((int32_t)((1u << s.shift) >> 1)), (unsigned)s.shift };
 }
 
 INLINE vi scaled_word(const struct word_scale *s, vi x)
 {
-    const vi high = vi_mul_high(vi_shift_left(x, 15), s->multiplier);
-    return vi_half(vi_add(vi_shift_right(high, s->shift), vi_set1(1)));
+    return vi_shift_right(vi_add(vi_mul(x, s->multiplier), s->half), s->shift);
 }
 
 /* ---- Epilogues ---- */
@@ -92,9 +85,9 @@ static inline struct epilogue epilogue_of(const struct vt_integer_epilogue *e)
     return (struct epilogue){ *e, word_scale_of(e->residual_scale), vb_set1(e->highest) };
 }
 
-INLINE void store_codes(const struct epilogue *o, uint8_t *first, uint8_t *second, size_t count, vi y[2][2])
+INLINE void store_codes(vb highest, uint8_t *first, uint8_t *second, size_t count, vi y[2][2])
 {
-    const vb codes = vb_min(vb_of_vi(y[0][0], y[0][1], y[1][0], y[1][1]), o->highest);
+    const vb codes = vb_min(vb_of_vi(y[0][0], y[0][1], y[1][0], y[1][1]), highest);
     if (count == BLOCK)
         vb_store_halves(first, second, codes);
     else
@@ -116,29 +109,51 @@ INLINE void store_numbers(int32_t *p, size_t count, const vi y[2])
         vi_store_n(p + VL, y[1], lanes_of(1, count));
 }
 
-/* Columns j .. j + count - 1 of rows[0] and rows[1], of which x are the numbers. */
-INLINE void finish_block(const struct epilogue *o, const struct column_block *k, const size_t rows[2], size_t j,
-                         size_t count, vi x[2][2])
+/* A floor of floors is the floor of all, so halves are added behind the shift. One step after the other for all rows:
+ * CPUs do not look far enough ahead to do that with one chain after the other. */
+INLINE void scale_block(const struct column_block *k, vi x[BLOCK_ROWS][2])
+{
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            x[r][v] = vi_mul_high(x[r][v], k->multiplier[v]);
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            x[r][v] = vi_add(vi_shift_right_each(x[r][v], k->shift[v]), k->add[v]);
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            x[r][v] = vi_half(x[r][v]);
+}
+
+INLINE void add_residuals(const struct epilogue *o, const size_t rows[BLOCK_ROWS], size_t j, size_t count,
+                          vi x[BLOCK_ROWS][2])
 {
     const struct vt_integer_epilogue *e = &o->e;
-    const size_t at[2] = { rows[0] * e->ldc + j, rows[1] * e->ldc + j };
-    for (size_t r = 0; r < 2; r++)
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
         for (size_t v = 0; v < 2; v++)
-            x[r][v] = scaled(k, v, x[r][v]);
+            x[r][v] =
+                vi_add(x[r][v], scaled_word(&o->residual, words_at(e->residual + rows[r] * e->ldr + j, v, count)));
+}
+
+/* Columns j .. j + count - 1 of some rows, of which x are the numbers. Where rows are one and the same it is written as
+ * often, with the same. */
+INLINE void finish_block(const struct epilogue *o, const struct column_block *k, const size_t rows[BLOCK_ROWS],
+                         size_t j, size_t count, vi x[BLOCK_ROWS][2])
+{
+    const struct vt_integer_epilogue *e = &o->e;
+    scale_block(k, x);
     if (e->residual)
-        for (size_t r = 0; r < 2; r++)
-            for (size_t v = 0; v < 2; v++)
-                x[r][v] =
-                    vi_add(x[r][v], scaled_word(&o->residual, words_at(e->residual + rows[r] * e->ldr + j, v, count)));
+        add_residuals(o, rows, j, count, x);
     if (e->to == VT_TO_CODES) {
-        store_codes(o, (uint8_t *)e->c + at[0], (uint8_t *)e->c + at[1], count, x);
+        for (size_t r = 0; r < BLOCK_ROWS; r += 2)
+            store_codes(o->highest, (uint8_t *)e->c + rows[r] * e->ldc + j, (uint8_t *)e->c + rows[r + 1] * e->ldc + j,
+                        count, x + r);
         return;
     }
-    for (size_t r = 0; r < 2; r++) {
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
         if (e->to == VT_TO_WORDS)
-            store_words((int16_t *)e->c + at[r], count, x[r]);
+            store_words((int16_t *)e->c + rows[r] * e->ldc + j, count, x[r]);
         else
-            store_numbers((int32_t *)e->c + at[r], count, x[r]);
+            store_numbers((int32_t *)e->c + rows[r] * e->ldc + j, count, x[r]);
     }
 }
 
@@ -149,10 +164,12 @@ INLINE void finish_columns(size_t m, size_t j, size_t count, const struct epilog
                            const void *source)
 {
     const struct column_block k = columns_at(&o->e.columns, j, count);
-    for (size_t i = 0; i < m; i += 2) {
-        const size_t rows[2] = { i, i + 1 < m ? i + 1 : i };
-        vi x[2][2];
-        for (size_t r = 0; r < 2; r++)
+    for (size_t i = 0; i < m; i += BLOCK_ROWS) {
+        size_t rows[BLOCK_ROWS];
+        vi x[BLOCK_ROWS][2];
+        for (size_t r = 0; r < BLOCK_ROWS; r++)
+            rows[r] = i + r < m ? i + r : m - 1;
+        for (size_t r = 0; r < BLOCK_ROWS; r++)
             for (size_t v = 0; v < 2; v++)
                 x[r][v] = load(source, rows[r], j, v, count);
         finish_block(o, &k, rows, j, count, x);
@@ -263,66 +280,131 @@ void VT_FN(vt_requantize_u8)(size_t m, size_t n, const uint8_t *x, size_t ldx, c
 
 /* ---- GELU ---- */
 
+enum { GELU_ROWS = 6 }; /* side by side, as what is done with each is one chain */
+
+struct gelu_columns {
+    vw fraction;
+    vi right[2], factors[2], add[2], shift[2];
+};
+
+INLINE struct gelu_columns gelu_columns_at(const struct vt_integer_gelu *k, size_t j, size_t count)
+{
+    struct gelu_columns b;
+    for (size_t v = 0; v < 2; v++) {
+        b.right[v] = numbers_at(k->right + j, v, count);
+        b.factors[v] = numbers_at(k->factors + j, v, count);
+        b.add[v] = numbers_at(k->add + j, v, count);
+        b.shift[v] = numbers_at(k->shift + j, v, count);
+    }
+    b.fraction = vw_words(numbers_at(k->fraction + j, 0, count), numbers_at(k->fraction + j, 1, count));
+    return b;
+}
+
+/* What is the same for all columns. */
 struct gelu_scale {
-    unsigned left;
+    unsigned left, up;
     vw limit, multiplier;
 };
 
-/* Phi(-a) in units of 2^-16, a = t * 2^-14. */
-INLINE vw gelu_tail(vw t)
+/* *y = c + w * *y, in words of both rows. */
+INLINE void gelu_step(vw y[GELU_ROWS], const vw w[GELU_ROWS], int c)
 {
-    const vw third = vw_sub(vw_set1(VT_GELU_3), vw_mul_high(t, vw_set1(VT_GELU_4)));
-    const vw second = vw_sub(vw_set1(VT_GELU_2), vw_mul_high(t, third));
-    const vw first = vw_sub(vw_add(vw_set1(VT_GELU_1), vw_mul_high(t, second)), vw_shift_right(t, 3));
-    const vw u = vw_sub_limited(vw_set1(VT_GELU_0), vw_shift_left(vw_mul_high(t, first), 2));
-    return vw_mul_high(u, u);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        y[r] = vw_add(vw_set1(c), vw_mul_round(w[r], y[r]));
 }
 
-/* Two vectors of words to GELU of them in units of 2^-16: max(x, 0) - |x| Phi(-|x|). */
-INLINE void gelu_pair(const struct gelu_scale *s, vi x[2])
+/* h * tail(h). Side by side for two rows, as all of this is one chain. */
+INLINE void gelu_tails(const vw h[GELU_ROWS], vw v[GELU_ROWS])
 {
-    const vw words = vw_words(x[0], x[1]), a = vw_abs(words), zero = vw_set1(0), positive = vw_positive(words);
-    const vw half = vw_mul_high(vw_shift_left(vw_min(a, s->limit), s->left), s->multiplier);
-    const vw tail = gelu_tail(vw_shift_left(half, 1));
-    const vw low = vw_mul_low(a, tail), high = vw_mul_high(a, tail);
-    x[0] = vi_sub(vw_first_of(zero, positive), vw_first_of(low, high));
-    x[1] = vi_sub(vw_second_of(zero, positive), vw_second_of(low, high));
+    vw w[GELU_ROWS];
+    for (size_t r = 0; r < GELU_ROWS; r++) {
+        w[r] = vw_sub(vw_set1(INT16_MAX), h[r]);
+        v[r] = vw_set1(VT_GELU_5);
+    }
+    gelu_step(v, w, VT_GELU_4);
+    gelu_step(v, w, VT_GELU_3);
+    gelu_step(v, w, VT_GELU_2);
+    gelu_step(v, w, VT_GELU_1);
+    gelu_step(v, w, VT_GELU_0);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        v[r] = vw_shift_left(v[r], 2);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        v[r] = vw_mul_round(v[r], v[r]);
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        v[r] = vw_mul_round(h[r], v[r]);
 }
 
-struct gelu_source {
+/* Sums of two rows to numbers of codes. */
+INLINE void gelu_block(const struct gelu_scale *g, const struct gelu_columns *k, vi y[GELU_ROWS][2])
+{
+    vw x[GELU_ROWS], h[GELU_ROWS], v[GELU_ROWS];
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        x[r] = vw_words(vi_shift_right_each(y[r][0], k->right[0]), vi_shift_right_each(y[r][1], k->right[1]));
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        x[r] = vw_add_limited(x[r], vw_mul_round(x[r], k->fraction));
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        h[r] = vw_mul_high(vw_shift_left(vw_min(vw_abs(x[r]), g->limit), g->up), g->multiplier);
+    gelu_tails(h, v);
+    for (size_t r = 0; r < GELU_ROWS; r++) {
+        const vw positive = vw_positive(x[r]);
+        y[r][0] = vi_dot(vw_first_of(positive, v[r]), k->factors[0]);
+        y[r][1] = vi_dot(vw_second_of(positive, v[r]), k->factors[1]);
+    }
+    for (size_t r = 0; r < GELU_ROWS; r++)
+        for (size_t i = 0; i < 2; i++)
+            y[r][i] = vi_shift_right_each(vi_add(y[r][i], k->add[i]), k->shift[i]);
+}
+
+struct gelu_job {
+    const struct vt_integer_gelu *k;
     const int32_t *sums;
     size_t ld;
-    const struct vt_columns *words;
+    uint8_t *c;
+    size_t ldc;
+    vb highest;
     struct gelu_scale scale;
 };
 
-INLINE void gelu_columns(size_t m, size_t j, size_t count, const struct epilogue *o, const struct gelu_source *s)
+INLINE void gelu_down(const struct gelu_job *t, size_t m, size_t j, size_t count, bool shifts)
 {
-    const struct column_block words = columns_at(s->words, j, count), k = columns_at(&o->e.columns, j, count);
-    for (size_t i = 0; i < m; i += 2) {
-        const size_t rows[2] = { i, i + 1 < m ? i + 1 : i };
-        vi y[2][2];
-        for (size_t r = 0; r < 2; r++) {
+    const struct gelu_columns k = gelu_columns_at(t->k, j, count);
+    const struct gelu_scale scale = t->scale;
+    const vb highest = t->highest;
+    for (size_t i = 0; i < m; i += GELU_ROWS) {
+        size_t rows[GELU_ROWS];
+        for (size_t r = 0; r < GELU_ROWS; r++)
+            rows[r] = i + r < m ? i + r : m - 1;
+        vi y[GELU_ROWS][2];
+        for (size_t r = 0; r < GELU_ROWS; r++) {
             for (size_t v = 0; v < 2; v++) {
-                const vi sum = numbers_at(s->sums + rows[r] * s->ld + j, v, count);
-                y[r][v] = scaled(&words, v, vi_shift_left(sum, s->words->left));
+                const vi sum = numbers_at(t->sums + rows[r] * t->ld + j, v, count);
+                y[r][v] = shifts ? vi_shift_left(sum, scale.left) : sum;
             }
-            gelu_pair(&s->scale, y[r]);
         }
-        finish_block(o, &k, rows, j, count, y);
+        gelu_block(&scale, &k, y);
+        for (size_t r = 0; r < GELU_ROWS; r += 2)
+            store_codes(highest, t->c + rows[r] * t->ldc + j, t->c + rows[r + 1] * t->ldc + j, count, y + r);
     }
 }
 
-void VT_FN(vt_finish_integer_gelu)(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_columns *words,
-                           const struct vt_gelu_scale *scale, const struct vt_integer_epilogue *e)
+INLINE void gelu_all(const struct gelu_job *t, size_t m, size_t n, bool shifts)
 {
-    const struct epilogue o = epilogue_of(e);
-    const struct gelu_source s = { sums, ld, words, { scale->left, vw_set1(scale->limit), vw_set1(scale->multiplier) } };
     size_t j = 0;
     for (; j + BLOCK <= n; j += BLOCK)
-        gelu_columns(m, j, BLOCK, &o, &s);
+        gelu_down(t, m, j, BLOCK, shifts);
     if (j < n)
-        gelu_columns(m, j, n - j, &o, &s);
+        gelu_down(t, m, j, n - j, shifts);
+}
+
+void VT_FN(vt_finish_integer_gelu)(size_t m, size_t n, const int32_t *sums, size_t ld, const struct vt_integer_gelu *k,
+                                   uint8_t highest, uint8_t *c, size_t ldc)
+{
+    const struct gelu_scale scale = { k->left, k->up, vw_set1(k->limit), vw_set1(k->multiplier) };
+    const struct gelu_job job = { k, sums, ld, c, ldc, vb_set1(highest), scale };
+    if (k->left)
+        gelu_all(&job, m, n, true);
+    else
+        gelu_all(&job, m, n, false);
 }
 
 /* ---- Layer norm ---- */
@@ -335,7 +417,12 @@ struct norm_rows {
     vi mean[NORM_ROWS], factor[NORM_ROWS];
 };
 
-static inline struct row_norm norm_of_row(size_t n, const int16_t *x, uint64_t eps)
+struct row_sums {
+    int32_t sum;
+    uint64_t squares;
+};
+
+static inline struct row_sums sums_of_row(size_t n, const int16_t *x)
 {
     vi sum = vi_set1(0);
     vq squares = vq_zero();
@@ -350,7 +437,7 @@ static inline struct row_norm norm_of_row(size_t n, const int16_t *x, uint64_t e
         sum = vi_add_pairs(sum, w);
         squares = vq_add_squares(squares, w);
     }
-    return row_norm_of(n, vi_sum(sum), vq_sum(squares), eps);
+    return (struct row_sums){ vi_sum(sum), vq_sum(squares) };
 }
 
 /* The product is within 32 bits: |x - mean| <= std <= (2^31 - 1) / factor. */
@@ -365,11 +452,17 @@ void VT_FN(vt_layer_norm_s16)(size_t m, size_t n, const int16_t *x, size_t ldx, 
                               const struct vt_integer_epilogue *epilogue)
 {
     struct vt_integer_epilogue e = *epilogue;
+    const int64_t inverse = row_inverse_of(n ? n : 1);
     for (size_t rows; m && n; m -= rows, x += rows * ldx) {
-        struct norm_rows s = { .x = x, .ldx = ldx };
+        struct row_sums sums[NORM_ROWS];
+        struct norm_rows s; /* of NORM_ROWS, of which only what is needed is set */
+        s.x = x;
+        s.ldx = ldx;
         rows = m < NORM_ROWS ? m : NORM_ROWS;
+        for (size_t r = 0; r < rows; r++)
+            sums[r] = sums_of_row(n, x + r * ldx);
         for (size_t r = 0; r < rows; r++) {
-            const struct row_norm norm = norm_of_row(n, x + r * ldx, eps);
+            const struct row_norm norm = row_norm_of(n, inverse, sums[r].sum, sums[r].squares, eps);
             s.mean[r] = vi_set1(norm.mean);
             s.factor[r] = vi_set1(norm.factor);
         }
@@ -393,20 +486,37 @@ INLINE void load_scores(const int32_t *x, const int32_t *bias, size_t n, vi othe
     }
 }
 
-INLINE int32_t largest_score(size_t n, const int32_t *x, const int32_t *bias)
+enum { SOFTMAX_ROWS = 2 }; /* side by side */
+
+/* Rows of scores and of codes. */
+struct softmax_rows {
+    const int32_t *x[SOFTMAX_ROWS], *bias[SOFTMAX_ROWS]; /* bias: NULL in all or in none */
+    uint8_t *y[SOFTMAX_ROWS];
+};
+
+INLINE void row_scores(const struct softmax_rows *t, size_t r, size_t i, size_t n, vi other, vi score[4])
+{
+    const int32_t *x = t->x[r] + i, *bias = t->bias[r] ? t->bias[r] + i : NULL;
+    if (n - i >= QUAD)
+        load_scores(x, bias, QUAD, other, score);
+    else
+        load_scores(x, bias, n - i, other, score);
+}
+
+/* In every lane. */
+INLINE void largest_scores(const struct softmax_rows *t, size_t n, vi largest[SOFTMAX_ROWS])
 {
     const vi lowest = vi_set1(INT32_MIN);
-    vi max[4] = { lowest, lowest, lowest, lowest }, score[4];
-    size_t i = 0;
-    for (; i < n; i += QUAD) {
-        if (n - i >= QUAD)
-            load_scores(x + i, bias ? bias + i : NULL, QUAD, lowest, score);
-        else
-            load_scores(x + i, bias ? bias + i : NULL, n - i, lowest, score);
-        for (size_t v = 0; v < 4; v++)
-            max[v] = vi_max(max[v], score[v]);
-    }
-    return vi_largest(vi_max(vi_max(max[0], max[1]), vi_max(max[2], max[3])));
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        largest[r] = lowest;
+    for (size_t i = 0; i < n; i += QUAD)
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            vi score[4];
+            row_scores(t, r, i, n, lowest, score);
+            largest[r] = vi_max(largest[r], vi_max(vi_max(score[0], score[1]), vi_max(score[2], score[3])));
+        }
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        largest[r] = vi_set1(vi_largest(largest[r]));
 }
 
 struct exp_scale {
@@ -414,55 +524,92 @@ struct exp_scale {
     vw limit, multiplier;
 };
 
-/* 255 * 2^-t of two vectors of differences. */
-INLINE vw exponentials(const struct exp_scale *s, vi a, vi b)
+/* Vectors of differences of all rows, in words, to their exponents of 2, in units of 2^-11. */
+INLINE void exponents(const struct exp_scale *s, vw d[SOFTMAX_ROWS][2])
 {
-    if (s->right) {
-        a = vi_shift_right(a, s->right);
-        b = vi_shift_right(b, s->right);
-    }
-    const vw d = vw_shift_left(vw_min(vw_limited(a, b), s->limit), s->left), t = vw_mul_high(d, s->multiplier);
-    const vw f = vw_fraction(t);
-    vw p = vw_sub(vw_set1(VT_EXP_2), vw_mul_high(f, vw_set1(VT_EXP_3)));
-    p = vw_sub(vw_set1(VT_EXP_1), vw_mul_high(f, p));
-    p = vw_sub(vw_set1(VT_EXP_0), vw_mul_high(f, p));
-    return vw_scale_down(p, vw_exponent(t));
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            d[r][v] = vw_mul_high(vw_shift_left(vw_min(d[r][v], s->limit), s->left), s->multiplier);
+}
+
+/* p = c - f * p */
+INLINE void exp_step(vw p[SOFTMAX_ROWS][2], vw f[SOFTMAX_ROWS][2], int c)
+{
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            p[r][v] = vw_sub(vw_set1(c), vw_mul_high(f[r][v], p[r][v]));
+}
+
+/* 255 * 2^-t. */
+INLINE void exponentials(vw t[SOFTMAX_ROWS][2])
+{
+    vw f[SOFTMAX_ROWS][2], p[SOFTMAX_ROWS][2];
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++) {
+            f[r][v] = vw_fraction(t[r][v]);
+            p[r][v] = vw_set1(VT_EXP_3);
+        }
+    exp_step(p, f, VT_EXP_2);
+    exp_step(p, f, VT_EXP_1);
+    exp_step(p, f, VT_EXP_0);
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        for (size_t v = 0; v < 2; v++)
+            t[r][v] = vw_scale_down(p[r][v], vw_exponent(t[r][v]));
 }
 
 /* Differences behind the row are the largest one, whose code is 0. */
-INLINE int32_t softmax_row(size_t n, const struct exp_scale *s, const int32_t *x, const int32_t *bias, uint8_t *y)
+INLINE void softmax_rows(size_t n, const struct exp_scale *s, const struct softmax_rows *t, int32_t sums[SOFTMAX_ROWS])
 {
-    const int32_t largest = largest_score(n, x, bias);
-    const vi max = vi_set1(largest), farthest = vi_sub(max, vi_set1(INT32_MAX));
-    vs sum = vs_zero();
-    vi score[4];
+    vi largest[SOFTMAX_ROWS];
+    vs sum[SOFTMAX_ROWS];
+    largest_scores(t, n, largest);
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        sum[r] = vs_zero();
     for (size_t i = 0; i < n; i += QUAD) {
-        const size_t left = n - i;
-        if (left >= QUAD)
-            load_scores(x + i, bias ? bias + i : NULL, QUAD, farthest, score);
-        else
-            load_scores(x + i, bias ? bias + i : NULL, left, farthest, score);
-        for (size_t v = 0; v < 4; v++)
-            score[v] = vi_sub(max, score[v]);
-        const vb codes = vb_of_vw(exponentials(s, score[0], score[1]), exponentials(s, score[2], score[3]));
-        sum = vs_add(sum, codes);
-        if (left >= QUAD)
-            vb_store(y + i, codes);
-        else
-            vb_store_n(y + i, codes, left);
+        vw d[SOFTMAX_ROWS][2];
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            vi score[4];
+            row_scores(t, r, i, n, vi_sub(largest[r], vi_set1(INT32_MAX)), score);
+            for (size_t v = 0; v < 4; v++)
+                score[v] = vi_shift_right(vi_sub(largest[r], score[v]), s->right);
+            d[r][0] = vw_limited(score[0], score[1]);
+            d[r][1] = vw_limited(score[2], score[3]);
+        }
+        exponents(s, d);
+        exponentials(d);
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            const vb codes = vb_of_vw(d[r][0], d[r][1]);
+            sum[r] = vs_add(sum[r], codes);
+            if (n - i >= QUAD)
+                vb_store(t->y[r] + i, codes);
+            else
+                vb_store_n(t->y[r] + i, codes, n - i);
+        }
     }
-    return vs_sum(sum);
+    for (size_t r = 0; r < SOFTMAX_ROWS; r++)
+        sums[r] = vs_sum(sum[r]);
 }
 
+/* Rows behind the last one are the last one. */
 void VT_FN(vt_softmax_s32)(size_t m, size_t n, const struct vt_exp_scale *scale, const int32_t *x, size_t ldx,
                            const int32_t *bias, size_t ldb, uint8_t *y, size_t ldy, int32_t *sums)
 {
     const struct exp_scale s = { scale->right, scale->left, vw_set1(scale->limit), vw_set1(scale->multiplier) };
-    for (size_t i = 0; i < m; i++) {
+    for (size_t i = 0; i < m; i += SOFTMAX_ROWS) {
+        struct softmax_rows t;
+        int32_t of_rows[SOFTMAX_ROWS];
+        for (size_t r = 0; r < SOFTMAX_ROWS; r++) {
+            const size_t row = i + r < m ? i + r : m - 1;
+            t.x[r] = x + row * ldx;
+            t.bias[r] = bias ? bias + row * ldb : NULL;
+            t.y[r] = y + row * ldy;
+        }
         if (bias)
-            sums[i] = softmax_row(n, &s, x + i * ldx, bias + i * ldb, y + i * ldy);
+            softmax_rows(n, &s, &t, of_rows);
         else
-            sums[i] = softmax_row(n, &s, x + i * ldx, NULL, y + i * ldy);
+            softmax_rows(n, &s, &t, of_rows);
+        for (size_t r = 0; r < SOFTMAX_ROWS && i + r < m; r++)
+            sums[i + r] = of_rows[r];
     }
 }
 
@@ -497,13 +644,14 @@ void VT_FN(vt_add_s16)(size_t n, const int16_t *a, struct vt_word_scale scale_a,
         add_words(scale, a + i, b + i, y + i, n - i);
 }
 
-void VT_FN(vt_add_s32)(size_t n, const int32_t *a, const int32_t *b, int32_t *y)
+void VT_FN(vt_add_where_s32)(size_t n, const int32_t *a, int32_t b, const int32_t *mask, int32_t *y)
 {
+    const vi added = vi_set1(b);
     size_t i = 0;
     for (; i + VL <= n; i += VL)
-        vi_store(y + i, vi_add(vi_load(a + i), vi_load(b + i)));
+        vi_store(y + i, vi_add_where(vi_load(a + i), added, vi_load(mask + i)));
     if (i < n)
-        vi_store_n(y + i, vi_add(vi_load_n(a + i, n - i), vi_load_n(b + i, n - i)), n - i);
+        vi_store_n(y + i, vi_add_where(vi_load_n(a + i, n - i), added, vi_load_n(mask + i, n - i)), n - i);
 }
 
 /* Through two vectors of columns at a time, down all rows. */
