@@ -36,7 +36,7 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
     const struct vt_node *node = s->node, *coding = vt_coding_of(p, s);
     const size_t columns = p->graph->nodes[s->out].columns, k = vt_row_length(p, s);
     const bool codes = vt_step_multiplies_codes(s);
-    *n = (struct numbers){ NULL };
+    *n = (struct numbers){ .sum_scale = NULL };
     if (codes || (s->type == VT_NODE_CONVERT && coding))
         carve_floats(base, used, columns, &n->sum_scale, &n->sum_bias);
     if (codes && vt_is_layer(s)) /* a tile reads as many as it is wide */
