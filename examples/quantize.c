@@ -73,6 +73,7 @@ static bool quantize(struct quantizer *q)
                                              .weight_bits = o->kind->bits,
                                              .activation_bits = o->kind->bits,
                                              .threads = o->threads,
+                                             .flags = o->sequential ? VITRT_QUANTIZE_SEQUENTIAL : 0,
                                              .tolerance = o->tolerance };
     if (vitrt_model_open(o->model, NULL, &q->models[0], &err) != VITRT_OK)
         return fail(err.message);
@@ -85,7 +86,8 @@ static bool quantize(struct quantizer *q)
 static bool create_sessions(struct quantizer *q)
 {
     for (int i = 0; i < 2; i++) {
-        const vitrt_session_options options = { .threads = q->options.threads };
+        const vitrt_session_options options = { .threads = q->options.threads,
+                                                .precision = i ? q->options.kind->precision : VITRT_PRECISION_DEFAULT };
         vitrt_error err;
         if (vitrt_session_create(q->models[i], &options, &q->sessions[i], &err) != VITRT_OK)
             return fail(err.message);

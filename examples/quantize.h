@@ -12,7 +12,8 @@
 
 struct kind {
     const char *name;
-    uint32_t bits; /* of weights and activations; 0: not in this version of the library */
+    uint32_t bits; /* of weights and activations */
+    vitrt_precision precision;
 };
 
 struct options {
@@ -20,7 +21,7 @@ struct options {
     const struct kind *kind;
     int32_t threads;
     float tolerance; /* of the loss; 0: all nodes get codes */
-    bool report, help;
+    bool report, sequential, help;
     struct files images;
 };
 

@@ -17,14 +17,20 @@ const char options_usage[] =
     "                  at least 16.\n"
     "  -m MODEL        folder or saved model with float weights\n"
     "  -o FILE         where the quantized model is saved\n"
-    "  -p KIND         i8 (default), w6a6 or w4a4 (for experiments)\n"
+    "  -p KIND         i8 (default), i8-strict (the same file, compared in integers alone), w6a6 or w4a4 (for\n"
+    "                  experiments)\n"
     "  -t THREADS      1 to 256 (default 0: as many as this process may use)\n"
     "  --report        what each node costs, which takes as long as some hundred images\n"
     "  --tolerance T   keep the nodes that cost most in float until the loss (the squared relative error of the\n"
     "                  output) is at most T; the default, 0, gives all nodes codes\n"
+    "  --sequential    layers are calibrated one by one, behind the codes of those before: a little better, but every\n"
+    "                  image runs twice for each layer\n"
     "  -h, --help      this text\n";
 
-static const struct kind kinds[] = { { "i8", 8 }, { "i8-strict", 0 }, { "w6a6", 6 }, { "w4a4", 4 } };
+static const struct kind kinds[] = { { "i8", 8, VITRT_PRECISION_I8 },
+                                     { "i8-strict", 8, VITRT_PRECISION_I8_STRICT },
+                                     { "w6a6", 6, VITRT_PRECISION_I8 },
+                                     { "w4a4", 4, VITRT_PRECISION_I8 } };
 
 bool options_holds_out(const struct options *o, size_t i)
 {
@@ -35,7 +41,7 @@ static bool parse_kind(struct options *o, const char *name)
 {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         o->kind = &kinds[i];
-        if (strcmp(name, kinds[i].name) == 0 && kinds[i].bits)
+        if (strcmp(name, kinds[i].name) == 0)
             return true;
     }
     return false;
@@ -82,6 +88,8 @@ bool options_parse(struct options *o, int argc, char **argv)
                 return false;
         } else if (strcmp(argv[i], "--report") == 0) {
             o->report = true;
+        } else if (strcmp(argv[i], "--sequential") == 0) {
+            o->sequential = true;
         } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
             o->help = true;
         } else if (parse_option(o, argv[i], argv[i + 1])) {

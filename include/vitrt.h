@@ -200,13 +200,14 @@ typedef enum vitrt_precision {
 #define VITRT_QUANTIZE_PERCENTILES 1u /* as published for RepQ-ViT: clip ranges by percentiles; implies ROUND */
 #define VITRT_QUANTIZE_TENSORS     2u /* where ranges are by percentiles: one for all columns of what a norm yields */
 #define VITRT_QUANTIZE_ROUND       4u /* weights are rounded one by one instead of making up for each other's errors */
+#define VITRT_QUANTIZE_SEQUENTIAL  8u /* ranges are of what codes in earlier nodes yield, one node at a time */
 
 /* Everything is only read, and only during the call. */
 typedef struct vitrt_quantize_options {
     /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual,
      * more make it better. Either an array, or a function that gives image i < image_count, in ascending order and
-     * twice, with release_image (may be NULL) behind it, also where it failed. A status that it returns is that of
-     * the call. */
+     * twice (SEQUENTIAL: twice for each node besides), with release_image (may be NULL) behind it, also where it
+     * failed. A status that it returns is that of the call. */
     const vitrt_image *images;
     size_t image_count;
     vitrt_status (*read_image)(void *user, size_t i, vitrt_image *image, vitrt_error *err);

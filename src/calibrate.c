@@ -19,6 +19,7 @@ struct vt_calibration {
     const vitrt_model *model;
     const vitrt_quantize_options *o;
     uint32_t bits;
+    vt_value only; /* node that is looked at, or VT_NO_VALUE for all */
     struct vt_watch *watches;
     size_t count;
     vt_value *taps; /* values that the session keeps */
@@ -34,9 +35,12 @@ struct vt_calibration {
 
 /* ---- What to watch ---- */
 
-/* Has the caller said so? */
-static bool stays_in_float(const struct vt_calibration *c, const struct vt_node *node)
+/* Has the caller said so, or will another calibration look at it? */
+static bool is_left_out(const struct vt_calibration *c, vt_value v)
 {
+    const struct vt_node *node = &c->model->graph.nodes[v];
+    if (c->only != VT_NO_VALUE)
+        return v != c->only;
     for (size_t i = 0; i < c->o->float_node_count; i++)
         if (!strcmp(node->name, c->o->float_nodes[i]))
             return true;
@@ -97,15 +101,14 @@ static vitrt_status list_watches(struct vt_calibration *c, vitrt_error *err)
         return vt_err_memory(err, c->tap_capacity * sizeof *c->watches, "the calibration");
     tap_of(c, 0); /* is looked at, too */
     for (size_t v = 0; v < g->node_count; v++) {
-        if (stays_in_float(c, &g->nodes[v]) || !vt_may_have_codes(&g->nodes[v]))
+        if (is_left_out(c, (vt_value)v) || !vt_may_have_codes(&g->nodes[v]))
             continue;
         for (uint32_t k = 0; k < vt_operand_count(&g->nodes[v]) && !shares_weight(g, &g->nodes[v]); k++)
             watch(c, (vt_value)v, k);
         if (g->nodes[v].type == VT_NODE_ATTENTION && c->bits < 8)
             watch(c, (vt_value)v, VT_PROBABILITIES);
     }
-    note_few_images(c);
-    for (size_t v = 0; v < g->node_count; v++)
+    for (size_t v = 0; v < g->node_count && c->only == VT_NO_VALUE; v++)
         if (vt_has_unit(&g->nodes[v]))
             c->value_taps[v] = tap_of(c, (vt_value)v);
     if (!c->count)
@@ -185,9 +188,11 @@ static vitrt_status run_image(struct vt_calibration *c, const vitrt_image *image
     const vitrt_status st = vitrt_run(c->session, image, 1, NULL, err);
     if (st)
         return st;
+    vt_parallel(c->session->pool, c->count, 1, see, c);
+    if (c->only != VT_NO_VALUE)
+        return VITRT_OK;
     c->blank += is_blank(c->session);
     keep_image(c, i);
-    vt_parallel(c->session->pool, c->count, 1, see, c);
     if (!c->second)
         vt_parallel(c->session->pool, c->model->graph.node_count, 8, observe_units, c);
     return VITRT_OK;
@@ -209,7 +214,7 @@ static vitrt_status run_images(struct vt_calibration *c, vitrt_error *err)
             if (o->release_image)
                 o->release_image(o->user, &image);
         }
-        if (!st && o->progress)
+        if (!st && o->progress && c->only == VT_NO_VALUE)
             o->progress(o->user, c->second ? "compare" : "observe", i + 1, o->image_count);
     }
     return st;
@@ -219,7 +224,8 @@ static vitrt_status run_images(struct vt_calibration *c, vitrt_error *err)
 static vitrt_status create_session(struct vt_calibration *c, vitrt_error *err)
 {
     const vitrt_session_options options = { .threads = c->o->threads,
-                                            .precision = VITRT_PRECISION_F32,
+                                            .precision =
+                                                c->only == VT_NO_VALUE ? VITRT_PRECISION_F32 : VITRT_PRECISION_I8,
                                             .height = c->o->height,
                                             .width = c->o->width,
                                             .max_batch = 1,
@@ -244,8 +250,8 @@ static vitrt_status run_passes(struct vt_calibration *c, vitrt_error *err)
     return st ? st : run_images(c, err);
 }
 
-vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits, bool keep,
-                          struct vt_calibration **out, vitrt_error *err)
+static vitrt_status calibrate(const vitrt_model *m, vt_value only, const vitrt_quantize_options *o, uint32_t bits,
+                              bool keep, struct vt_calibration **out, vitrt_error *err)
 {
     struct vt_calibration *c = vt_calloc(&m->alloc, 1, sizeof *c);
     *out = c;
@@ -255,12 +261,28 @@ vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o,
     c->model = m;
     c->o = o;
     c->bits = bits;
+    c->only = only;
     vitrt_status st = list_watches(c, err);
     if (!st)
         st = create_session(c, err);
     if (!st)
         st = allocate(c, keep, err);
     return st ? st : run_passes(c, err);
+}
+
+vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits, bool keep,
+                          struct vt_calibration **out, vitrt_error *err)
+{
+    const vitrt_status st = calibrate(m, VT_NO_VALUE, o, bits, keep, out, err);
+    if (!st)
+        note_few_images(*out);
+    return st;
+}
+
+vitrt_status vt_calibrate_node(const vitrt_model *m, vt_value v, const vitrt_quantize_options *o, uint32_t bits,
+                               struct vt_calibration **out, vitrt_error *err)
+{
+    return calibrate(m, v, o, bits, false, out, err);
 }
 
 void vt_calibration_free(struct vt_calibration *c)
@@ -302,6 +324,11 @@ vitrt_image vt_calibration_image(const struct vt_calibration *c, size_t i)
 size_t vt_calibration_count(const struct vt_calibration *c)
 {
     return c->count;
+}
+
+vt_value vt_calibration_node(const struct vt_calibration *c, size_t i)
+{
+    return c->watches[i].operand.node;
 }
 
 vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err)

@@ -26,6 +26,10 @@ struct vt_calibration;
 /* Reads the images, each twice. keep: some of them stay for trials. Free with vt_calibration_free. */
 vitrt_status vt_calibrate(const vitrt_model *m, const vitrt_quantize_options *o, uint32_t bits, bool keep,
                           struct vt_calibration **out, vitrt_error *err);
+
+/* Of node v alone, in a model that has codes in nodes before it. */
+vitrt_status vt_calibrate_node(const vitrt_model *m, vt_value v, const vitrt_quantize_options *o, uint32_t bits,
+                               struct vt_calibration **out, vitrt_error *err);
 void vt_calibration_free(struct vt_calibration *c); /* NULL is allowed */
 
 /* The session's threads. */
@@ -38,6 +42,8 @@ vitrt_image vt_calibration_image(const struct vt_calibration *c, size_t i);
 
 /* Inputs that products multiply: those of one product behind each other. */
 size_t vt_calibration_count(const struct vt_calibration *c);
+
+vt_value vt_calibration_node(const struct vt_calibration *c, size_t i);
 
 /* Number i; valid until the calibration is freed. Fails where what was seen gives no scale. */
 vitrt_status vt_calibration_operand(const struct vt_calibration *c, size_t i, struct vt_operand *out, vitrt_error *err);

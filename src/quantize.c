@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define USUAL_BITS 8
-#define ALL_FLAGS  (VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_TENSORS | VITRT_QUANTIZE_ROUND)
+#define ALL_FLAGS                                                                                                      \
+    (VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_TENSORS | VITRT_QUANTIZE_ROUND | VITRT_QUANTIZE_SEQUENTIAL)
 
 /* ---- Options ---- */
 
@@ -75,7 +76,41 @@ static vitrt_status check(const vitrt_model *m, const vitrt_quantize_options *o,
 
 /* ---- Steps ---- */
 
-static vitrt_status make_codes(struct vt_quantized *q, const struct vt_calibration *c, const vitrt_quantize_options *o)
+static vitrt_status open_result(struct vt_quantized *q, vitrt_model **out)
+{
+    char *file = NULL;
+    size_t bytes = 0;
+    vitrt_status st = vt_quantized_write(q, &file, &bytes);
+    if (!st)
+        st = vt_quantized_open(q, file, bytes, true, out);
+    vt_free(&q->alloc, file, bytes);
+    return st;
+}
+
+static vitrt_status add_operand(struct vt_quantized *q, const struct vt_calibration *c, size_t i)
+{
+    struct vt_operand operand;
+    const vitrt_status st = vt_calibration_operand(c, i, &operand, q->err);
+    return st ? st : vt_quantized_add(q, &operand, vt_calibration_pool(c));
+}
+
+/* The inputs of a node as they are behind nodes that have codes already. */
+static vitrt_status add_node(struct vt_quantized *q, vt_value v, const vitrt_quantize_options *o, uint32_t bits)
+{
+    struct vt_calibration *c = NULL;
+    vitrt_model *m = NULL;
+    vitrt_status st = open_result(q, &m);
+    if (!st)
+        st = vt_calibrate_node(m, v, o, bits, &c, q->err);
+    for (size_t i = 0; !st && i < vt_calibration_count(c); i++)
+        st = add_operand(q, c, i);
+    vt_calibration_free(c);
+    vitrt_model_free(m);
+    return st;
+}
+
+static vitrt_status make_codes(struct vt_quantized *q, const struct vt_calibration *c, const vitrt_quantize_options *o,
+                               uint32_t bits)
 {
     const size_t count = vt_calibration_count(c);
     vitrt_status st = VITRT_OK;
@@ -83,10 +118,11 @@ static vitrt_status make_codes(struct vt_quantized *q, const struct vt_calibrati
         if (vt_operand_count(&q->graph.nodes[v]))
             vt_quantized_restore(q, (vt_value)v);
     for (size_t i = 0; i < count && !st; i++) {
-        struct vt_operand operand;
-        st = vt_calibration_operand(c, i, &operand, q->err);
-        if (!st)
-            st = vt_quantized_add(q, &operand, vt_calibration_pool(c));
+        const vt_value node = vt_calibration_node(c, i);
+        if (!(o->flags & VITRT_QUANTIZE_SEQUENTIAL) || node == vt_calibration_node(c, 0))
+            st = add_operand(q, c, i);
+        else if (node != vt_calibration_node(c, i - 1))
+            st = add_node(q, node, o, bits);
         if (!st && o->progress)
             o->progress(o->user, "quantize", i + 1, count);
     }
@@ -118,17 +154,6 @@ static vitrt_status rank(struct vt_quantized *q, const struct vt_calibration *c,
     return st;
 }
 
-static vitrt_status open_result(struct vt_quantized *q, vitrt_model **out)
-{
-    char *file = NULL;
-    size_t bytes = 0;
-    vitrt_status st = vt_quantized_write(q, &file, &bytes);
-    if (!st)
-        st = vt_quantized_open(q, file, bytes, true, out);
-    vt_free(&q->alloc, file, bytes);
-    return st;
-}
-
 static vitrt_status quantize(const vitrt_model *m, const vitrt_quantize_options *o, vitrt_model **out, vitrt_error *err)
 {
     const bool ranks = o->report || o->tolerance > 0;
@@ -140,7 +165,7 @@ static vitrt_status quantize(const vitrt_model *m, const vitrt_quantize_options 
     if (!st)
         st = vt_calibrate(m, o, activation_bits, ranks, &c, err);
     if (!st)
-        st = make_codes(&q, c, o);
+        st = make_codes(&q, c, o, activation_bits);
     if (!st && ranks)
         st = rank(&q, c, o);
     if (!st)

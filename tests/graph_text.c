@@ -58,3 +58,10 @@ void graph_refused(const struct graph *g, vitrt_status status, const char *sente
     assert_null(m);
     assert_int_equal(counting.live, 0);
 }
+
+vitrt_image graph_noise(uint32_t seed, float *pixels)
+{
+    for (size_t i = 0; i < GRAPH_SIDE * GRAPH_SIDE * 3; i++)
+        pixels[i] = (float)((seed = seed * 1664525 + 1013904223) >> 8) / (1 << 23) - 1;
+    return (vitrt_image){ .data = pixels, .width = GRAPH_SIDE, .height = GRAPH_SIDE, .format = VITRT_FORMAT_F32 };
+}

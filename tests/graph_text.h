@@ -10,6 +10,11 @@ struct graph {
     char text[8192];
 };
 
+enum { GRAPH_SIDE = 8 };
+
+/* An image for graphs of that size, in the caller's memory: GRAPH_SIDE * GRAPH_SIDE * 3 numbers. */
+vitrt_image graph_noise(uint32_t seed, float *pixels);
+
 /* fuzz/corpus_graph/<name>.json */
 struct graph graph_load(const char *name);
 

@@ -3,22 +3,11 @@
  * may fail. */
 #include "graph_text.h"
 #include "model.h"
-#include "weight_rows.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SIDE = 8 };
-
-/* Pixels of the small graphs. */
-static vitrt_image noise(uint32_t seed, float *pixels)
-{
-    for (size_t i = 0; i < SIDE * SIDE * 3; i++)
-        pixels[i] = (float)((seed = seed * 1664525 + 1013904223) >> 8) / (1 << 23) - 1;
-    return (vitrt_image){ .data = pixels, .width = SIDE, .height = SIDE, .format = VITRT_FORMAT_F32 };
-}
 
 static void expect_refused(const vitrt_model *m, const vitrt_quantize_options *o, vitrt_status status,
                            const char *sentence)
@@ -45,8 +34,8 @@ static vitrt_status no_image(void *user, size_t i, vitrt_image *image, vitrt_err
 static void test_bad_options(void **state)
 {
     const struct graph g = graph_load("vit");
-    float pixels[SIDE * SIDE * 3];
-    const vitrt_image image = noise(1, pixels), nothing = { 0 };
+    float pixels[GRAPH_SIDE * GRAPH_SIDE * 3];
+    const vitrt_image image = graph_noise(1, pixels), nothing = { 0 };
     const vitrt_quantize_options good = { .images = &image, .image_count = 1 };
     struct counting counting;
     vitrt_model *m, *quantized;
@@ -76,7 +65,7 @@ static void test_bad_options(void **state)
     REFUSED(VITRT_EINVAL, "unknown flags", o.flags = 1u << 31);
     REFUSED(VITRT_EINVAL, "reserved members", o.reserved[7] = m);
     REFUSED(VITRT_EINVAL, "-1 threads", o.threads = -1);
-    REFUSED(VITRT_EINVAL, "both sides or neither", o.height = SIDE);
+    REFUSED(VITRT_EINVAL, "both sides or neither", o.height = GRAPH_SIDE);
     REFUSED(VITRT_EIMAGE, "image 0", o.images = &nothing);
 #undef REFUSED
     assert_int_equal(counting.live, live);
@@ -88,8 +77,8 @@ static void test_bad_images(void **state)
 {
     static const float odd[] = { NAN, INFINITY, -INFINITY };
     const struct graph g = graph_load("vit");
-    float pixels[2][SIDE * SIDE * 3];
-    vitrt_image images[2] = { noise(1, pixels[0]), noise(2, pixels[1]) };
+    float pixels[2][GRAPH_SIDE * GRAPH_SIDE * 3];
+    vitrt_image images[2] = { graph_noise(1, pixels[0]), graph_noise(2, pixels[1]) };
     const vitrt_quantize_options o = { .images = images, .image_count = 2 };
     struct counting counting;
     vitrt_model *m, *quantized;
@@ -100,13 +89,13 @@ static void test_bad_images(void **state)
         pixels[1][100] = odd[i];
         expect_refused(m, &o, VITRT_EIMAGE, "is not a finite number");
     }
-    for (size_t i = 0; i < SIDE * SIDE * 3; i++) /* good numbers whose products are not */
+    for (size_t i = 0; i < GRAPH_SIDE * GRAPH_SIDE * 3; i++) /* good numbers whose products are not */
         pixels[1][i] = i % 5 ? 3e38f : -3e38f;
     expect_refused(m, &o, VITRT_EINVAL, "was NaN or infinite for a calibration image");
-    for (size_t i = 0; i < SIDE * SIDE * 3; i++)
+    for (size_t i = 0; i < GRAPH_SIDE * GRAPH_SIDE * 3; i++)
         pixels[0][i] = pixels[1][i] = (float)(i % 3);
     expect_refused(m, &o, VITRT_EINVAL, "the calibration images are blank");
-    noise(2, pixels[1]); /* one of them may be */
+    graph_noise(2, pixels[1]); /* one of them may be */
     assert_ok(vitrt_model_quantize(m, &o, &quantized, &err), &err);
     vitrt_model_free(quantized);
     vitrt_model_free(m);
@@ -114,7 +103,7 @@ static void test_bad_images(void **state)
 }
 
 struct reading {
-    float pixels[SIDE * SIDE * 3];
+    float pixels[GRAPH_SIDE * GRAPH_SIDE * 3];
     size_t reads, releases, steps;
 };
 
@@ -123,7 +112,7 @@ static vitrt_status read_noise(void *user, size_t i, vitrt_image *image, vitrt_e
     struct reading *r = user;
     (void)err;
     assert_int_equal(r->reads++, r->releases);
-    *image = noise((uint32_t)i + 1, r->pixels);
+    *image = graph_noise((uint32_t)i + 1, r->pixels);
     return VITRT_OK;
 }
 
@@ -144,7 +133,7 @@ static void count_progress(void *user, const char *what, size_t done, size_t tot
 static void expect_same_answers(const vitrt_model *a, const vitrt_model *b, const vitrt_image *image)
 {
     const vitrt_model *const both[2] = { a, b };
-    float answers[2][SIDE * SIDE * 8];
+    float answers[2][GRAPH_SIDE * GRAPH_SIDE * 8];
     memset(answers, 0, sizeof answers);
     for (int i = 0; i < 2; i++) {
         vitrt_output out = { .buffer = answers[i], .buffer_bytes = sizeof *answers };
@@ -161,11 +150,13 @@ static void expect_same_answers(const vitrt_model *a, const vitrt_model *b, cons
 static void test_images_by_a_function(void **state)
 {
     const struct graph g = graph_load("windows");
-    float pixels[3][SIDE * SIDE * 3];
-    const vitrt_image images[3] = { noise(1, pixels[0]), noise(2, pixels[1]), noise(3, pixels[2]) };
+    float pixels[3][GRAPH_SIDE * GRAPH_SIDE * 3];
+    const vitrt_image images[3] = { graph_noise(1, pixels[0]), graph_noise(2, pixels[1]), graph_noise(3, pixels[2]) };
     struct reading r = { .reads = 0 };
     (void)state;
-    for (uint32_t flags = 0; flags <= VITRT_QUANTIZE_PERCENTILES; flags++) {
+    static const uint32_t ways[] = { 0, VITRT_QUANTIZE_PERCENTILES, VITRT_QUANTIZE_SEQUENTIAL };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        const uint32_t flags = ways[i];
         const vitrt_quantize_options array = { .images = images, .image_count = 3, .flags = flags };
         const vitrt_quantize_options function = { .read_image = read_noise,
                                                   .release_image = release_noise,
@@ -194,98 +185,12 @@ static void test_images_by_a_function(void **state)
     }
 }
 
-/* Channels that are always the same, of the image and behind it; an input without numbers but 0. */
-static void test_constant_channels(void **state)
-{
-    const struct graph g = graph_load("vit");
-    float pixels[SIDE * SIDE * 3], logits[4];
-    const vitrt_image image = noise(1, pixels);
-    const vitrt_quantize_options o = { .images = &image, .image_count = 1 };
-    struct counting counting;
-    vitrt_model *m, *quantized;
-    vitrt_session *s;
-    vitrt_error err;
-    vitrt_output out = { .buffer = logits, .buffer_bytes = sizeof logits };
-    (void)state;
-    for (size_t i = 0; i < SIDE * SIDE * 3; i++)
-        pixels[i] = i % 3 ? 0 : pixels[i];
-    assert_ok(graph_open(&g, &counting, &m, &err), &err);
-    assert_ok(vitrt_model_quantize(m, &o, &quantized, &err), &err);
-    assert_ok(vitrt_session_create(quantized, NULL, &s, &err), &err);
-    assert_ok(vitrt_run(s, &image, 1, &out, &err), &err);
-    for (size_t i = 0; i < 4; i++)
-        assert_true(isfinite(logits[i]));
-    vitrt_session_free(s);
-    vitrt_model_free(quantized);
-    vitrt_model_free(m);
-    assert_int_equal(counting.live, 0);
-}
-
-static void read_vector(const vitrt_model *m, vt_weight w, float *numbers)
-{
-    static _Alignas(64) unsigned char scratch[VT_SCRATCH_BYTES];
-    const struct vt_graph_weight *weight = &m->graph.weights[w];
-    vitrt_error err;
-    assert_in_range(weight->rows, 1, 32);
-    assert_ok(vt_read_weight_rows(m->checkpoint, weight, 0, weight->rows, numbers, scratch, sizeof scratch, &err),
-              &err);
-}
-
-/* Zeros that windows, blocks and convolutions are padded with have a code, also where calibration has seen none: at its
- * size nothing sticks out, and all numbers are far from 0. */
-static void test_zeros_have_a_code(void **state)
-{
-    static const char *const layers[] = {
-        "{\"op\":\"windows\",\"name\":\"w\",\"in\":[\"p\"],\"windows\":0},"
-        "{\"op\":\"linear\",\"name\":\"l\",\"in\":[\"w\"],\"weight\":\"f32.8x8\"},"
-        "{\"op\":\"unwindows\",\"name\":\"y\",\"in\":[\"l\"]}",
-        "{\"op\":\"space_to_depth\",\"name\":\"w\",\"in\":[\"p\"],\"block\":[2,2]},"
-        "{\"op\":\"linear\",\"name\":\"y\",\"in\":[\"w\"],\"weight\":\"f32.8x32\"}",
-        "{\"op\":\"conv2d\",\"name\":\"y\",\"in\":[\"p\"],\"weight\":\"f32.8x8x3x3\",\"padding\":[1,1]}",
-    };
-    float pixels[SIDE * SIDE * 3];
-    const vitrt_image image = noise(1, pixels);
-    (void)state;
-    for (size_t i = 0; i < SIDE * SIDE * 3; i++)
-        pixels[i] += 100;
-    for (size_t i = 0; i < 2 * sizeof layers / sizeof *layers; i++) {
-        const vitrt_quantize_options o = { .images = &image,
-                                           .image_count = 1,
-                                           .flags = i % 2 ? VITRT_QUANTIZE_PERCENTILES : 0 };
-        struct counting counting;
-        struct graph g;
-        vitrt_model *m, *quantized;
-        vitrt_error err;
-        snprintf(g.text, sizeof g.text,
-                 "{\"version\":1,\"size\":[8,8],\"windows\":[{\"size\":[4,4]}],\"nodes\":["
-                 "{\"op\":\"input\",\"name\":\"x\"},{\"op\":\"conv2d\",\"name\":\"p\",\"in\":[\"x\"],"
-                 "\"weight\":\"f32.8x3x2x2\",\"stride\":[2,2]},%s],\"outputs\":{\"y\":\"y\"}}",
-                 layers[i / 2]);
-        assert_ok(graph_open(&g, &counting, &m, &err), &err);
-        assert_ok(vitrt_model_quantize(m, &o, &quantized, &err), &err);
-        for (size_t v = 2; v < quantized->graph.node_count; v++) {
-            const struct vt_operand_quantizer *q = &quantized->graph.nodes[v].quantizers[0];
-            float zeros[32] = { q->zero };
-            if (!vt_is_quantized(&quantized->graph.nodes[v]))
-                continue;
-            const size_t n = q->zeros == VT_NO_WEIGHT ? 1 : (size_t)quantized->graph.weights[q->zeros].rows;
-            if (q->zeros != VT_NO_WEIGHT)
-                read_vector(quantized, q->zeros, zeros);
-            for (size_t c = 0; c < n; c++)
-                assert_true(zeros[c] >= 0 && zeros[c] <= 255 && zeros[c] == nearbyintf(zeros[c]));
-        }
-        vitrt_model_free(quantized);
-        vitrt_model_free(m);
-        assert_int_equal(counting.live, 0);
-    }
-}
-
 /* Layers that share a weight stay as they are; without any other there is nothing to do. */
 static void test_shared_weights(void **state)
 {
     struct graph g;
-    float pixels[SIDE * SIDE * 3];
-    const vitrt_image image = noise(1, pixels);
+    float pixels[GRAPH_SIDE * GRAPH_SIDE * 3];
+    const vitrt_image image = graph_noise(1, pixels);
     const vitrt_quantize_options o = { .images = &image, .image_count = 1 };
     struct counting counting;
     vitrt_model *m, *quantized;
@@ -334,14 +239,13 @@ static vitrt_status quantize_and_run(const vitrt_model *m, const vitrt_quantize_
 static void test_every_allocation_may_fail(void **state)
 {
     static const char *const graphs[] = { "vit", "windows", "conv" };
-    float pixels[2][SIDE * SIDE * 3];
-    const vitrt_image images[2] = { noise(1, pixels[0]), noise(2, pixels[1]) };
+    float pixels[2][GRAPH_SIDE * GRAPH_SIDE * 3];
+    const vitrt_image images[2] = { graph_noise(1, pixels[0]), graph_noise(2, pixels[1]) };
     (void)state;
     for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+        static const uint32_t ways[] = { VITRT_QUANTIZE_PERCENTILES, 0, VITRT_QUANTIZE_SEQUENTIAL };
         const struct graph g = graph_load(graphs[i]);
-        const vitrt_quantize_options o = {
-            .images = images, .image_count = 2, .threads = 2, .flags = i ? 0 : VITRT_QUANTIZE_PERCENTILES
-        };
+        const vitrt_quantize_options o = { .images = images, .image_count = 2, .threads = 2, .flags = ways[i] };
         struct counting counting;
         vitrt_model *m;
         vitrt_error err;
@@ -368,8 +272,6 @@ int main(void)
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_bad_images),
         cmocka_unit_test(test_images_by_a_function),
-        cmocka_unit_test(test_constant_channels),
-        cmocka_unit_test(test_zeros_have_a_code),
         cmocka_unit_test(test_shared_weights),
         cmocka_unit_test(test_every_allocation_may_fail),
     };

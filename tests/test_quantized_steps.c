@@ -88,6 +88,8 @@ static void test_other_quantizers(void **state)
         { .weight_bits = 2, .activation_bits = 2, .flags = VITRT_QUANTIZE_TENSORS },
         { .flags = VITRT_QUANTIZE_PERCENTILES },
         { .flags = VITRT_QUANTIZE_PERCENTILES | VITRT_QUANTIZE_TENSORS },
+        { .flags = VITRT_QUANTIZE_SEQUENTIAL },
+        { .weight_bits = 4, .activation_bits = 4, .flags = VITRT_QUANTIZE_SEQUENTIAL },
     };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
