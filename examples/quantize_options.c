@@ -23,8 +23,8 @@ const char options_usage[] =
     "  --report        what each node costs, which takes as long as some hundred images\n"
     "  --tolerance T   keep the nodes that cost most in float until the loss (the squared relative error of the\n"
     "                  output) is at most T; the default, 0, gives all nodes codes\n"
-    "  --sequential    layers are calibrated one by one, behind the codes of those before: a little better, but every\n"
-    "                  image runs twice for each layer\n"
+    "  --sequential    layers are calibrated one by one, behind the codes of those before, as published for RepQ-ViT:\n"
+    "                  every image runs twice for each layer\n"
     "  -h, --help      this text\n";
 
 static const struct kind kinds[] = { { "i8", 8, VITRT_PRECISION_I8 },

@@ -14,7 +14,6 @@
 #define QUOTIENT_BITS 22
 #define NORM_BITS     31
 
-#define MOST_SUM  ((uint32_t)1 << 30)
 #define MOST_WORD ((uint32_t)1 << 15)
 
 /* The arrays of one set of columns. */
@@ -46,83 +45,6 @@ struct integer_maker {
     int32_t *half;       /* [most] */
 };
 
-/* ---- What can be ---- */
-
-static vitrt_status refuse(const struct vt_plan *p, const struct vt_node *node, const char *why, vitrt_error *err)
-{
-    return vt_err(err, VITRT_EUNSUPPORTED, "%s: node %s has no integer-only form: %s",
-                  vt_checkpoint_path(p->graph->checkpoint), node->name, why);
-}
-
-static bool is_gelu(enum vt_activation a)
-{
-    return a == VT_ACT_GELU || a == VT_ACT_GELU_TANH;
-}
-
-static const char *reason_against(const struct vt_plan *p, const struct vt_step *s)
-{
-    const struct vt_node *node = s->node, *coding = vt_coding_of(p, s);
-    if (vt_is_clipped(node))
-        return "its probabilities are clipped";
-    if (vt_gate_input(node))
-        return "it has a gate";
-    if (s->type == VT_NODE_LINEAR || s->type == VT_NODE_CONV2D || s->type == VT_NODE_ATTENTION) {
-        if (vt_is_depthwise(node))
-            return "convolutions of every channel by itself are not there yet";
-        if (!vt_step_multiplies_codes(s))
-            return "its products are kept in float";
-    }
-    if (s->type == VT_NODE_CONV2D && node->in[0].value != 0)
-        return "convolutions of anything but the image are not there yet";
-    if (s->type == VT_NODE_CONV2D && (node->u.conv.groups > 1 || s->residual.value != VT_NO_VALUE))
-        return "convolutions of groups, or with a residual, are not there yet";
-    if (s->type == VT_NODE_LINEAR && s->gather)
-        return "it puts together the rows that it reads";
-    if (s->activation != VT_ACT_NONE && !is_gelu(s->activation))
-        return "of activations only gelu has one";
-    if (s->activation != VT_ACT_NONE && (!coding || s->residual.value != VT_NO_VALUE || s->scale != VT_NO_WEIGHT))
-        return "gelu must be followed by another layer";
-    if (s->type == VT_NODE_LAYER_NORM && (node->u.norm.groups > 1 || s->residual.value != VT_NO_VALUE))
-        return "norms of heads, and those that a residual is added to, are not there yet";
-    for (size_t k = 0; k < VT_SCORES_COUNT; k++)
-        if (s->scores[k] != VT_NO_VALUE)
-            return "its probabilities are asked for";
-    switch (s->type) {
-    case VT_NODE_LINEAR:
-    case VT_NODE_CONV2D:
-    case VT_NODE_ATTENTION:
-    case VT_NODE_LAYER_NORM:
-    case VT_NODE_ADD:
-    case VT_NODE_POOL:
-    case VT_NODE_SLICE:
-    case VT_NODE_CONCAT:
-    case VT_NODE_EMBED:
-    case VT_NODE_HEAD_COMBINE:
-    case VT_NODE_WINDOWS:
-    case VT_NODE_UNWINDOWS:
-    case VT_NODE_SPACE_TO_DEPTH:
-    case VT_NODE_POSITIONS:
-    case VT_NODE_RELATIVE_BIAS: return NULL;
-    case VT_NODE_CONVERT: return coding ? NULL : "it rounds floats";
-    default: return "its operation is not there yet";
-    }
-}
-
-vitrt_status vt_check_integers(const struct vt_plan *p, vitrt_error *err)
-{
-    for (size_t i = 0; i < p->step_count; i++) {
-        const struct vt_step *s = &p->steps[i];
-        const char *reason = reason_against(p, s);
-        if (reason)
-            return refuse(p, s->node, reason, err);
-        const bool words = p->graph->nodes[s->out].element == VT_I16;
-        if ((words && !(vt_unit_of(p->graph, s->out) > 0)) ||
-            (s->activation && !(vt_unit_of(p->graph, (vt_value)(s->node - p->graph->nodes)) > 0)))
-            return refuse(p, s->node, "the model was quantized without the unit of its value", err);
-    }
-    return VITRT_OK;
-}
-
 /* ---- Memory ---- */
 
 static void take_columns(char *base, size_t *used, size_t n, struct column_arrays *c)
@@ -141,12 +63,6 @@ static void take_gelu(char *base, size_t *used, size_t n, struct gelu_arrays *g)
     g->shift = vt_take(base, used, n, sizeof *g->shift);
 }
 
-/* Rows that an embedding puts before the map. */
-static size_t tokens_of(const struct vt_plan *p, const struct vt_step *s)
-{
-    return s->weight == VT_NO_WEIGHT ? 0 : (size_t)p->graph->weights[s->weight].rows;
-}
-
 static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, size_t *used, struct integers *n)
 {
     const size_t columns = p->graph->nodes[s->out].columns;
@@ -157,7 +73,7 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
     else
         take_columns(base, used, columns, &n->columns);
     if (s->type == VT_NODE_EMBED)
-        n->tokens = vt_take(base, used, tokens_of(p, s) * columns, sizeof *n->tokens);
+        n->tokens = vt_take(base, used, vt_embed_tokens(p, s) * columns, sizeof *n->tokens);
     if (vt_is_layer(s))
         n->bias = vt_take(base, used, columns + VT_MAX_TILE_COLUMNS, sizeof *n->bias);
     if (s->type == VT_NODE_CONV2D) {
@@ -232,7 +148,7 @@ static vitrt_status make_bias(const struct integer_maker *m, const struct vt_ste
         if (st)
             return st;
         const double sums = scale != 0 ? nearbyint(bias / scale) : 0;
-        if (!(fabs(sums) < MOST_SUM / 2))
+        if (!(fabs(sums) < VT_MOST_SUM / 2))
             return out_of_range(m, s);
         n->bias[j] = (int32_t)sums;
         m->ratio[j] = scale;
@@ -337,7 +253,7 @@ static vitrt_status make_attention(const struct integer_maker *m, const struct v
         if (!vt_prepare_exp(scale, &n->scores[c / dim]))
             return out_of_range(m, s);
         const double mask = order ? nearbyint((double)order->pattern->mask / scale) : 0;
-        n->mask[c / dim] = (int32_t)fmax(mask, -(double)(MOST_SUM / 4));
+        n->mask[c / dim] = (int32_t)fmax(mask, -(double)(VT_MOST_SUM / 4));
     }
     for (size_t c = 0; c < node->columns; c++) {
         m->ratio[c] = ldexp(m->m.in[2].scale[c], -QUOTIENT_BITS);
@@ -456,83 +372,4 @@ vitrt_status vt_step_integers_create(const struct vt_plan *p, const struct vt_le
     }
     vt_free(&p->alloc, room, room_bytes);
     return st;
-}
-
-/* ---- Constants ---- */
-
-static int32_t rounded(float x, double unit, double most)
-{
-    const double y = nearbyint((double)x / unit);
-    return (int32_t)(y < -most ? -most : y > most ? most : y);
-}
-
-static const struct vt_step *reader_of(const struct vt_plan *p, vt_value v, size_t *index)
-{
-    for (*index = p->constant_count; *index < p->step_count; ++*index) {
-        const struct vt_step *s = &p->steps[*index];
-        for (uint32_t k = 0; k < s->node->in_count; k++)
-            if (s->node->in[k].value == v)
-                return s;
-    }
-    return NULL;
-}
-
-/* Tokens before the map with their positions, as long as these are floats. */
-static void round_tokens(const struct vt_exec *x, size_t index)
-{
-    const struct vt_step *s = &x->plan->steps[index];
-    const size_t columns = s->node->columns, tokens = tokens_of(x->plan, s);
-    const float *weight = x->weights[index].weight;
-    const float *position = s->node->in_count > 1 ? vt_exec_view(x, s->node->in[1]) : NULL;
-    int16_t *words = (int16_t *)(void *)x->weights[index].integers->tokens; /* the session's own memory */
-    for (size_t i = 0; i < tokens * columns; i++) {
-        const bool has = position && i / columns < s->node->u.embed.position_prefix;
-        words[i] =
-            (int16_t)rounded(weight[i] + (has ? position[i] : 0), (double)vt_unit_of(x->plan->graph, s->out), 32767);
-    }
-}
-
-/* Words of the embedding's unit, in the first half of where the floats were. */
-static void round_positions(const struct vt_exec *x, const struct vt_step *constant, const struct vt_step *reader)
-{
-    const struct vt_plan_value *of = &x->plan->values[constant->out];
-    const double unit = (double)vt_unit_of(x->plan->graph, reader->out);
-    const float *from = vt_exec_view(x, vt_view_of(constant->out));
-    int16_t *to = vt_exec_view(x, vt_view_of(constant->out));
-    for (size_t i = 0; i < of->rows * of->ld; i++) {
-        float number;
-        memcpy(&number, from + i, sizeof number); /* before a word takes its place, or that of one before it */
-        const int16_t word = (int16_t)rounded(number, unit, 32767);
-        memcpy(to + i, &word, sizeof word);
-    }
-}
-
-static void round_bias(const struct vt_exec *x, const struct vt_step *constant, const struct vt_step *reader,
-                       size_t index)
-{
-    const struct vt_plan_value *of = &x->plan->values[constant->out];
-    const size_t heads = reader->node->u.attention.heads, count = of->rows * of->ld / heads;
-    char *at = vt_exec_view(x, vt_view_of(constant->out));
-    for (size_t i = 0; i < heads * count; i++, at += sizeof(float)) {
-        float number;
-        memcpy(&number, at, sizeof number);
-        const int32_t units = rounded(number, (double)x->weights[index].score_scale[i / count], MOST_SUM / 4);
-        memcpy(at, &units, sizeof units);
-    }
-}
-
-void vt_integers_of_constants(const struct vt_exec *x)
-{
-    const struct vt_plan *p = x->plan;
-    for (size_t i = p->constant_count; i < p->step_count; i++)
-        if (p->steps[i].type == VT_NODE_EMBED)
-            round_tokens(x, i);
-    for (size_t i = 0; i < p->constant_count; i++) {
-        size_t index;
-        const struct vt_step *constant = &p->steps[i], *reader = reader_of(p, constant->out, &index);
-        if (reader && constant->type == VT_NODE_POSITIONS)
-            round_positions(x, constant, reader);
-        else if (reader)
-            round_bias(x, constant, reader, index);
-    }
 }

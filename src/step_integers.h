@@ -7,6 +7,9 @@
 #include "ops.h"
 #include "preprocess.h"
 
+/* Sums and scores stay below it. */
+#define VT_MOST_SUM ((uint32_t)1 << 30)
+
 /* The end of a product or of another step, without places in memory. */
 struct vt_step_integers {
     struct vt_integer_epilogue epilogue;
@@ -21,13 +24,25 @@ struct vt_step_integers {
     struct vt_word_scale scale_a, scale_b; /* of the two inputs of an addition or a concatenation */
 };
 
+/* Rows that an embedding puts before the map. */
+static inline size_t vt_embed_tokens(const struct vt_plan *p, const struct vt_step *s)
+{
+    return s->weight == VT_NO_WEIGHT ? 0 : (size_t)p->graph->weights[s->weight].rows;
+}
+
+/* ---- integers_allowed.c ---- */
+
 /* Is there an integer-only form of every step? VITRT_EUNSUPPORTED and a sentence that names the node if not. */
 vitrt_status vt_check_integers(const struct vt_plan *p, vitrt_error *err);
+
+/* ---- step_integers.c ---- */
 
 /* Completes weights[step_count], in which what the store has, and the row scales, are filled in. levels: what the
  * network is given for pixels. *memory, of *bytes from the plan's allocator, is what they point into from then on. */
 vitrt_status vt_step_integers_create(const struct vt_plan *p, const struct vt_level_table *levels,
                                      struct vt_step_weights *weights, char **memory, size_t *bytes, vitrt_error *err);
+
+/* ---- step_constants.c ---- */
 
 /* Turns the constants that have been evaluated into integers, in their place: positions into words' units, relative
  * biases into those of scores. */

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of src/checkpoint.h: folders and buffers, sharded ones, every stored type, and what a checkpoint can lack. */
-#define _XOPEN_SOURCE 700 /* mkdtemp, symlink, truncate */
+#define _XOPEN_SOURCE 700 /* symlink, truncate */
 #include "checkpoint.h"
 
 #include "os.h"
+#include "temp_folder.h"
 
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 /* ---- An allocator that counts blocks and fails when told to ---- */
 
@@ -49,38 +46,22 @@ static const vitrt_allocator allocator = { counting_alloc, counting_free, NULL }
 
 /* ---- A folder for each test ---- */
 
-static char folder[64];
 static char message[sizeof((vitrt_error *)0)->message];
 
 static int set_up(void **state)
 {
-    (void)state;
     heap.left = SIZE_MAX;
-    strcpy(folder, "/tmp/vitrt_test_checkpoint_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
+    return temp_folder_make(state);
 }
 
 static int tear_down(void **state)
 {
-    char command[sizeof folder + 16];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) != 0 || heap.live || heap.total;
-}
-
-static const char *in_folder(const char *name)
-{
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
+    return temp_folder_remove(state) || heap.live || heap.total;
 }
 
 static void write_bytes(const char *name, const void *bytes, size_t size)
 {
-    FILE *f = fopen(in_folder(name), "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
+    write_file(in_folder(name), bytes, size);
 }
 
 static void write_text(const char *name, const char *text)
@@ -115,7 +96,7 @@ static struct vt_checkpoint *open_folder(void)
 {
     struct vt_checkpoint *c;
     vitrt_error err = { 0 };
-    if (vt_checkpoint_open(&allocator, folder, false, &c, &err))
+    if (vt_checkpoint_open(&allocator, temp_folder, false, &c, &err))
         fail_msg("%s", err.message);
     return c;
 }
@@ -143,7 +124,7 @@ static void expect_failure(const char *path, vitrt_status status, const char *ex
     assert_null(c);
     const char *mark = strstr(expected, "%s");
     const size_t before = mark ? (size_t)(mark - expected) : strlen(expected);
-    snprintf(message, sizeof message, "%.*s%s%s", (int)before, expected, mark ? folder : "", mark ? mark + 2 : "");
+    snprintf(message, sizeof message, "%.*s%s%s", (int)before, expected, mark ? temp_folder : "", mark ? mark + 2 : "");
     assert_string_equal(err.message, message);
 }
 
@@ -165,7 +146,7 @@ static void opens_a_folder(void **state)
     write_weights("model.safetensors",
                   "{" TENSOR("b", "F32", "[2,1]", "[4,12]") "," TENSOR("a", "F32", "[]", "[0,4]") "}", data, 12);
     struct vt_checkpoint *c = open_folder();
-    assert_string_equal(vt_checkpoint_path(c), folder);
+    assert_string_equal(vt_checkpoint_path(c), temp_folder);
     assert_true(vt_json_is(vt_json_get(vt_checkpoint_config(c), "model_type"), "vit"));
     assert_int_equal(vt_json_type(vt_json_get(vt_checkpoint_preprocessor(c), "size")), VT_JSON_NUMBER);
     assert_int_equal(vt_checkpoint_tensor_count(c), 2);
@@ -232,28 +213,28 @@ static void says_what_a_path_lacks(void **state)
     expect_failure(NULL, VITRT_EINVAL, "no path of a checkpoint folder or of a saved model was given");
     expect_failure("", VITRT_EINVAL, "no path of a checkpoint folder or of a saved model was given");
     expect_failure("/nowhere/at/all", VITRT_EIO, "/nowhere/at/all: no such folder or file");
-    expect_failure(folder, VITRT_EIO,
+    expect_failure(temp_folder, VITRT_EIO,
                    "%s: no config.json there, expected a checkpoint with config.json and model.safetensors");
     write_text("config.json", "{}");
     expect_failure(in_folder("config.json"), VITRT_EFORMAT,
                    "%s/config.json: 2 bytes, a safetensors file has at least 8");
-    expect_failure(folder, VITRT_EIO,
+    expect_failure(temp_folder, VITRT_EIO,
                    "%s: no weights there, expected model.safetensors or model.safetensors.index.json");
     write_text("pytorch_model.bin", "");
     expect_failure(
-        folder, VITRT_EUNSUPPORTED,
+        temp_folder, VITRT_EUNSUPPORTED,
         "%s: the weights are a Python pickle (pytorch_model.bin), which can run any code when read; expected "
         "model.safetensors");
     assert_int_equal(symlink("nowhere", in_folder("model.safetensors")), 0);
     expect_failure(
-        folder, VITRT_EIO,
+        temp_folder, VITRT_EIO,
         "%s/model.safetensors: No such file or directory"); /* a link that leads nowhere is no missing file */
     unlink(in_folder("model.safetensors"));
     mkdir(in_folder("model.safetensors"), 0700);
-    expect_failure(folder, VITRT_EIO, "%s/model.safetensors: It is a directory");
+    expect_failure(temp_folder, VITRT_EIO, "%s/model.safetensors: It is a directory");
     rmdir(in_folder("model.safetensors"));
     write_text("model.safetensors", "short");
-    expect_failure(folder, VITRT_EFORMAT, "%s/model.safetensors: 5 bytes, a safetensors file has at least 8");
+    expect_failure(temp_folder, VITRT_EFORMAT, "%s/model.safetensors: 5 bytes, a safetensors file has at least 8");
     write_weights("model.safetensors", "{\"__metadata__\":{\"format\":\"pt\"}}", NULL, 0);
     expect_failure(in_folder("model.safetensors"), VITRT_EUNSUPPORTED,
                    "%s/model.safetensors is a weight file without vitrt.graph in its metadata, expected a saved model, "
@@ -265,17 +246,17 @@ static void refuses_bad_documents(void **state)
     (void)state;
     write_weights("model.safetensors", "{}", NULL, 0);
     write_text("config.json", "[]");
-    expect_failure(folder, VITRT_EFORMAT, "%s/config.json: the document is not an object");
+    expect_failure(temp_folder, VITRT_EFORMAT, "%s/config.json: the document is not an object");
     write_text("config.json", "{\"a\":}");
-    expect_failure(folder, VITRT_EFORMAT, "%s/config.json: not valid JSON: found '}' at byte 5, expected a value");
+    expect_failure(temp_folder, VITRT_EFORMAT, "%s/config.json: not valid JSON: found '}' at byte 5, expected a value");
     write_text("config.json", "{}");
     write_text("preprocessor_config.json", "");
-    expect_failure(folder, VITRT_EFORMAT,
+    expect_failure(temp_folder, VITRT_EFORMAT,
                    "%s/preprocessor_config.json: not valid JSON: it ends after 0 bytes, expected a value");
     unlink(in_folder("preprocessor_config.json"));
     vt_checkpoint_free(open_folder());
     assert_int_equal(truncate(in_folder("config.json"), (off_t)(64 << 20) + 1), 0);
-    expect_failure(folder, VITRT_ELIMIT, "%s/config.json: 67108865 bytes, at most 67108864 can be read");
+    expect_failure(temp_folder, VITRT_ELIMIT, "%s/config.json: 67108865 bytes, at most 67108864 can be read");
 }
 
 /* ---- Sharded checkpoints ---- */
@@ -352,10 +333,10 @@ static void refuses_bad_indexes(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         snprintf(text, sizeof text, "{\"weight_map\":%s}", cases[i].weight_map);
         write_text(INDEX, text);
-        expect_failure(folder, cases[i].status, cases[i].message);
+        expect_failure(temp_folder, cases[i].status, cases[i].message);
     }
     write_text(INDEX, "{}");
-    expect_failure(folder, VITRT_EFORMAT, "%s/" INDEX ": weight_map is missing or not an object");
+    expect_failure(temp_folder, VITRT_EFORMAT, "%s/" INDEX ": weight_map is missing or not an object");
 }
 
 /* ---- Stored types ---- */
@@ -462,8 +443,7 @@ static void reads_vectors_and_empty_tensors(void **state)
                      VITRT_OK); /* no scale: as they are */
     assert_true(got[0] == -128 && got[1] == 0 && got[2] == 127);
     assert_int_equal(vt_checkpoint_read_rows(c, v, 1, 3, got, scratch, sizeof scratch, &err), VITRT_EINVAL);
-    assert_string_equal(err.message,
-                        "model.safetensors: tensor v: rows 1 + 3 of 3 asked for");
+    assert_string_equal(err.message, "model.safetensors: tensor v: rows 1 + 3 of 3 asked for");
     assert_int_equal(vt_checkpoint_read_rows(c, v, UINT64_MAX, 2, got, scratch, sizeof scratch, &err), VITRT_EINVAL);
     vt_checkpoint_free(c);
 }
@@ -571,7 +551,7 @@ static void notices_a_file_that_shrinks(void **state)
     assert_int_equal(vt_checkpoint_read_rows(c, vt_checkpoint_find(c, "a"), 0, 1, &got, scratch, sizeof scratch, &err),
                      VITRT_EIO);
     snprintf(message, sizeof message,
-             "%s/model.safetensors: cannot read 4 bytes at %zu, the file had %zu bytes when it was opened", folder,
+             "%s/model.safetensors: cannot read 4 bytes at %zu, the file had %zu bytes when it was opened", temp_folder,
              8 + strlen(ONE_F32), 12 + strlen(ONE_F32));
     assert_string_equal(err.message, message);
     vt_checkpoint_free(c);
@@ -647,7 +627,7 @@ static void fail_each_allocation(vitrt_status (*open)(struct vt_checkpoint **c, 
 
 static vitrt_status open_shards_again(struct vt_checkpoint **c, vitrt_error *err)
 {
-    return vt_checkpoint_open(&allocator, folder, false, c, err);
+    return vt_checkpoint_open(&allocator, temp_folder, false, c, err);
 }
 
 static vitrt_status open_quantized_again(struct vt_checkpoint **c, vitrt_error *err)

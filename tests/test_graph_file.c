@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Saved models: what is opened again gives the same bits, however it is opened, and is saved to the same bytes; a file
  * of each version goes on loading; nothing leaks, whatever fails. Graphs that are wrong are in test_graph_read.c. */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
-#include "support.h"
+#define _POSIX_C_SOURCE 200809L /* popen */
+#include "temp_folder.h"
 
 #include "model.h"
 #include "tiny_file.h"
@@ -14,58 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/vitrt_test_graph_file_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    char command[sizeof folder + 16];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
-static const char *in_folder(const char *name)
-{
-    static char paths[4][128];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-struct bytes {
-    char *data;
-    size_t size;
-};
-
-static struct bytes read_file(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    fseek(f, 0, SEEK_END);
-    struct bytes b = { .size = (size_t)ftell(f) };
-    b.data = malloc(b.size + 1);
-    rewind(f);
-    assert_int_equal(fread(b.data, 1, b.size, f), b.size);
-    fclose(f);
-    return b;
-}
-
-static void write_file(const char *path, const void *data, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
-}
 
 static void expect_same_files(const char *a, const char *b)
 {
@@ -79,9 +27,9 @@ static void expect_same_files(const char *a, const char *b)
 /* Files of the test's folder. */
 static int file_count(void)
 {
-    char command[sizeof folder + 32];
+    char command[sizeof temp_folder + 32];
     int n = -1;
-    snprintf(command, sizeof command, "ls -A %s | wc -l", folder);
+    snprintf(command, sizeof command, "ls -A %s | wc -l", temp_folder);
     FILE *p = popen(command, "r");
     assert_non_null(p);
     assert_int_equal(fscanf(p, "%d", &n), 1);
@@ -441,7 +389,7 @@ static void test_bytes(void **state)
         vitrt_model_free(again);
         setlocale(LC_ALL, "C");
     }
-    const struct vt_origin origin = { .path = folder };
+    const struct vt_origin origin = { .path = temp_folder };
     assert_ok(vt_source_open(&vt_default_allocator, &origin, "dot", 0, &source, &err), &err);
     assert_ok(vt_safetensors_read(&vt_default_allocator, &source, 0, &tensors, &err), &err);
     assert_true(tensors.count > 20);
@@ -529,7 +477,7 @@ static void test_every_allocation_may_fail(void **state)
 
 int main(int argc, char **argv)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
     const struct CMUnitTest tests[] = {
         TEST(test_golden_cases),
         TEST(test_stored_files),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of src/os.h: files, threads, processor count, numbers. What only POSIX has is tested there only. */
 #define _GNU_SOURCE
-#include "support.h"
+#include "temp_folder.h"
 
 #include "os.h"
 
@@ -22,38 +22,9 @@
 #include <sched.h>
 #endif
 
-
-/* ---- A folder for the files of a test ---- */
-
-static char folder[] = "/tmp/vitrt_test_os_XXXXXX";
-static char path_buffer[512];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[sizeof folder + 16];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
-static const char *in_folder(const char *name)
-{
-    snprintf(path_buffer, sizeof path_buffer, "%s/%s", folder, name);
-    return path_buffer;
-}
-
 static void write_text(const char *name, const char *text)
 {
-    FILE *f = fopen(in_folder(name), "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
-    assert_int_equal(fclose(f), 0);
+    write_file(in_folder(name), text, strlen(text));
 }
 
 /* ---- Files ---- */
@@ -90,7 +61,7 @@ static void refuses_what_is_no_file(void **state)
     assert_false(vt_file_open(in_folder("missing"), &f, &size, &reason));
     assert_string_equal(reason, "No such file or directory");
     assert_int_equal(f.handle, -1);
-    assert_false(vt_file_open(folder, &f, &size, &reason));
+    assert_false(vt_file_open(temp_folder, &f, &size, &reason));
     assert_string_equal(reason, "It is a directory");
     assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
     assert_false(vt_file_open(in_folder("fifo"), &f, &size, &reason)); /* and does not wait for a writer */
@@ -102,7 +73,7 @@ static void tells_what_is_there(void **state)
     (void)state;
     write_text("file", "x");
     assert_int_equal(symlink("nowhere", in_folder("dangling")), 0);
-    assert_true(vt_is_directory(folder));
+    assert_true(vt_is_directory(temp_folder));
     assert_false(vt_is_directory(in_folder("file")));
     assert_false(vt_is_directory(in_folder("missing")));
     assert_true(vt_file_exists(in_folder("file")));
@@ -319,5 +290,5 @@ int main(void)
         cmocka_unit_test(rounding_mode_changes_nothing),
         cmocka_unit_test(decimal_comma_changes_nothing),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, temp_folder_make, temp_folder_remove);
 }

@@ -4,11 +4,11 @@
  * have been saved. How they are made is in test_quantize_calls.c, single steps are in test_quantized_steps.c,
  * quantizers in files in test_graph_codes.c.
  */
-#define _XOPEN_SOURCE 700 /* setenv, mkdtemp */
+#define _XOPEN_SOURCE 700 /* setenv */
 #include "check.h"
 
 #include "session.h"
-#include "support.h"
+#include "temp_folder.h"
 
 /* ---- Against f32 ---- */
 
@@ -204,51 +204,6 @@ static void test_bits(void **state)
 
 /* ---- Files ---- */
 
-static char folder[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/vitrt_test_quantize_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    char command[sizeof folder + 16];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
-static const char *in_folder(const char *name)
-{
-    static char paths[2][128];
-    static int next;
-    char *path = paths[next++ % 2];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-struct bytes {
-    unsigned char *data;
-    size_t size;
-};
-
-static struct bytes read_file(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    fseek(f, 0, SEEK_END);
-    struct bytes b = { .size = (size_t)ftell(f) };
-    b.data = malloc(b.size);
-    assert_non_null(b.data);
-    rewind(f);
-    assert_int_equal(fread(b.data, 1, b.size, f), b.size);
-    fclose(f);
-    return b;
-}
-
 static struct bytes saved(const vitrt_model *m)
 {
     vitrt_error err;
@@ -432,7 +387,7 @@ static void test_stored_models(void **state)
 
 int main(int argc, char **argv)
 {
-#define IN_FOLDER(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define IN_FOLDER(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_close_to_f32),
         cmocka_unit_test(test_bits),
