@@ -190,7 +190,7 @@ def prepare(case, precisions):
     model = load(case)
     if not case.reference.exists():
         own = getattr(model, "pretrained_cfg", {"input_size": (3, 224, 224)})["input_size"][1:]
-        x = torch.randn(case.batch, *(case.size or own), 3)
+        x = 2 * torch.rand(case.batch, *(case.size or own), 3) - 1  # within what 8-bit pixels become
         x.numpy().tofile(case.pixels)
     x = torch.from_numpy(case.input())
     with torch.inference_mode():

@@ -13,7 +13,7 @@ CALIBRATION_RUNS = 4  # each of a whole batch
 def noise(case):
     import numpy as np
     numbers = np.random.default_rng(0)
-    return [numbers.standard_normal(case.input().shape, dtype=np.float32) for _ in range(CALIBRATION_RUNS)]
+    return [2 * numbers.random(case.input().shape, dtype=np.float32) - 1 for _ in range(CALIBRATION_RUNS)]
 
 
 def nncf_quantized(model, images):
