@@ -91,9 +91,10 @@ slow_kernels() {
         VITRT_CPU=ref OPENBLAS_NUM_THREADS=1 suite "kernels: OpenBLAS" blas -R test_golden
 }
 
-# emulated_x86 NAME CPU BUNDLE CTEST_ARGUMENT...: this bundle is chosen on that CPU, and tests pass on it.
+# emulated_x86 NAME CPU BUNDLE CTEST_ARGUMENT...: this bundle is chosen on that CPU, and tests pass on it. What OpenBLAS
+# is told about the CPU of this machine does not hold for another.
 emulated_x86() {
-    local name=$1 cpu=$2 bundle=$3
+    local name=$1 cpu=$2 bundle=$3 with=(env -u OPENBLAS_CORETYPE)
     shift 3
     build emulated-x86 -DVITRT_EXAMPLES=OFF -DVITRT_BENCH=OFF "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-x86_64;-cpu;$cpu" &&
         check "$name: $bundle is chosen" env VITRT_TEST_BUNDLE="$bundle" \

@@ -632,7 +632,7 @@ static void compare(struct reference *r, const struct matrix *wanted, struct ste
         if (!is_coded(out, i % found.columns))
             continue;
         if (!(fabs(found.at[i].x - w.x) <= w.e + (double)FLT_MIN))
-            fail_msg("%s: step of %s to %s, row %zu, column %zu: %.9g, expected %.9g to %.9g", r->step->node->name,
+            fail_msg("step of %s to %s, row %zu, column %zu: %.9g, expected %.9g to %.9g", r->step->node->name,
                      out->name, i / found.columns, i % found.columns, found.at[i].x, w.x - w.e, w.x + w.e);
         counts->codes += out->element == VT_U8;
         counts->ambiguous += out->element == VT_U8 && w.e > 0;

@@ -50,11 +50,11 @@ static void read_vector(const vitrt_model *m, vt_weight w, float *numbers)
 static void test_zeros_have_a_code(void **state)
 {
     static const char *const layers[] = {
-        "{\"op\":\"windows\",\"name\":\"w\",\"in\":[\"p\"],\"windows\":0},"
-        "{\"op\":\"linear\",\"name\":\"l\",\"in\":[\"w\"],\"weight\":\"f32.8x8\"},"
-        "{\"op\":\"unwindows\",\"name\":\"y\",\"in\":[\"l\"]}",
-        "{\"op\":\"space_to_depth\",\"name\":\"w\",\"in\":[\"p\"],\"block\":[2,2]},"
-        "{\"op\":\"linear\",\"name\":\"y\",\"in\":[\"w\"],\"weight\":\"f32.8x32\"}",
+        ("{\"op\":\"windows\",\"name\":\"w\",\"in\":[\"p\"],\"windows\":0},"
+         "{\"op\":\"linear\",\"name\":\"l\",\"in\":[\"w\"],\"weight\":\"f32.8x8\"},"
+         "{\"op\":\"unwindows\",\"name\":\"y\",\"in\":[\"l\"]}"),
+        ("{\"op\":\"space_to_depth\",\"name\":\"w\",\"in\":[\"p\"],\"block\":[2,2]},"
+         "{\"op\":\"linear\",\"name\":\"y\",\"in\":[\"w\"],\"weight\":\"f32.8x32\"}"),
         "{\"op\":\"conv2d\",\"name\":\"y\",\"in\":[\"p\"],\"weight\":\"f32.8x8x3x3\",\"padding\":[1,1]}",
     };
     float pixels[GRAPH_SIDE * GRAPH_SIDE * 3];
@@ -127,9 +127,11 @@ static double off_the_middle(const vitrt_model *m, const float lowest[CHANNELS],
     assert_int_equal(m->graph.weights[q->scales].rows, CHANNELS);
     read_vector(m, q->scales, scales);
     read_vector(m, q->zeros, zeros);
-    for (size_t c = 0; c < CHANNELS; c++)
-        most = fmax(most,
-                    fabs(127.5 - (double)zeros[c] - ((double)lowest[c] + (double)highest[c]) / 2 / (double)scales[c]));
+    for (size_t c = 0; c < CHANNELS; c++) {
+        const double middle = ((double)lowest[c] + (double)highest[c]) / 2 / (double)scales[c];
+        const double off = fabs(127.5 - (double)zeros[c] - middle);
+        most = off > most ? off : most;
+    }
     return most;
 }
 
