@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tokens are ranked by: a number for each row of an image, made of the probabilities of attention. Sums are in
+ * double and in one order. */
+#ifndef VT_TOKEN_SCORE_H
+#define VT_TOKEN_SCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* [rows, heads], rows ld apart: what a query gives to each row, or the sum of what several give. */
+struct vt_head_scores {
+    const float *at;
+    size_t ld, rows, heads;
+};
+
+/* The mean over the heads (EViT: Liang et al. 2022, arXiv:2202.07800). */
+void vt_score_mean(const struct vt_head_scores *p, float *score);
+
+/* The sum over the heads, times the length of the row of v [rows, columns] (the released code of ATS: Fayyaz et al.
+ * 2022, arXiv:2111.15667; spec 1.1). by_head: the sum of what each head gives times the length of its columns (eq. 4). */
+void vt_score_values(const struct vt_head_scores *p, const float *v, size_t ldv, size_t columns, bool by_head,
+                     float *score);
+
+/* How Zero-TPrune (Wang et al. 2024, arXiv:2305.17328; spec 2.1) makes one number of the votes of all heads. */
+struct vt_vote_options {
+    float boost;           /* weight of the first row's vote, all others having 1; 0: the root of the number of rows */
+    float lowest, highest; /* variance of a head's votes, whose mean is 1; a head outside does not count, unless all
+                              are (VHF) */
+};
+
+/* One round of votes: sums are those over all queries, first what the first one gives (NULL where boost is 1). The root
+ * of the mean square over the heads (EIR). scratch: rows * heads. */
+void vt_score_votes(const struct vt_head_scores *sums, const float *first, const struct vt_vote_options *o,
+                    float *scratch, float *score);
+
+/* `rounds` votes of one head (WPR): p[rows, rows], row i what query i gives; s[rows] begins with the weights above,
+ * whose sum is 1. scratch: rows. */
+void vt_vote_rounds(size_t rows, const float *p, size_t ld, size_t rounds, float boost, float *s, float *scratch);
+
+/* Of the rounds of all heads: votes[rows, heads]. */
+void vt_score_of_votes(const struct vt_head_scores *votes, const struct vt_vote_options *o, float *score);
+
+#endif
