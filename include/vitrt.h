@@ -258,6 +258,69 @@ VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_quantize(const vitrt_model *m
                                                             const vitrt_quantize_options *options, vitrt_model **out,
                                                             vitrt_error *err);
 
+/* ---- Token reduction -------------------------------------------------------------------------------------------- */
+
+typedef enum vitrt_reduction {
+    /* Adaptive token sampling (Fayyaz et al. 2022, arXiv:2111.15667): samples of what the class token attends to, as
+     * many for each image as its scores are spread. */
+    VITRT_REDUCTION_ATS = 1,
+    /* Zero-TPrune (Wang et al. 2024, arXiv:2305.17328): the tokens that all others attend to most, after those that are
+     * most similar to a more important one have left. One round of votes. */
+    VITRT_REDUCTION_ZERO_TPRUNE,
+    /* Token merging (Bolya et al. 2023, arXiv:2210.09461): the most similar pairs become their mean, which counts as
+     * many tokens as it stands for in attention and in a head's mean. */
+    VITRT_REDUCTION_TOME,
+    /* EViT (Liang et al. 2022, arXiv:2202.07800): the tokens that the class token attends to most. */
+    VITRT_REDUCTION_EVIT,
+    VITRT_REDUCTION_UNIFORM, /* evenly spread ones, and random ones: to compare with */
+    VITRT_REDUCTION_RANDOM
+} vitrt_reduction;
+
+/* What happens in one block: to `keep` of the tokens that there are (over 0, up to 1), or, where that is 0, by count.
+ * Class, distillation and register tokens always stay and are not counted. */
+typedef struct vitrt_reduce_layer {
+    uint32_t block;   /* 0, 1, .. */
+    uint32_t count;   /* tokens that stay; ATS: samples, at least 2; ToMe: tokens that are merged into others */
+    uint32_t similar; /* Zero-TPrune: of the tokens that leave so many for their similarity */
+    uint32_t reserved;
+    double keep; /* ATS: samples for each token that there is; ToMe: what is left, half at least */
+} vitrt_reduce_layer;
+
+/* vitrt_reduce_options.flags */
+#define VITRT_REDUCE_FUSE          1u  /* EViT: those that leave become one token, weighted by the class token */
+#define VITRT_REDUCE_BY_HEAD       2u  /* ATS: scores and samples of the paper, not of its released code */
+#define VITRT_REDUCE_UNIFORM_VOTES 4u  /* Zero-TPrune: the class token's vote counts as much as others */
+#define VITRT_REDUCE_ALL_HEADS     8u  /* Zero-TPrune: heads with votes of small or large variance count, too */
+#define VITRT_REDUCE_EQUAL_KEYS    16u /* ToMe: without proportional attention, as for MAE's models */
+
+typedef struct vitrt_reduce_options {
+    vitrt_reduction method;
+    uint32_t flags;
+    const vitrt_reduce_layer *layers; /* ascending by block; only read during the call */
+    size_t layer_count;
+    /* Without layers: the share of the multiply-adds (over 0, up to 1) that the model is to have, at most, at
+     * height x width. ToMe merges in every block, the others drop tokens in four blocks, each the same share. */
+    double budget;
+    uint32_t height, width; /* 0: the model's default; schedules work at every size */
+    uint32_t seed;          /* of RANDOM */
+    uint32_t reserved32;
+    const void *reserved[6];
+} vitrt_reduce_options;
+
+/* Makes a model in whose blocks tokens leave, of a float or a quantized one (quantize first), for plain tokens: ViT,
+ * DeiT, DINOv2. It shares the weights of the model, which it keeps alive, and is saved, opened and described as any
+ * other. Outputs that have rows of tokens ("features", "block.K") have those that are left; "tokens.K", for every block
+ * K where tokens leave, is [tokens, 1]: for each token of the input 1 + the row that it is in behind that block, 0 if it
+ * has left. Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
+ *
+ * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share outside of (0, 1], fewer than two
+ * samples; a method that needs a class token without one; a budget that cannot be met. VITRT_EUNSUPPORTED: a model
+ * whose tokens cannot leave: attention in windows or with a relative bias, convolutions between blocks, or reduced
+ * already. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_reduce(const vitrt_model *model,
+                                                          const vitrt_reduce_options *options, vitrt_model **out,
+                                                          vitrt_error *err);
+
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
 typedef struct vitrt_session vitrt_session;

@@ -34,6 +34,14 @@ const float *vt_exec_image(const struct vt_exec *x, struct vt_view view, size_t 
     return vt_exec_row(x, view, vt_exec_offsets(x, view.value)[image]);
 }
 
+struct vt_image_rows vt_exec_image_rows(const struct vt_exec *x, struct vt_view view, size_t image)
+{
+    const size_t *rows = vt_exec_offsets(x, view.value);
+    return (struct vt_image_rows){ .at = vt_exec_row(x, view, rows[image]),
+                                   .rows = rows[image + 1] - rows[image],
+                                   .ld = vt_exec_ld(x, view.value) };
+}
+
 size_t vt_exec_ld(const struct vt_exec *x, vt_value value)
 {
     return x->plan->values[value].ld;
@@ -127,9 +135,17 @@ static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
 
 static void run_images(void *arg, size_t begin, size_t end, size_t worker)
 {
-    const struct vt_step_job *job = arg;
-    (void)worker;
-    op_of_step(job->x->plan, job->s)->images(job, begin, end);
+    struct vt_step_job job = *(const struct vt_step_job *)arg;
+    job.scratch = vt_exec_scratch(job.x, worker);
+    op_of_step(job.x->plan, job.s)->images(&job, begin, end);
+}
+
+/* The offsets of the rows that the map of each image leaves, whose numbers stand where they end. */
+static void add_up_rows(const struct vt_exec *x, const struct vt_step *s)
+{
+    size_t *offsets = x->offsets[x->plan->values[s->out].result_set] + x->first;
+    for (size_t i = 0; i < x->images; i++)
+        offsets[i + 1] += offsets[i];
 }
 
 /* Rows of one piece of work: equal pieces, a few for each thread, none too small to be worth handing out. */
@@ -150,6 +166,8 @@ void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct
                     run_rows, &job);
     else if (op->images)
         vt_parallel(x->pool, x->images, 1, run_images, &job);
+    if (s->type == VT_NODE_SELECT)
+        add_up_rows(x, s);
 }
 
 const char *vt_kernel_name(const struct vt_plan *p, const struct vt_step *s)
@@ -183,6 +201,10 @@ const struct vt_op *vt_op_of(enum vt_node_type type)
     case VT_NODE_SPACE_TO_DEPTH: return &vt_op_space_to_depth;
     case VT_NODE_RELATIVE_BIAS: return &vt_op_relative_bias;
     case VT_NODE_POSITIONS: return &vt_op_positions;
+    case VT_NODE_TOKEN_SCORE: return &vt_op_token_score;
+    case VT_NODE_SELECT: return &vt_op_select;
+    case VT_NODE_APPLY: return &vt_op_apply;
+    case VT_NODE_SCATTER: return &vt_op_scatter;
     case VT_NODE_INPUT:
     case VT_NODE_ATTENTION_SCORES: /* comes with its attention */
     case VT_NODE_TYPE_COUNT: break;

@@ -68,16 +68,23 @@ static vt_value value_of(const struct vt_graph *g, const struct vt_node *node)
 }
 
 /* Which of the nodes that are not a row for each token may be read there. */
-enum input_kind { PER_TOKEN, POSITIONS, BIAS };
+enum input_kind { PER_TOKEN, POSITIONS, BIAS, TOKEN_MAP };
+
+static enum input_kind kind_of(enum vt_node_type type)
+{
+    switch (type) {
+    case VT_NODE_POSITIONS: return POSITIONS;
+    case VT_NODE_RELATIVE_BIAS: return BIAS;
+    case VT_NODE_SELECT: return TOKEN_MAP;
+    default: return PER_TOKEN;
+    }
+}
 
 static void add_input_of_kind(struct vt_graph *g, struct vt_node *node, struct vt_view view, enum input_kind kind)
 {
-    static const char *const expected[] = { "rows of tokens", "positions", "a relative bias" };
+    static const char *const expected[] = { "rows of tokens", "positions", "a relative bias", "a token map" };
     assert(view.value >= 0 && view.value < value_of(g, node) && node->in_count < VT_MAX_INPUTS);
-    const enum vt_node_type type = g->nodes[view.value].type;
-    const enum input_kind found = type == VT_NODE_POSITIONS       ? POSITIONS
-                                  : type == VT_NODE_RELATIVE_BIAS ? BIAS
-                                                                  : PER_TOKEN;
+    const enum input_kind found = kind_of(g->nodes[view.value].type);
     if (found != kind)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %s yields %s, expected %s", node->name,
                       g->nodes[view.value].name, expected[found], expected[kind]);
@@ -294,6 +301,22 @@ void vt_graph_set_gate(struct vt_graph *g, vt_value attention, struct vt_view lo
     expect(g, node, "number of gate columns", node->in[node->in_count - 1].columns, node->u.attention.heads);
 }
 
+/* The last input is one number for each row. */
+static void expect_one_column(struct vt_graph *g, const struct vt_node *node, const char *what)
+{
+    expect(g, node, what, node->in[node->in_count - 1].columns, 1);
+}
+
+void vt_graph_set_key_bias(struct vt_graph *g, vt_value attention, struct vt_view bias)
+{
+    if (g->status)
+        return;
+    struct vt_node *node = &g->nodes[attention];
+    add_input(g, node, bias);
+    node->u.attention.key_bias = true;
+    expect_one_column(g, node, "number of columns of the bias of keys");
+}
+
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
                                    enum vt_attention_scores scores)
 {
@@ -397,6 +420,14 @@ static vt_value add_rows(struct vt_graph *g, enum vt_node_type type, const char 
 vt_value vt_graph_pool(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row)
 {
     return add_rows(g, VT_NODE_POOL, name, x, first_row, 0);
+}
+
+void vt_graph_set_pool_weights(struct vt_graph *g, vt_value pool, struct vt_view weights)
+{
+    if (g->status)
+        return;
+    add_input(g, &g->nodes[pool], weights);
+    expect_one_column(g, &g->nodes[pool], "number of columns of the weights");
 }
 
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count)
@@ -577,11 +608,129 @@ vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_w
     return value_of(g, node);
 }
 
+/* ---- Token reduction ---- */
+
+static bool reads_sizes(const struct vt_node *score)
+{
+    return score->u.token_score.kind == VT_TOKEN_LOGARITHM;
+}
+
+/* Inputs that a score takes beside in[0]. */
+static void expect_score_inputs(struct vt_graph *g, const struct vt_node *node)
+{
+    static const struct {
+        uint32_t least, most;
+    } counts[VT_TOKEN_SCORE_COUNT] = { { 1, 1 }, { 2, 2 }, { 2, 2 }, { 1, 2 }, { 1, 1 }, { 1, 1 }, { 1, 1 } };
+    const enum vt_token_score kind = node->u.token_score.kind;
+    if (node->in_count < counts[kind].least || node->in_count > counts[kind].most)
+        expect(g, node, "number of inputs", node->in_count, counts[kind].most);
+    else if (kind == VT_TOKEN_HEAD_VALUES)
+        expect_parts(g, node, "columns of the values", node->in[1].columns, node->in[0].columns);
+    else if (kind == VT_TOKEN_VOTES && node->in_count == 2)
+        expect(g, node, "number of columns of the first row", node->in[1].columns, node->in[0].columns);
+    else if (reads_sizes(node))
+        expect_one_column(g, node, "number of columns of its input");
+}
+
+/* A node of that type with the inputs and numbers of `like`. */
+static struct vt_node *add_like(struct vt_graph *g, enum vt_node_type type, const char *name,
+                                const struct vt_node *like)
+{
+    struct vt_node *node = add_node(g, type, name);
+    for (uint32_t i = 0; node && i < like->in_count; i++)
+        add_input(g, node, like->in[i]);
+    if (node)
+        node->u = like->u;
+    return node;
+}
+
+vt_value vt_graph_token_score(struct vt_graph *g, const char *name, const struct vt_node *like)
+{
+    struct vt_node *node = add_like(g, VT_NODE_TOKEN_SCORE, name, like);
+    if (!node || g->status)
+        return VT_NO_VALUE;
+    node->columns = 1;
+    expect_score_inputs(g, node);
+    if (!(node->u.token_score.lowest <= node->u.token_score.highest))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: the variances of heads that count are from %g to %g", node->name,
+                      (double)node->u.token_score.lowest, (double)node->u.token_score.highest);
+    return value_of(g, node);
+}
+
+/* Scores are one column, features fall into groups. */
+static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
+{
+    const enum vt_selection by = node->u.select.by;
+    const bool match = by == VT_SELECT_MATCH, second = match ? node->in_count == 2 : node->u.select.similar > 0;
+    const uint32_t features = match ? 0 : 1;
+    if (node->in_count != 1u + second)
+        expect(g, node, "number of inputs", node->in_count, 1 + second);
+    else if (by == VT_SELECT_TOP || by == VT_SELECT_SAMPLES)
+        expect(g, node, "number of columns of the scores", node->in[0].columns, 1);
+    if (match && second)
+        expect(g, node, "number of columns of the sizes", node->in[1].columns, 1);
+    if (!g->status && features < node->in_count && (match || second))
+        expect_parts(g, node, "columns of the features", node->in[features].columns, node->u.select.groups);
+}
+
+vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_node *like)
+{
+    struct vt_node *node = add_like(g, VT_NODE_SELECT, name, like);
+    if (!node || g->status)
+        return VT_NO_VALUE;
+    const enum vt_selection by = node->u.select.by;
+    node->columns = VT_MAP_COLUMNS;
+    expect_select_inputs(g, node);
+    if (!(node->u.select.keep > 0 && node->u.select.keep <= 1))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: the share of tokens to keep is %g, expected over 0 and up to 1",
+                      node->name, node->u.select.keep);
+    if ((node->u.select.fuse || node->u.select.similar) && by != VT_SELECT_TOP)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"fuse\" and \"similar\" are of selections by \"top\" alone",
+                      node->name);
+    if (by == VT_SELECT_SAMPLES && node->u.select.count == 1 && !node->u.select.in_order)
+        expect(g, node, "number of samples", 1, 2);
+    return value_of(g, node);
+}
+
+/* x by a map, or back. */
+static struct vt_node *add_mapped(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x,
+                                  vt_value map)
+{
+    struct vt_node *node = add_node(g, type, name);
+    if (!node)
+        return NULL;
+    add_input(g, node, x);
+    add_input_of_kind(g, node, vt_view_of(map), TOKEN_MAP);
+    node->columns = node->in[0].columns;
+    return node;
+}
+
+vt_value vt_graph_apply(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, bool sum)
+{
+    struct vt_node *node = add_mapped(g, VT_NODE_APPLY, name, x, map);
+    if (!node)
+        return VT_NO_VALUE;
+    node->u.apply.sum = sum;
+    return value_of(g, node);
+}
+
+vt_value vt_graph_scatter(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, vt_value base)
+{
+    struct vt_node *node = add_mapped(g, VT_NODE_SCATTER, name, x, map);
+    if (!node)
+        return VT_NO_VALUE;
+    if (base != VT_NO_VALUE) {
+        add_input(g, node, vt_view_of(base));
+        expect(g, node, "number of columns of what rows are otherwise", node->in[2].columns, node->columns);
+    }
+    return value_of(g, node);
+}
+
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
 {
     if (g->status)
         return;
-    if (vt_is_constant(&g->nodes[value])) {
+    if (vt_is_constant(&g->nodes[value]) || g->nodes[value].type == VT_NODE_SELECT) {
         vt_graph_fail(g, VITRT_EFORMAT, "output %s is node %s, which is no value of an image", name,
                       g->nodes[value].name);
         return;

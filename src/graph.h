@@ -26,8 +26,9 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_NO_VALUE   (-1)
 #define VT_NO_WEIGHT  (-1)
 #define VT_RASTER     (-1) /* the order of a map's rows that is no pattern's */
-#define VT_MAX_INPUTS 5
+#define VT_MAX_INPUTS 6
 #define VT_MAX_PARTS  4
+#define VT_MAP_COLUMNS 4 /* of a token map: the 32-bit numbers of an entry */
 #define VT_MAX_CODED  3 /* inputs that a product multiplies */
 #define VT_MAX_TERMS  65000u /* of a sum of products of codes, which 32 bits hold exactly; of a score, half as many */
 #define VT_NAME_SIZE  64
@@ -109,12 +110,13 @@ enum vt_node_type {
     VT_NODE_LAYER_NORM, /* over every group of columns / groups */
     VT_NODE_L2_NORM,    /* every group of columns / groups divided by its length, times weight[group] if there is one */
     VT_NODE_ATTENTION,  /* in: q, k, v, then a relative bias or nothing, then the logits of a gate or nothing; rows in
-                           the order of windows attend within each window, all others within the image */
+                           the order of windows attend within each window, all others within the image; last, if
+                           there is one, a number for each key that is added to its scores behind the scale */
     VT_NODE_ATTENTION_SCORES, /* in[0]: an attention, which yields this value beside its own */
     VT_NODE_ACTIVATION,
     VT_NODE_ADD,    /* in[0] + in[1] */
     VT_NODE_MUL,    /* in[0] * in[1], or in[0] * weight (LayerScale) without a second input */
-    VT_NODE_POOL,   /* mean over the rows from first_row on: one row */
+    VT_NODE_POOL,   /* mean over the rows from first_row on, weighted by in[1] if it is there: one row */
     VT_NODE_POOL2D, /* largest or mean value in windows of in[0], a map without prefix; what lies outside does not
                        count */
     VT_NODE_SLICE,  /* row_count rows from first_row on; row_count 0: all of them, with the map */
@@ -133,6 +135,11 @@ enum vt_node_type {
                               is read */
     VT_NODE_RELATIVE_BIAS,  /* plan-time constant: what attention in windows over in[0]'s map adds to its scores; only
                               the shape of in[0] is read */
+    VT_NODE_TOKEN_SCORE, /* a number for each row of in[0] */
+    VT_NODE_SELECT,      /* the token map (token_map.h) of in[0]'s rows: no rows of numbers */
+    VT_NODE_APPLY,       /* in[0]'s rows as the map in[1] has it; each image has a number of its own of these */
+    VT_NODE_SCATTER, /* back: the rows that the map in[1] is made for, each being the row of in[0] that it went to, or
+                        else its row of in[2], or zeros */
     VT_NODE_TYPE_COUNT
 };
 
@@ -142,6 +149,27 @@ enum vt_attention_scores {
     VT_SCORES_FIRST_ROW,   /* of the first query, such as a class token */
     VT_SCORES_COLUMN_SUMS, /* summed over the queries */
     VT_SCORES_COUNT
+};
+
+enum vt_token_score {
+    VT_TOKEN_MEAN,        /* of attention scores over the heads */
+    VT_TOKEN_VALUES,      /* of attention scores, times the length of in[1], the attention's values */
+    VT_TOKEN_HEAD_VALUES, /* the same for each head by itself */
+    VT_TOKEN_VOTES,       /* of column sums, and of the first row in in[1] if it is there: vt_score_votes */
+    VT_TOKEN_ONES,        /* 1: how many tokens a row stands for, before any are merged */
+    VT_TOKEN_LOGARITHM,   /* ln of in[0], which is one column of such numbers */
+    VT_TOKEN_NUMBER,      /* 1, 2, .. within the image */
+    VT_TOKEN_SCORE_COUNT
+};
+
+/* By what rows are selected behind the protected ones. */
+enum vt_selection {
+    VT_SELECT_TOP,     /* scores, and with `similar` features in in[1]: so many leave first for being similar */
+    VT_SELECT_SAMPLES, /* scores: vt_stay_sampled, `count` samples */
+    VT_SELECT_MATCH,   /* features, and sizes in in[1] if they are there: `count` rows are merged into others */
+    VT_SELECT_EVEN,
+    VT_SELECT_RANDOM,
+    VT_SELECT_COUNT
 };
 
 enum vt_positions_filter {
@@ -231,8 +259,27 @@ struct vt_node {
              * last input having a logit for each query in the column of the head. */
             float gamma, zeta;
             bool gated;
+            bool key_bias; /* the last input is one */
         } attention;
         enum vt_attention_scores scores;
+        struct {
+            enum vt_token_score kind;
+            float boost, lowest, highest; /* of votes; highest 0: all heads count */
+        } token_score;
+        struct {
+            enum vt_selection by;
+            uint32_t protect;
+            double keep;    /* share of the rows behind the protected ones that stay, or are left; samples: so many; */
+            uint32_t count; /* or this number of them, of merged ones, or of samples; 0: what keep says */
+            bool up;        /* a share is rounded up, not down */
+            uint32_t similar, groups; /* columns of features are in groups, whose mean is compared */
+            bool fuse;                /* rows that leave become one, their sum weighted by the scores */
+            bool in_order;            /* samples: the paper's variant */
+            uint32_t seed;            /* random */
+        } select;
+        struct {
+            bool sum; /* rows that become one are added, without weights */
+        } apply;
         enum vt_activation activation;
         struct {
             uint32_t first_row, row_count;
@@ -314,6 +361,8 @@ vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view
  * rows are multiplied by a gate [rows of q, heads]. Before the quantizers. */
 void vt_graph_set_clip(struct vt_graph *g, vt_value attention, float gamma, float zeta);
 void vt_graph_set_gate(struct vt_graph *g, vt_value attention, struct vt_view logits);
+/* Adds bias [rows of k, 1] to the scores, behind everything else that is set but quantizers. */
+void vt_graph_set_key_bias(struct vt_graph *g, vt_value attention, struct vt_view bias);
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
                                    enum vt_attention_scores scores);
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation);
@@ -321,6 +370,8 @@ vt_value vt_graph_add(struct vt_graph *g, const char *name, struct vt_view a, st
 vt_value vt_graph_mul(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);
 vt_value vt_graph_scale(struct vt_graph *g, const char *name, struct vt_view x, vt_weight vector);
 vt_value vt_graph_pool(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row);
+/* Weights the mean of a pool by a value [rows, 1]. */
+void vt_graph_set_pool_weights(struct vt_graph *g, vt_value pool, struct vt_view weights);
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count);
 vt_value vt_graph_pool2d(struct vt_graph *g, const char *name, struct vt_view x, bool largest,
                          const struct vt_sliding *slide);
@@ -340,6 +391,12 @@ vt_value vt_graph_bias_table(struct vt_graph *g, const char *name, vt_value map,
                              const uint32_t trained[2]);
 vt_value vt_graph_bias_network(struct vt_graph *g, const char *name, vt_value map, vt_order order, vt_weight weight,
                                vt_weight bias, vt_weight weight2, const uint32_t trained[2]);
+/* Like the node `like`, whose inputs and numbers are filled in. */
+vt_value vt_graph_token_score(struct vt_graph *g, const char *name, const struct vt_node *like);
+vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_node *like);
+vt_value vt_graph_apply(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, bool sum);
+/* base: a value with as many columns, or VT_NO_VALUE. */
+vt_value vt_graph_scatter(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, vt_value base);
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
 
 /* ---- Building: quantizers ---- */
@@ -376,7 +433,8 @@ vt_value vt_graph_find_output(const struct vt_graph *g, const char *name);
 /* ---- Shapes for one input size ---- */
 
 struct vt_shape {
-    uint32_t prefix; /* rows before the map */
+    uint32_t prefix; /* rows before the map; with rows_of, the most that there can be */
+    vt_value rows_of; /* the select node that says for each image how many rows there are; 0: all have the same */
     uint32_t map[2]; /* height, width; 0 x 0: no map */
     uint32_t columns;
     vt_order order;                /* of the map's rows; prefix is 0 where it is that of windows, */
@@ -412,9 +470,10 @@ uint32_t vt_operand_count(const struct vt_node *node);
  * products stay in float. */
 bool vt_may_have_codes(const struct vt_node *node);
 
-/* Which inputs of attention are its relative bias and its gate; 0: it has none. Of other nodes 0. */
+/* Which inputs of attention are its relative bias, its gate and its keys' bias; 0: it has none. Of other nodes 0. */
 uint32_t vt_bias_input(const struct vt_node *node);
 uint32_t vt_gate_input(const struct vt_node *node);
+uint32_t vt_key_bias_input(const struct vt_node *node);
 
 /* Does attention clip its probabilities? Of other nodes false. */
 bool vt_is_clipped(const struct vt_node *node);

@@ -24,13 +24,21 @@ bool vt_may_have_codes(const struct vt_node *node)
 
 uint32_t vt_bias_input(const struct vt_node *node)
 {
-    const bool there = node->type == VT_NODE_ATTENTION && node->in_count > 3u + node->u.attention.gated;
+    const bool there = node->type == VT_NODE_ATTENTION &&
+                       node->in_count > 3u + node->u.attention.gated + node->u.attention.key_bias;
     return there ? 3 : 0;
 }
 
 uint32_t vt_gate_input(const struct vt_node *node)
 {
-    return node->type == VT_NODE_ATTENTION && node->u.attention.gated ? node->in_count - 1 : 0;
+    return node->type == VT_NODE_ATTENTION && node->u.attention.gated
+               ? node->in_count - 1 - node->u.attention.key_bias
+               : 0;
+}
+
+uint32_t vt_key_bias_input(const struct vt_node *node)
+{
+    return node->type == VT_NODE_ATTENTION && node->u.attention.key_bias ? node->in_count - 1 : 0;
 }
 
 bool vt_is_clipped(const struct vt_node *node)
@@ -44,7 +52,9 @@ bool vt_keeps_unit(const struct vt_node *node)
     case VT_NODE_SLICE:
     case VT_NODE_WINDOWS:
     case VT_NODE_UNWINDOWS:
-    case VT_NODE_SPACE_TO_DEPTH: return true;
+    case VT_NODE_SPACE_TO_DEPTH:
+    case VT_NODE_APPLY:
+    case VT_NODE_SCATTER: return true;
     default: return false;
     }
 }

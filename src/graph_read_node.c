@@ -149,8 +149,11 @@ static void read_attribute(struct vt_node_reader *r, vt_json object, const struc
     if (!vt_json_type(v) && !a->required) {
         const uint32_t usual[2] = { a->usual, a->usual };
         const float number = (float)a->usual;
+        const double share = a->usual;
         if (a->kind == VT_ATTRIBUTE_NUMBER || a->kind == VT_ATTRIBUTE_SIGNED)
             memcpy(to, &number, sizeof number);
+        else if (a->kind == VT_ATTRIBUTE_SHARE)
+            memcpy(to, &share, sizeof share);
         else if (a->kind != VT_ATTRIBUTE_FLAG)
             memcpy(to, usual, a->kind == VT_ATTRIBUTE_SIDES ? sizeof usual : sizeof *usual);
         return;
@@ -160,6 +163,7 @@ static void read_attribute(struct vt_node_reader *r, vt_json object, const struc
     case VT_ATTRIBUTE_SIDES: vt_read_sides(&r->values, a->key, v, to); break;
     case VT_ATTRIBUTE_NUMBER: vt_read_number(&r->values, a->key, v, 0, to); break;
     case VT_ATTRIBUTE_SIGNED: vt_read_number(&r->values, a->key, v, -FLT_MAX, to); break;
+    case VT_ATTRIBUTE_SHARE: vt_read_share(&r->values, a->key, v, to); break;
     case VT_ATTRIBUTE_FLAG: vt_read_flag(&r->values, a->key, v, to); break;
     case VT_ATTRIBUTE_CHOICE: vt_read_choice(&r->values, a->key, v, a->names, a->name_count, to); break;
     case VT_ATTRIBUTE_WINDOWS: read_order(r, a->key, v, to); break;
@@ -169,9 +173,11 @@ static void read_attribute(struct vt_node_reader *r, vt_json object, const struc
 
 static vt_value build_attention(struct vt_graph *g, const char *name, const struct vt_node *n)
 {
-    if (n->in_count < 3u + n->u.attention.gated || n->in_count > 4u + n->u.attention.gated) {
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: it has %u inputs, expected q, k, v%s and possibly a relative bias",
-                      name, (unsigned)n->in_count, n->u.attention.gated ? ", the logits of its gate" : "");
+    const uint32_t more = (uint32_t)n->u.attention.gated + n->u.attention.key_bias;
+    if (n->in_count < 3u + more || n->in_count > 4u + more) {
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: it has %u inputs, expected q, k, v%s%s and possibly a relative bias",
+                      name, (unsigned)n->in_count, n->u.attention.gated ? ", the logits of its gate" : "",
+                      n->u.attention.key_bias ? ", a bias of its keys" : "");
         return VT_NO_VALUE;
     }
     const vt_value bias = vt_bias_input(n) ? n->in[vt_bias_input(n)].value : VT_NO_VALUE;
@@ -180,6 +186,16 @@ static vt_value build_attention(struct vt_graph *g, const char *name, const stru
     vt_graph_set_clip(g, v, n->u.attention.gamma, n->u.attention.zeta);
     if (n->u.attention.gated)
         vt_graph_set_gate(g, v, n->in[vt_gate_input(n)]);
+    if (n->u.attention.key_bias)
+        vt_graph_set_key_bias(g, v, n->in[vt_key_bias_input(n)]);
+    return v;
+}
+
+static vt_value build_pool(struct vt_graph *g, const char *name, const struct vt_node *n)
+{
+    const vt_value v = vt_graph_pool(g, name, n->in[0], n->u.rows.first_row);
+    if (n->in_count > 1)
+        vt_graph_set_pool_weights(g, v, n->in[1]);
     return v;
 }
 
@@ -204,7 +220,7 @@ static vt_value build(struct vt_graph *g, const char *name, const struct vt_node
     case VT_NODE_ACTIVATION: return vt_graph_activation(g, name, x, n->u.activation);
     case VT_NODE_ADD: return vt_graph_add(g, name, x, y);
     case VT_NODE_MUL: return n->in_count > 1 ? vt_graph_mul(g, name, x, y) : vt_graph_scale(g, name, x, n->weight);
-    case VT_NODE_POOL: return vt_graph_pool(g, name, x, n->u.rows.first_row);
+    case VT_NODE_POOL: return build_pool(g, name, n);
     case VT_NODE_POOL2D: return vt_graph_pool2d(g, name, x, n->u.pool2d.largest, &n->u.pool2d.slide);
     case VT_NODE_SLICE: return vt_graph_slice(g, name, x, n->u.rows.first_row, n->u.rows.row_count);
     case VT_NODE_TOKENS: return vt_graph_tokens(g, name, n->weight);
@@ -223,6 +239,11 @@ static vt_value build(struct vt_graph *g, const char *name, const struct vt_node
                                        n->u.relative_bias.trained);
         return vt_graph_bias_network(g, name, x.value, n->u.relative_bias.order, n->weight, n->bias, n->weight2,
                                      n->u.relative_bias.trained);
+    case VT_NODE_TOKEN_SCORE: return vt_graph_token_score(g, name, n);
+    case VT_NODE_SELECT: return vt_graph_select(g, name, n);
+    case VT_NODE_APPLY: return vt_graph_apply(g, name, x, second, n->u.apply.sum);
+    case VT_NODE_SCATTER:
+        return vt_graph_scatter(g, name, x, second, n->in_count > 2 ? n->in[2].value : VT_NO_VALUE);
     case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: break;
     }

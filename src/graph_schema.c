@@ -10,12 +10,17 @@ const char *const vt_slot_keys[VT_ALL_SLOTS] = { "weight",   "bias",    "weight2
                                                  "scales.1", "zeros.1", "scales.2", "zeros.2" };
 
 static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_sums" };
+static const char *const token_score_names[VT_TOKEN_SCORE_COUNT] = {
+    "mean", "values", "head_values", "votes", "ones", "logarithm", "number"
+};
+static const char *const selection_names[VT_SELECT_COUNT] = { "top", "samples", "match", "even", "random" };
 static const char *const float_product_names[VT_FLOAT_PRODUCT_COUNT] = { "f32", "bf16" };
 static const char *const filter_names[2] = { "bicubic", "bicubic_antialias" };
 
 /* Choices are read and written as int. */
 _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_attention_scores) == sizeof(int) &&
-                   sizeof(enum vt_positions_filter) == sizeof(int) && sizeof(enum vt_float_product) == sizeof(int),
+                   sizeof(enum vt_positions_filter) == sizeof(int) && sizeof(enum vt_token_score) == sizeof(int) &&
+                   sizeof(enum vt_selection) == sizeof(int) && sizeof(enum vt_float_product) == sizeof(int),
                "an enum is no int");
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -47,6 +52,10 @@ _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_atten
 #define MAY_SIGNED(key, member, usual)                                                                                 \
     {                                                                                                                  \
         key, VT_ATTRIBUTE_SIGNED, false, usual, AT(member), NULL, 0                                                    \
+    }
+#define SHARE(key, member)                                                                                             \
+    {                                                                                                                  \
+        key, VT_ATTRIBUTE_SHARE, false, 1, AT(member), NULL, 0                                                         \
     }
 #define FLAG(key, member)                                                                                              \
     {                                                                                                                  \
@@ -97,19 +106,19 @@ const struct vt_op_schema vt_op_schemas[] = {
     { "attention",
       VT_NODE_ATTENTION,
       3,
-      5,
+      6,
       0,
       { { 0 } },
       { NEEDED_COUNT("heads", attention.heads), NUMBER("scale", attention.scale),
         COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale),
         MAY_SIGNED("gamma", attention.gamma, 0), MAY_SIGNED("zeta", attention.zeta, 1), FLAG("gated", attention.gated),
-        PRECISION } },
+        FLAG("key_bias", attention.key_bias), PRECISION } },
     { "attention_scores", VT_NODE_ATTENTION_SCORES, 1, 1, 1, { { 0 } }, { CHOICE("scores", scores, scores_names) } },
     { "activation", VT_NODE_ACTIVATION, 1, 1, 0, { { 0 } }, { CHOICE("activation", activation, vt_activation_names) } },
     { "add", VT_NODE_ADD, 2, 2, 0, { { 0 } }, { { 0 } } },
     { "mul", VT_NODE_MUL, 2, 2, 0, { { 0 } }, { { 0 } } },
     { "scale", VT_NODE_MUL, 1, 1, 0, { NEEDS(VECTOR) }, { { 0 } } },
-    { "pool", VT_NODE_POOL, 1, 1, 0, { { 0 } }, { COUNT("first_row", rows.first_row, 0) } },
+    { "pool", VT_NODE_POOL, 1, 2, 0, { { 0 } }, { COUNT("first_row", rows.first_row, 0) } },
     { "pool2d",
       VT_NODE_POOL2D,
       1,
@@ -154,6 +163,26 @@ const struct vt_op_schema vt_op_schemas[] = {
       1,
       { NEEDS(MATRIX), MAY(VECTOR), NEEDS(MATRIX) },
       { WINDOWS(relative_bias.order), SIDES("trained", relative_bias.trained, 0) } },
+    { "token_score",
+      VT_NODE_TOKEN_SCORE,
+      1,
+      2,
+      0,
+      { { 0 } },
+      { CHOICE("score", token_score.kind, token_score_names), MAY_NUMBER("boost", token_score.boost),
+        MAY_NUMBER("lowest", token_score.lowest), MAY_NUMBER("highest", token_score.highest) } },
+    { "select",
+      VT_NODE_SELECT,
+      1,
+      2,
+      0,
+      { { 0 } },
+      { CHOICE("by", select.by, selection_names), COUNT("protect", select.protect, 0), SHARE("keep", select.keep),
+        COUNT("count", select.count, 0), FLAG("up", select.up), COUNT("similar", select.similar, 0),
+        COUNT("groups", select.groups, 1), FLAG("fuse", select.fuse), FLAG("in_order", select.in_order),
+        COUNT("seed", select.seed, 0) } },
+    { "apply", VT_NODE_APPLY, 2, 2, 2, { { 0 } }, { FLAG("sum", apply.sum) } },
+    { "scatter", VT_NODE_SCATTER, 2, 3, 6, { { 0 } }, { { 0 } } },
 };
 
 const size_t vt_op_schema_count = sizeof vt_op_schemas / sizeof *vt_op_schemas;

@@ -9,7 +9,7 @@
 
 #include "graph.h"
 
-#define VT_GRAPH_VERSION 2u
+#define VT_GRAPH_VERSION 3u
 
 /* Bounds on files. Nodes: 512 blocks of 32. */
 #define VT_MAX_NODES    16384u
@@ -26,6 +26,7 @@ enum vt_attribute_kind {
     VT_ATTRIBUTE_SIDES,  /* [height, width] */
     VT_ATTRIBUTE_NUMBER, /* finite, at least 0 */
     VT_ATTRIBUTE_SIGNED, /* finite */
+    VT_ATTRIBUTE_SHARE,  /* a double, over 0 and up to 1, which it is where the file does not say it */
     VT_ATTRIBUTE_FLAG,
     VT_ATTRIBUTE_CHOICE, /* one of names; "" is none of them */
     VT_ATTRIBUTE_WINDOWS /* index of a pattern */
@@ -52,7 +53,7 @@ struct vt_weight_slot {
 
 #define VT_MAX_SLOTS      3
 #define VT_ALL_SLOTS      (VT_MAX_SLOTS + 2 * VT_MAX_CODED) /* with the vectors of quantizers, which stand elsewhere */
-#define VT_MAX_ATTRIBUTES 8
+#define VT_MAX_ATTRIBUTES 11
 #define VT_QUANTIZE_KEY   "quantize"
 #define VT_UNIT_KEY       "unit"
 

@@ -2,6 +2,7 @@
 /* Shapes of all values for one input size. */
 #include "graph.h"
 #include "row_needs.h"
+#include "token_map.h"
 
 #include <string.h>
 
@@ -45,9 +46,22 @@ static vitrt_status same_rows(const struct vt_graph *g, const struct vt_node *no
     if (windows && (a->order != b->order || a->map[0] != b->map[0] || a->map[1] != b->map[1]))
         return vt_err(err, VITRT_EINVAL, "%s: node %s: the rows of its inputs are not in the same order",
                       vt_checkpoint_path(g->checkpoint), node->name);
+    if (a->rows_of != b->rows_of)
+        return vt_err(err, VITRT_EINVAL, "%s: node %s: its inputs have the rows that different token maps leave",
+                      vt_checkpoint_path(g->checkpoint), node->name);
     return vt_shape_rows(a) == vt_shape_rows(b)
                ? VITRT_OK
                : bad(g, node, err, "number of rows of an input", vt_shape_rows(b), vt_shape_rows(a));
+}
+
+/* All inputs of a node have the same rows. */
+static vitrt_status all_same_rows(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
+                                  vitrt_error *err)
+{
+    vitrt_status st = VITRT_OK;
+    for (uint32_t k = 1; k < node->in_count && !st; k++)
+        st = same_rows(g, node, &shapes[node->in[0].value], &shapes[node->in[k].value], err);
+    return st;
 }
 
 /* Windows of a convolution or pooling over a map. */
@@ -121,6 +135,9 @@ static vitrt_status attention_shape(const struct vt_graph *g, const struct vt_no
         st = same_rows(g, node, q, k, err);
     if (!st && vt_gate_input(node))
         st = same_rows(g, node, q, &shapes[node->in[vt_gate_input(node)].value], err);
+    if (!st && vt_key_bias_input(node))
+        st = k->order == VT_RASTER ? same_rows(g, node, k, &shapes[node->in[vt_key_bias_input(node)].value], err)
+                                   : bad(g, node, err, "number of biases of keys in windows", 1, 0);
     if (st || !vt_bias_input(node))
         return st;
     const struct vt_node *bias = &g->nodes[node->in[vt_bias_input(node)].value];
@@ -161,13 +178,26 @@ static vitrt_status embed_shape(const struct vt_graph *g, const struct vt_node *
     return VITRT_OK;
 }
 
+/* How many rows every image surely has. */
+static uint64_t sure_rows(const struct vt_graph *g, const struct vt_shape *s)
+{
+    return s->rows_of ? g->nodes[s->rows_of].u.select.protect : vt_shape_rows(s);
+}
+
 static vitrt_status slice_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *in,
                                 struct vt_shape *out, vitrt_error *err)
 {
-    const uint64_t rows = vt_shape_rows(in), first = node->u.rows.first_row, count = node->u.rows.row_count;
+    const uint64_t rows = sure_rows(g, in), first = node->u.rows.first_row, count = node->u.rows.row_count;
     const uint64_t last = first + (count ? count : 1);
+    if (in->rows_of && !first && !count)
+        return VITRT_OK;
     if (last > rows)
         return bad(g, node, err, "number of rows", rows, last);
+    if (in->rows_of && !count)
+        return vt_err(err, VITRT_EINVAL,
+                      "%s: node %s: the rows from %llu on of an input with another number of rows for each image, "
+                      "expected a number of them",
+                      vt_checkpoint_path(g->checkpoint), node->name, (unsigned long long)first);
     if (!count && first <= in->prefix)
         out->prefix = in->prefix - (uint32_t)first; /* the map as it is */
     else
@@ -192,6 +222,56 @@ static vitrt_status space_to_depth_shape(const struct vt_graph *g, const struct 
     for (int i = 0; i < 2; i++)
         out->map[i] = in->map[i] / block[i] + (in->map[i] % block[i] ? 1 : 0);
     return plain_map(g, node, in, err);
+}
+
+/* The most rows that selecting leaves of `rows`. */
+static size_t rows_left(const struct vt_node *select, size_t rows)
+{
+    const size_t protect = select->u.select.protect, count = select->u.select.count, candidates = rows - protect;
+    const size_t share = vt_keep_count(candidates, select->u.select.keep, select->u.select.up);
+    const size_t kept = count && count < candidates ? count : count ? candidates : share;
+    switch (select->u.select.by) {
+    case VT_SELECT_MATCH: {
+        const size_t merged = count ? count : candidates - share;
+        return rows - (merged < candidates / 2 ? merged : candidates / 2);
+    }
+    case VT_SELECT_TOP: return protect + kept + (select->u.select.fuse && kept < candidates);
+    case VT_SELECT_SAMPLES:
+    case VT_SELECT_EVEN:
+    case VT_SELECT_RANDOM:
+    case VT_SELECT_COUNT: break;
+    }
+    return protect + kept;
+}
+
+static vitrt_status select_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
+                                 vitrt_error *err)
+{
+    const struct vt_shape *in = &shapes[node->in[0].value];
+    if (node->u.select.protect > sure_rows(g, in))
+        return bad(g, node, err, "number of protected rows", node->u.select.protect, sure_rows(g, in));
+    return all_same_rows(g, node, shapes, err);
+}
+
+static vitrt_status apply_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
+                                struct vt_shape *out, vitrt_error *err)
+{
+    const struct vt_shape *x = &shapes[node->in[0].value], *map = &shapes[node->in[1].value];
+    *out = (struct vt_shape){ .prefix = (uint32_t)rows_left(&g->nodes[node->in[1].value], vt_shape_rows(map)),
+                              .rows_of = node->in[1].value,
+                              .order = VT_RASTER };
+    return same_rows(g, node, map, x, err);
+}
+
+static vitrt_status scatter_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
+                                  struct vt_shape *out, vitrt_error *err)
+{
+    *out = shapes[node->in[1].value];
+    if (shapes[node->in[0].value].rows_of != node->in[1].value)
+        return vt_err(err, VITRT_EINVAL, "%s: node %s: the rows of %s are not those that the map %s leaves",
+                      vt_checkpoint_path(g->checkpoint), node->name, g->nodes[node->in[0].value].name,
+                      g->nodes[node->in[1].value].name);
+    return node->in_count > 2 ? same_rows(g, node, out, &shapes[node->in[2].value], err) : VITRT_OK;
 }
 
 /* Rows in the order of windows pass through what works row by row, attention, and the way back. */
@@ -233,7 +313,8 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
             st = same_rows(g, node, in, &shapes[node->in[1].value], err);
         break;
     case VT_NODE_POOL:
-        if (node->u.rows.first_row >= vt_shape_rows(in))
+        st = all_same_rows(g, node, shapes, err);
+        if (!st && node->u.rows.first_row >= vt_shape_rows(in))
             return bad(g, node, err, "first row to average", node->u.rows.first_row, vt_shape_rows(in) - 1);
         *out = (struct vt_shape){ .prefix = 1, .order = VT_RASTER };
         break;
@@ -248,6 +329,10 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
         st = a_map(g, node, in, err);
         out->prefix = node->u.positions.prefix;
         break;
+    case VT_NODE_TOKEN_SCORE: st = all_same_rows(g, node, shapes, err); break;
+    case VT_NODE_SELECT: st = select_shape(g, node, shapes, err); break;
+    case VT_NODE_APPLY: st = apply_shape(g, node, shapes, out, err); break;
+    case VT_NODE_SCATTER: st = scatter_shape(g, node, shapes, out, err); break;
     case VT_NODE_LINEAR:
     case VT_NODE_LAYER_NORM:
     case VT_NODE_L2_NORM:

@@ -85,6 +85,15 @@ void vt_read_number(struct vt_value_reader *r, const char *what, vt_json v, floa
         vt_bad_value(r, what, v, least < 0 ? "a number that f32 can hold" : "a number of at least 0 that f32 can hold");
 }
 
+void vt_read_share(struct vt_value_reader *r, const char *what, vt_json v, double *share)
+{
+    double x;
+    if (vt_json_to_double(v, &x) && x > 0 && x <= 1)
+        *share = x;
+    else
+        vt_bad_value(r, what, v, "a number over 0 and up to 1");
+}
+
 void vt_read_flag(struct vt_value_reader *r, const char *what, vt_json v, bool *flag)
 {
     if (!vt_json_to_bool(v, flag))

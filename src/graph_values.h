@@ -20,6 +20,7 @@ void vt_read_text(struct vt_value_reader *r, const char *what, vt_json v, char *
 void vt_read_count(struct vt_value_reader *r, const char *what, vt_json v, uint32_t *count);
 void vt_read_sides(struct vt_value_reader *r, const char *what, vt_json v, uint32_t sides[2]);
 void vt_read_number(struct vt_value_reader *r, const char *what, vt_json v, float least, float *number);
+void vt_read_share(struct vt_value_reader *r, const char *what, vt_json v, double *share);
 void vt_read_flag(struct vt_value_reader *r, const char *what, vt_json v, bool *flag);
 /* The index of one of the names, "" being none of them. */
 void vt_read_choice(struct vt_value_reader *r, const char *what, vt_json v, const char *const *names, size_t count,

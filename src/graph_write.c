@@ -100,6 +100,7 @@ static void put_attribute(struct vt_text *t, const struct vt_node *node, const s
     const void *from = (const char *)node + a->offset;
     uint32_t sides[2];
     float number;
+    double share;
     bool flag;
     int choice;
     switch (a->kind) {
@@ -124,6 +125,13 @@ static void put_attribute(struct vt_text *t, const struct vt_node *node, const s
         if (a->required || number != (float)a->usual) {
             put_key(t, a->key);
             vt_text_float(t, number);
+        }
+        break;
+    case VT_ATTRIBUTE_SHARE:
+        memcpy(&share, from, sizeof share);
+        if (share != (double)a->usual) {
+            put_key(t, a->key);
+            vt_text_double(t, share);
         }
         break;
     case VT_ATTRIBUTE_FLAG:
@@ -230,17 +238,27 @@ static void put_pattern(struct vt_text *t, const struct vt_window_pattern *p, bo
     put(t, "}");
 }
 
+static unsigned version_of_node(const struct vt_node *node)
+{
+    const bool reduces = node->type == VT_NODE_TOKEN_SCORE || node->type == VT_NODE_SELECT ||
+                         node->type == VT_NODE_APPLY || node->type == VT_NODE_SCATTER;
+    if (reduces || vt_key_bias_input(node) || (node->type == VT_NODE_POOL && node->in_count > 1))
+        return 3;
+    if (vt_is_quantized(node) || node->unit > 0 || node->float_product != VT_FLOAT_PRODUCT_F32 ||
+        (node->type == VT_NODE_ATTENTION && node->u.attention.log_bits) || vt_is_clipped(node) || vt_gate_input(node))
+        return 2;
+    return 1;
+}
+
 /* Older libraries go on reading what they know. */
 static unsigned version_of(const struct vt_graph *g)
 {
+    unsigned version = 1;
     for (size_t v = 0; v < g->node_count; v++) {
-        const struct vt_node *node = &g->nodes[v];
-        if (vt_is_quantized(node) || node->unit > 0 || node->float_product != VT_FLOAT_PRODUCT_F32 ||
-            (node->type == VT_NODE_ATTENTION && node->u.attention.log_bits) || vt_is_clipped(node) ||
-            vt_gate_input(node))
-            return VT_GRAPH_VERSION;
+        const unsigned wanted = version_of_node(&g->nodes[v]);
+        version = wanted > version ? wanted : version;
     }
-    return 1;
+    return version;
 }
 
 void vt_graph_write(const struct vt_graph *g, const struct vt_graph_names *names, const struct vt_model_facts *facts,

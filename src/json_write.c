@@ -59,21 +59,34 @@ void vt_text_string(struct vt_text *t, const char *s, size_t n)
 }
 
 /* As few digits as tell it from other numbers, at most 9. */
-void vt_text_float(struct vt_text *t, float x)
+/* As many digits as tell it from other numbers of its type, from 6 on. */
+static void put_number(struct vt_text *t, double x, bool single)
 {
+    const int most = single ? 9 : 17;
     char text[40], number[40];
     size_t n = 0;
     double same = 0;
-    for (int digits = 6; digits <= 9; digits++) {
+    for (int digits = 6; digits <= most; digits++) {
         n = 0;
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        snprintf(text, sizeof text, "%.*g", digits, x);
         for (const char *p = text; *p; p++) { /* the locale's decimal point may have several bytes */
             const bool digit = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
             if (digit || !n || number[n - 1] != '.')
                 number[n++] = digit ? *p : '.';
         }
-        if (digits == 9 || (vt_parse_double(number, n, &same) && (float)same == x))
+        if (digits == most ||
+            (vt_parse_double(number, n, &same) && (single ? (float)same == (float)x : same == x)))
             break;
     }
     vt_text_put(t, number, n);
+}
+
+void vt_text_float(struct vt_text *t, float x)
+{
+    put_number(t, (double)x, true);
+}
+
+void vt_text_double(struct vt_text *t, double x)
+{
+    put_number(t, x, false);
 }

@@ -21,7 +21,8 @@ void vt_text_put(struct vt_text *t, const char *s, size_t n);
 void vt_text_format(struct vt_text *t, const char *format, ...) VT_PRINTF(2, 3);
 /* The bytes as a JSON string. What is not UTF-8 becomes U+FFFD. */
 void vt_text_string(struct vt_text *t, const char *s, size_t n);
-/* A finite number so that reading yields the same bits, whatever the locale. Rounding mode: to nearest. */
+/* Finite numbers so that reading yields the same bits, whatever the locale. Rounding mode: to nearest. */
 void vt_text_float(struct vt_text *t, float x);
+void vt_text_double(struct vt_text *t, double x);
 
 #endif

@@ -287,17 +287,59 @@ void vt_model_retain(vitrt_model *m)
     atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
 }
 
+/* *copy: `count` elements. */
+static bool copy_array(const vitrt_allocator *a, const void *from, size_t count, size_t bytes, void **copy)
+{
+    *copy = vt_calloc(a, count, bytes);
+    if (*copy)
+        memcpy(*copy, from, count * bytes);
+    return *copy || !count;
+}
+
+vitrt_model *vt_model_derive(const vitrt_model *m, vitrt_error *err)
+{
+    vitrt_model *d = vt_calloc(&m->alloc, 1, sizeof *d);
+    const struct vt_graph *g = &m->graph;
+    if (!d) {
+        (void)vt_err_memory(err, sizeof *d, "the model");
+        return NULL;
+    }
+    memcpy(d, m, sizeof *d);
+    atomic_init(&d->references, 1);
+    d->base = (vitrt_model *)m; /* const to the caller; the reference count is ours */
+    vt_model_retain(d->base);
+    vt_graph_init(&d->graph, &m->alloc, m->checkpoint, err);
+    if (copy_array(&m->alloc, g->weights, g->weight_count, sizeof *g->weights, (void **)&d->graph.weights))
+        d->graph.weight_count = d->graph.weight_capacity = g->weight_count;
+    if (copy_array(&m->alloc, g->patterns, g->pattern_count, sizeof *g->patterns, (void **)&d->graph.patterns))
+        d->graph.pattern_count = d->graph.pattern_capacity = g->pattern_count;
+    if (d->graph.weight_count == g->weight_count && d->graph.pattern_count == g->pattern_count)
+        return d;
+    (void)vt_err_memory(err, g->weight_count * sizeof *g->weights, "the model");
+    vitrt_model_free(d);
+    return NULL;
+}
+
+/* What is not shared with a base. */
+static void free_own(vitrt_model *m)
+{
+    for (size_t i = 0; i < m->label_count; i++)
+        vt_free(&m->alloc, m->labels[i], vt_strsize(m->labels[i]));
+    vt_free(&m->alloc, m->labels, m->label_count * sizeof *m->labels);
+    vt_weights_free(m->weights);
+    vt_checkpoint_free(m->checkpoint);
+}
+
 void vitrt_model_free(vitrt_model *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) != 1)
         return;
     const vitrt_allocator alloc = m->alloc;
-    for (size_t i = 0; i < m->label_count; i++)
-        vt_free(&alloc, m->labels[i], vt_strsize(m->labels[i]));
-    vt_free(&alloc, m->labels, m->label_count * sizeof *m->labels);
-    vt_weights_free(m->weights);
     vt_graph_free(&m->graph);
-    vt_checkpoint_free(m->checkpoint);
+    if (m->base)
+        vitrt_model_free(m->base);
+    else
+        free_own(m);
     vt_free(&alloc, m, sizeof *m);
 }
 

@@ -14,6 +14,7 @@ struct vitrt_model {
     vitrt_allocator alloc;
     vitrt_logger logger;
     atomic_uint references; /* the caller's and one for each session */
+    vitrt_model *base; /* retained; whose checkpoint, weights and labels this one shares, or NULL */
     struct vt_checkpoint *checkpoint;
     struct vt_graph graph;
     struct vt_weights *weights;
@@ -26,5 +27,9 @@ struct vitrt_model {
 };
 
 void vt_model_retain(vitrt_model *m);
+
+/* A model that shares everything with m but the nodes and outputs of its graph, which is empty but for the weights; or
+ * NULL: no memory. */
+vitrt_model *vt_model_derive(const vitrt_model *m, vitrt_error *err);
 
 #endif

@@ -34,6 +34,13 @@ static const float *bias_of_head(const struct vt_exec *x, const struct vt_step *
     return (const float *)vt_exec_view(x, s->node->in[vt_bias_input(s->node)]) + head * area * vt_bias_ld(area);
 }
 
+/* What is added to the scores of an image's keys for all queries. */
+static const float *key_bias_of(const struct vt_exec *x, const struct vt_step *s, size_t row)
+{
+    const uint32_t input = vt_key_bias_input(s->node);
+    return input ? vt_exec_row(x, s->node->in[input], row) : NULL;
+}
+
 /* The gate of a head, from a row of the queries on. */
 static const float *gate_of_head(const struct vt_exec *x, const struct vt_step *s, uint32_t head, size_t row)
 {
@@ -91,7 +98,7 @@ struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct v
                               .scale = node->product == VT_PRODUCT_U8S8 ? w->score_scale[h] : node->u.attention.scale,
                               .bias = bias_of_head(x, s, h, queries),
                               .ld_bias = vt_bias_ld(keys),
-                              .mask = order ? vt_row_order_mask(order, window) : NULL,
+                              .mask = order ? vt_row_order_mask(order, window) : key_bias_of(x, s, first_k),
                               .ld_mask = keys,
                               .mask_rows = order ? order->regions : NULL,
                               .out = vt_exec_row(x, out, first_q),

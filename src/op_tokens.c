@@ -67,18 +67,35 @@ static void slice_images(const struct vt_step_job *j, size_t begin, size_t end)
                    vt_exec_row(j->x, in, rows_in[image] + j->s->node->u.rows.first_row + i), bytes);
 }
 
+/* The sum of rows from `first` on, each times its weight if there are any; returns what the weights add up to. */
+static float add_rows(const struct vt_step_job *j, const struct image_rows *r, size_t first, const float *weights)
+{
+    const size_t columns = j->s->node->columns;
+    float total = 0;
+    memset(r->out, 0, columns * sizeof *r->out);
+    for (size_t i = first; i < r->in_rows; i++) {
+        if (weights)
+            j->x->plan->kernels->axpy_f32(columns, weights[i], r->in + i * r->ld_in, r->out);
+        else
+            j->x->plan->kernels->add_f32(columns, r->out, r->in + i * r->ld_in, r->out);
+        total += weights ? weights[i] : 1;
+    }
+    return total;
+}
+
+/* The mean of no rows is 0. */
 static void pool_images(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    const size_t columns = j->s->node->columns, first = j->s->node->u.rows.first_row;
+    const struct vt_node *node = j->s->node;
     for (size_t image = begin; image < end; image++) {
         const struct image_rows r = rows_of_image(j, image);
+        const float *weights =
+            node->in_count > 1 ? (const float *)(const void *)vt_exec_image_rows(j->x, node->in[1], image).at : NULL;
         if (!r.out_rows)
             continue;
-        memset(r.out, 0, columns * sizeof *r.out);
-        for (size_t i = first; i < r.in_rows; i++)
-            j->x->plan->kernels->add_f32(columns, r.out, r.in + i * r.ld_in, r.out);
-        for (size_t c = 0; c < columns; c++)
-            r.out[c] /= (float)(r.in_rows - first);
+        const float total = add_rows(j, &r, node->u.rows.first_row, weights);
+        for (size_t c = 0; c < node->columns && total > 0; c++)
+            r.out[c] /= total;
     }
 }
 

@@ -42,7 +42,8 @@ struct vt_exec {
     char *scratch;                         /* for each worker */
     size_t scratch_bytes;                  /* of one worker */
     size_t first, images;                  /* of this pass */
-    size_t *const *offsets;                /* [row_set][max_batch + 1], of the whole batch */
+    size_t *const *offsets;                /* [row_set][max_batch + 1], of the whole batch; those of rows that a token
+                                              map leaves as far as it has been made */
     const float *const *pixels;            /* [max_batch]: the input of each image of the batch */
     const struct vt_step_weights *weights; /* [step_count] */
 };
@@ -72,6 +73,13 @@ struct vt_step_job {
     const struct vt_step_weights *w;
     void *scratch; /* of the worker */
 };
+
+/* Rows of one image of a view: the first one, and how many. */
+struct vt_image_rows {
+    char *at;
+    size_t rows, ld; /* elements from row to row */
+};
+struct vt_image_rows vt_exec_image_rows(const struct vt_exec *x, struct vt_view view, size_t image);
 
 /* What a kernel is to make of a value's numbers. */
 enum vt_destination vt_destination_of(enum vt_dtype element);
@@ -107,7 +115,7 @@ void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct
 extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_activation, vt_op_add,
     vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_convert, vt_op_positions,
     vt_op_l2_norm, vt_op_pool2d, vt_op_tokens, vt_op_windows, vt_op_unwindows, vt_op_space_to_depth,
-    vt_op_relative_bias;
+    vt_op_relative_bias, vt_op_token_score, vt_op_select, vt_op_apply, vt_op_scatter;
 
 /* Of integer-only inference, where they differ. */
 extern const struct vt_op vt_op_integer_add, vt_op_integer_concat, vt_op_integer_convert, vt_op_integer_embed,

@@ -47,6 +47,8 @@ static bool is_plain(struct operand o)
 /* What a value is made of that no conversion yields. Constants are floats until a session has evaluated them. */
 static enum vt_dtype element_of(enum vt_precision precision, const struct vt_node *node)
 {
+    if (node->type == VT_NODE_SELECT)
+        return VT_I32;
     if (precision != VT_PRECISION_STRICT || vt_is_constant(node))
         return VT_F32;
     return node->type == VT_NODE_INPUT ? VT_I32 : VT_I16;
@@ -56,6 +58,50 @@ static bool same_quantizer(const struct vt_operand_quantizer *a, const struct vt
 {
     return a->bits == b->bits && a->scales == b->scales && a->zeros == b->zeros &&
            (a->scales != VT_NO_WEIGHT || (a->scale == b->scale && a->zero == b->zero));
+}
+
+struct precision_pass {
+    const struct vt_graph *g;
+    struct vt_graph *out;
+    enum vt_precision precision;
+    vt_value *moved;                    /* [node_count]: values of g in out */
+    vt_value (*operands)[VT_MAX_CODED]; /* [node_count]: what stands in out for the inputs of a node of g; VT_NO_VALUE:
+                                           what `moved` says */
+};
+
+static bool same_operand(struct operand a, struct operand b)
+{
+    return a.element == b.element && !a.quantizer == !b.quantizer &&
+           (!a.quantizer || same_quantizer(a.quantizer, b.quantizer));
+}
+
+/* Inputs, counted from the first, that may have to be converted. */
+static uint32_t readable_operands(const struct vt_node *node)
+{
+    return node->type == VT_NODE_APPLY ? 1 : vt_operand_count(node);
+}
+
+/* A token map moves rows of any type: where all readers of those that it leaves want them alike, its input is converted,
+ * which others may want converted, too. */
+static struct operand operand_of_apply(const struct precision_pass *p, vt_value apply)
+{
+    const struct operand plain = { VT_F32, NULL };
+    struct operand wanted = plain;
+    const bool moves = p->g->nodes[apply].type == VT_NODE_APPLY && !p->g->nodes[apply].u.apply.sum;
+    for (size_t i = (size_t)apply + 1; i < p->g->node_count && moves; i++) {
+        struct vt_node node = p->g->nodes[i];
+        node.product = product_of(p->precision, &node);
+        for (uint32_t k = 0; k < node.in_count; k++) {
+            if (node.in[k].value != apply)
+                continue;
+            const struct operand o = operand_of(p->precision, &node, k);
+            const bool first = is_plain(wanted), whole = node.in[k].columns == p->g->nodes[apply].columns;
+            if (is_plain(o) || !whole || (!first && !same_operand(wanted, o)))
+                return plain;
+            wanted = o;
+        }
+    }
+    return wanted;
 }
 
 /* Makes room in a conversion for columns with a quantizer, which may be there already. */
@@ -77,15 +123,6 @@ static bool takes_part(struct vt_node *convert, const struct vt_view *view, cons
     convert->u.convert.part_count++;
     return true;
 }
-
-struct precision_pass {
-    const struct vt_graph *g;
-    struct vt_graph *out;
-    enum vt_precision precision;
-    vt_value *moved;                    /* [node_count]: values of g in out */
-    vt_value (*operands)[VT_MAX_CODED]; /* [node_count]: what stands in out for the inputs of a node of g; VT_NO_VALUE:
-                                           what `moved` says */
-};
 
 static vt_value append_conversion(struct precision_pass *p, vt_value from, enum vt_dtype element)
 {
@@ -119,15 +156,18 @@ static vt_value convert(struct precision_pass *p, vt_value v, vt_value first, co
     return c;
 }
 
-/* Appends what the readers of v want of it. False: no room. */
+/* Appends what the readers of v want of it, if it is not that already. False: no room. */
 static bool convert_for_readers(struct precision_pass *p, vt_value v)
 {
     const vt_value first = (vt_value)p->out->node_count;
+    if (!is_plain(operand_of_apply(p, v)))
+        return true;
     for (size_t i = (size_t)v + 1; i < p->g->node_count; i++) {
         struct vt_node node = p->g->nodes[i];
         node.product = product_of(p->precision, &node);
-        for (uint32_t k = 0; k < vt_operand_count(&node); k++) {
-            const struct operand o = operand_of(p->precision, &node, k);
+        for (uint32_t k = 0; k < readable_operands(&node); k++) {
+            const struct operand o = node.type == VT_NODE_APPLY ? operand_of_apply(p, (vt_value)i)
+                                                                : operand_of(p->precision, &node, k);
             if (node.in[k].value != v || is_plain(o))
                 continue;
             p->operands[i][k] = convert(p, v, first, &node.in[k], o);
@@ -159,7 +199,8 @@ static bool rewrite(struct precision_pass *p)
             node.in[k].value = converted == VT_NO_VALUE ? p->moved[node.in[k].value] : converted;
         }
         keep_bias(p, &node);
-        node.element = element_of(p->precision, &node);
+        const struct operand moved = operand_of_apply(p, (vt_value)v);
+        node.element = is_plain(moved) ? element_of(p->precision, &node) : moved.element;
         if (p->out->node_count == p->out->node_capacity)
             return false;
         p->moved[v] = vt_graph_append(p->out, &node);
@@ -176,7 +217,7 @@ vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_precision preci
     struct precision_pass p = { .g = g, .out = out, .precision = precision };
     size_t inputs = 0;
     for (size_t v = 0; v < n; v++)
-        inputs += vt_operand_count(&g->nodes[v]);
+        inputs += readable_operands(&g->nodes[v]);
     p.moved = vt_calloc(&out->alloc, n, sizeof *p.moved);
     p.operands = vt_calloc(&out->alloc, n, sizeof *p.operands);
     const bool room = p.moved && p.operands && vt_graph_reserve(out, n + inputs) && rewrite(&p);

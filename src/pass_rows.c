@@ -50,7 +50,8 @@ static vitrt_status find_needs(const struct vt_graph *g, const struct vt_shape *
 /* Row count of a slice of these rows of a value of the old graph: 0, which keeps the map, where it is whole. */
 static uint32_t slice_count(const struct vt_shape *of, struct vt_row_range want)
 {
-    return want.begin <= of->prefix && want.end == vt_shape_rows(of) ? 0 : want.end - want.begin;
+    const bool to_the_end = want.end == vt_shape_rows(of) && want.begin <= (of->rows_of ? 0 : of->prefix);
+    return to_the_end ? 0 : want.end - want.begin;
 }
 
 static vt_value append_slice(struct vt_graph *out, struct vt_view from, uint32_t first_row, uint32_t row_count)
@@ -87,7 +88,7 @@ static vt_value rewrite_slice(const struct vt_graph *g, const struct vt_shape *s
                               const struct vt_node *node, struct vt_row_range need, struct vt_graph *out)
 {
     const struct rewritten *in = &values[node->in[0].value];
-    const struct vt_row_range want = vt_rows_wanted(node, 0, need, 0);
+    const struct vt_row_range want = vt_rows_wanted(g, node, 0, need, 0);
     if (vt_rows_same(want, in->need) && node->in[0].columns == g->nodes[node->in[0].value].columns)
         return in->value; /* its input has become these rows alone */
     struct vt_node copy = *node;
@@ -97,6 +98,19 @@ static vt_value rewrite_slice(const struct vt_graph *g, const struct vt_shape *s
     return vt_graph_append(out, &copy);
 }
 
+/* The protected rows that a map leaves are those that it was made for. */
+static vt_value rewrite_protected(const struct vt_graph *g, const struct vt_shape *shapes,
+                                  const struct rewritten *values, const struct vt_node *node, struct vt_row_range need,
+                                  struct vt_graph *out)
+{
+    const struct vt_view view = node->in[0];
+    const struct rewritten *in = &values[view.value];
+    if (view.columns == g->nodes[view.value].columns)
+        return new_view(out, in, &shapes[view.value], view, need).value;
+    return append_slice(out, (struct vt_view){ in->value, view.column, view.columns }, need.begin - in->need.begin,
+                        slice_count(&shapes[view.value], need));
+}
+
 static void rewrite_node(const struct vt_graph *g, const struct vt_shape *shapes, struct rewritten *values, vt_value v,
                          struct vt_graph *out)
 {
@@ -104,11 +118,13 @@ static void rewrite_node(const struct vt_graph *g, const struct vt_shape *shapes
     struct rewritten *r = &values[v];
     if (node->type == VT_NODE_SLICE) {
         r->value = rewrite_slice(g, shapes, values, node, r->need, out);
+    } else if (vt_are_protected(g, node, r->need)) {
+        r->value = rewrite_protected(g, shapes, values, node, r->need, out);
     } else {
         struct vt_node copy = *node;
         for (uint32_t k = 0; k < node->in_count; k++) {
             const vt_value in = node->in[k].value;
-            const struct vt_row_range want = vt_rows_wanted(node, k, r->need, (uint32_t)vt_shape_rows(&shapes[in]));
+            const struct vt_row_range want = vt_rows_wanted(g, node, k, r->need, (uint32_t)vt_shape_rows(&shapes[in]));
             copy.in[k] = new_view(out, &values[in], &shapes[in], node->in[k], want);
         }
         r->value = vt_graph_append(out, &copy);

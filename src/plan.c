@@ -42,6 +42,23 @@ static size_t pass_images(const struct vt_plan *p)
     return wanted < p->max_batch ? wanted : p->max_batch;
 }
 
+/* The set of values with so many rows, made when the first value has them. */
+static size_t find_row_set(struct vt_plan *p, size_t rows, vt_value rows_of)
+{
+    size_t set = 0;
+    while (set < p->row_set_count && (p->row_sets[set].rows != rows || p->row_sets[set].rows_of != rows_of))
+        set++;
+    if (set == p->row_set_count)
+        p->row_sets[p->row_set_count++] = (struct vt_row_set){ rows, rows_of };
+    return set;
+}
+
+/* What tokens are reduced by has no room between its rows. */
+static bool is_packed(const struct vt_node *node)
+{
+    return node->type == VT_NODE_ATTENTION_SCORES || node->type == VT_NODE_SELECT || node->columns == 1;
+}
+
 /* Sizes of all values, and the offset table each uses. */
 static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
 {
@@ -54,7 +71,7 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
         value->whole_batch = is_outside(p, (vt_value)v);
         const size_t images = constant ? 1 : value->whole_batch ? p->max_batch : p->pass_images;
         const size_t element = vt_dtype_bytes(p->graph->nodes[v].element), columns = value->shape.columns;
-        const bool packed = constant || value->whole_batch || p->graph->nodes[v].type == VT_NODE_ATTENTION_SCORES;
+        const bool packed = constant || value->whole_batch || is_packed(&p->graph->nodes[v]);
         value->ld = packed ? columns : vt_row_stride(columns, element);
         value->bytes = vt_size_mul(vt_size_mul(vt_size_mul(value->rows, images), value->ld), element);
         value->bytes = vt_round_up(value->bytes, VT_ALIGN);
@@ -64,12 +81,9 @@ static vitrt_status size_values(struct vt_plan *p, vitrt_error *err)
                           "%s: up to node %s %u images of %ux%u would need more memory than can be addressed",
                           vt_checkpoint_path(p->graph->checkpoint), p->graph->nodes[v].name, (unsigned)p->max_batch,
                           (unsigned)p->height, (unsigned)p->width);
-        size_t set = 0;
-        while (set < p->row_set_count && p->row_sets[set] != value->rows)
-            set++;
-        if (set == p->row_set_count)
-            p->row_sets[p->row_set_count++] = value->rows;
-        value->row_set = set;
+        value->row_set = find_row_set(p, value->rows, value->shape.rows_of);
+        if (value->shape.rows_of)
+            p->values[value->shape.rows_of].result_set = value->row_set;
     }
     return VITRT_OK;
 }
@@ -111,13 +125,30 @@ static void free_nodes(struct vt_graph *g)
     vt_free(&g->alloc, g->nodes, g->node_capacity * sizeof *g->nodes);
 }
 
+/* A multiple of the width of every tile, whichever a layer is to use: they are powers of 2. */
+static size_t tile_align(const struct vt_plan *p)
+{
+    size_t align = 1;
+    for (size_t i = 0; i < VT_PRODUCT_COUNT; i++)
+        align = larger(align, p->kernels->gemm[i].nr);
+    return align;
+}
+
+static vitrt_status delay(struct vt_plan *p, const struct vt_graph *g, struct vt_graph *out, vitrt_error *err)
+{
+    vitrt_status st;
+    struct vt_shape *shapes = shapes_of(p, g, &st, err);
+    if (!st)
+        st = vt_pass_late(g, shapes, tile_align(p), p->outputs, p->output_count, out, err);
+    vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
+    return st;
+}
+
 static vitrt_status split(struct vt_plan *p, const struct vt_graph *g, struct vt_graph *out, vitrt_error *err)
 {
     vitrt_status st;
     struct vt_shape *shapes = shapes_of(p, g, &st, err);
-    size_t align = 1; /* a multiple of the width of every tile, whichever the layer is to use: they are powers of 2 */
-    for (size_t i = 0; i < VT_PRODUCT_COUNT; i++)
-        align = larger(align, p->kernels->gemm[i].nr);
+    const size_t align = tile_align(p);
     if (!st)
         st = vt_pass_split(g, shapes, align, p->outputs, p->output_count, out, err);
     vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
@@ -145,12 +176,15 @@ static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, c
     memcpy(p->outputs, o->outputs, o->output_count * sizeof *p->outputs);
     p->graph_storage = empty_graph(p, g);
     p->graph = &p->graph_storage;
-    struct vt_graph parted = empty_graph(p, g), converted = empty_graph(p, g);
-    vitrt_status st = split(p, g, &parted, err);
+    struct vt_graph late = empty_graph(p, g), parted = empty_graph(p, g), converted = empty_graph(p, g);
+    vitrt_status st = delay(p, g, &late, err);
+    if (!st)
+        st = split(p, &late, &parted, err);
     if (!st)
         st = vt_pass_precision(&parted, p->precision, p->outputs, p->output_count, &converted, err);
     if (!st)
         st = drop_dead_rows(p, &converted, &p->graph_storage, err);
+    free_nodes(&late);
     free_nodes(&parted);
     free_nodes(&converted);
     return st;

@@ -10,7 +10,8 @@
  * the caches the next one finds there; only the input and the outputs have room for the whole batch.
  *
  * Ragged batches: image i owns rows offsets[i] .. offsets[i + 1] of every value. Values with the same number of rows
- * per image share a table (a row set). An image that could not be read owns no rows; nothing is padded.
+ * per image share a table (a row set). An image that could not be read owns no rows; nothing is padded. Rows that a
+ * token map leaves have a set of their own, which is filled in when the map is made.
  */
 #ifndef VT_PLAN_H
 #define VT_PLAN_H
@@ -39,6 +40,12 @@ struct vt_step {
     vt_value scores[VT_SCORES_COUNT]; /* attention: what it yields beside its output, or VT_NO_VALUE */
 };
 
+/* Values that have the same rows for each image. */
+struct vt_row_set {
+    size_t rows;      /* of one image, or the most that there can be */
+    vt_value rows_of; /* the token map that tells, or 0 */
+};
+
 struct vt_plan_value {
     struct vt_shape shape;
     const struct vt_row_order *order; /* of its rows; NULL: that of a map */
@@ -46,8 +53,9 @@ struct vt_plan_value {
     size_t ld;          /* elements from row to row; more than the columns where vt_row_stride says so */
     bool whole_batch;   /* the input and outputs: all images have a place, not only those of one pass */
     bool constant;      /* the same for all images: rows of one image, computed when the session is created */
-    size_t rows;        /* of one image */
+    size_t rows;        /* of one image, or the most */
     size_t row_set;     /* index of its offset table */
+    size_t result_set;  /* of a token map: that of the rows that it leaves */
     size_t first, last; /* steps between which its memory is taken; first is 0 for the input and constants, and for
                            outputs where there are several passes */
     vt_value shares;    /* the value whose memory it takes over (the residual stream), or itself */
@@ -82,7 +90,7 @@ struct vt_plan {
     size_t constant_count;       /* of the steps: evaluated once */
     struct vt_row_order *orders; /* of windows over maps */
     size_t order_count;
-    size_t *row_sets; /* rows of one image, for each set */
+    struct vt_row_set *row_sets;
     size_t row_set_count;
     size_t value_bytes;            /* arena: values, then the scratch of either steps or images */
     size_t scratch_bytes;          /* of a step, for each of the threads */
@@ -116,8 +124,13 @@ bool vt_is_output(const vt_value *outputs, size_t count, vt_value v);
 
 /* ---- Passes: from graph to better graph, then to steps ---- */
 
-/* Each of the next three writes g anew into out, which has everything but nodes; outputs become values of out. shapes
+/* Each of the next four writes g anew into out, which has everything but nodes; outputs become values of out. shapes
  * are those of g. */
+
+/* Of a linear layer's columns that are only wanted in the rows that a token map leaves, these rows are computed once it
+ * is known. Columns begin at a multiple of align. */
+vitrt_status vt_pass_late(const struct vt_graph *g, const struct vt_shape *shapes, size_t align, vt_value *outputs,
+                          size_t count, struct vt_graph *out, vitrt_error *err);
 
 /* A linear layer whose columns are wanted in different rows becomes two, the second one from a multiple of align (the
  * width of a tile) on. */

@@ -25,15 +25,23 @@ bool vt_row_by_row(const struct vt_node *node, uint32_t k)
     case VT_NODE_CONCAT:
     case VT_NODE_HEAD_COMBINE:
     case VT_NODE_CONVERT: return true;
-    case VT_NODE_ATTENTION: return k == 0 || k == vt_gate_input(node);
+    case VT_NODE_ATTENTION: return k == 0 || (k && k == vt_gate_input(node));
     default: return false;
     }
 }
 
-struct vt_row_range vt_rows_wanted(const struct vt_node *node, uint32_t k, struct vt_row_range of, uint32_t input_rows)
+bool vt_are_protected(const struct vt_graph *g, const struct vt_node *apply, struct vt_row_range rows)
+{
+    return apply->type == VT_NODE_APPLY && rows.end <= g->nodes[apply->in[1].value].u.select.protect;
+}
+
+struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_node *node, uint32_t k,
+                                   struct vt_row_range of, uint32_t input_rows)
 {
     if (vt_row_by_row(node, k))
         return of;
+    if (vt_are_protected(g, node, of))
+        return k ? (struct vt_row_range){ 0, 0 } : of;
     if (node->type == VT_NODE_SLICE)
         return (struct vt_row_range){ node->u.rows.first_row + of.begin, node->u.rows.first_row + of.end };
     return (struct vt_row_range){ 0, input_rows };
@@ -49,12 +57,12 @@ void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, 
         const struct vt_node *node = &g->nodes[v];
         if (vt_rows_empty(needs[v]) && node->type != VT_NODE_INPUT)
             continue;
-        if (!vt_row_by_row(node, 0) && node->type != VT_NODE_SLICE)
+        if (!vt_row_by_row(node, 0) && node->type != VT_NODE_SLICE && !vt_are_protected(g, node, needs[v]))
             needs[v] = (struct vt_row_range){ 0, (uint32_t)vt_shape_rows(&shapes[v]) }; /* only as a whole */
         for (uint32_t k = 0; k < node->in_count; k++) {
             const vt_value in = node->in[k].value;
             needs[in] =
-                vt_rows_union(needs[in], vt_rows_wanted(node, k, needs[v], (uint32_t)vt_shape_rows(&shapes[in])));
+                vt_rows_union(needs[in], vt_rows_wanted(g, node, k, needs[v], (uint32_t)vt_shape_rows(&shapes[in])));
         }
     }
 }

@@ -26,7 +26,11 @@ struct vt_row_range vt_rows_union(struct vt_row_range a, struct vt_row_range b);
 bool vt_row_by_row(const struct vt_node *node, uint32_t k);
 
 /* Rows of input k that the rows `of` of the node's value are made from. */
-struct vt_row_range vt_rows_wanted(const struct vt_node *node, uint32_t k, struct vt_row_range of, uint32_t input_rows);
+struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_node *node, uint32_t k,
+                                   struct vt_row_range of, uint32_t input_rows);
+
+/* Are these rows of what `apply` yields the same ones of its input, as protected ones are, so that no map is needed? */
+bool vt_are_protected(const struct vt_graph *g, const struct vt_node *apply, struct vt_row_range rows);
 
 /* needs[node_count]: the rows that a value must have. */
 void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, const vt_value *outputs, size_t count,

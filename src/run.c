@@ -89,7 +89,7 @@ static void fill_offsets(vitrt_session *s, size_t n)
         for (size_t i = 0; i <= n; i++) {
             s->offsets[set][i] = row;
             if (i < n && !s->image_errors[i].status)
-                row += s->plan->row_sets[set];
+                row += s->plan->row_sets[set].rows_of ? 0 : s->plan->row_sets[set].rows;
         }
     }
 }

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Token maps: which rows of an image stay and which become one. The rules are in token_map.h, similarities of features
+ * are a matrix product here. */
+#include "alloc.h"
+#include "ops.h"
+#include "token_map.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* Where things stand in the scratch of a worker. n: rows of an image, dim: columns of a feature. */
+struct places {
+    uint8_t *stay;        /* [n] */
+    uint32_t *row;        /* [n]: rows in the order in which they are compared */
+    uint64_t *keys;       /* [2 n], of ranking */
+    void *rules;          /* vt_select_scratch_bytes */
+    float *best;          /* [n]: of each row that may go, the greatest similarity, */
+    uint32_t *to;         /* [n]: and the row it is to */
+    float *from, *others; /* [n, dim] each: unit features of rows that may go and of those that they are compared with */
+    char *panels;         /* others, packed */
+    float *similar;       /* [mr, n rounded up to panels] */
+    size_t panel_bytes, ld_similar;
+};
+
+static bool compares(const struct vt_node *node)
+{
+    return node->u.select.by == VT_SELECT_MATCH || node->u.select.similar;
+}
+
+static struct vt_view features_of(const struct vt_node *node)
+{
+    return node->in[node->u.select.by == VT_SELECT_MATCH ? 0 : 1];
+}
+
+static size_t feature_columns(const struct vt_node *node)
+{
+    return compares(node) ? features_of(node).columns / node->u.select.groups : 0;
+}
+
+/* Takes n elements behind *used; base NULL only measures. */
+static void *take(char *base, size_t *used, size_t n, size_t bytes)
+{
+    char *p = base ? base + *used : NULL;
+    *used = vt_size_add(*used, vt_round_up(vt_size_mul(n, bytes), VT_ALIGN));
+    return p;
+}
+
+static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *base, struct places *at)
+{
+    const struct vt_gemm_kernel *kernel = &p->kernels->gemm[VT_PRODUCT_F32];
+    const size_t n = p->values[node->in[0].value].rows, dim = feature_columns(node);
+    size_t used = 0;
+    at->stay = take(base, &used, n, sizeof *at->stay);
+    at->row = take(base, &used, n, sizeof *at->row);
+    at->keys = take(base, &used, 2 * n, sizeof *at->keys);
+    at->rules = take(base, &used, vt_select_scratch_bytes(n), 1);
+    if (!compares(node))
+        return used;
+    at->ld_similar = vt_round_up(n, kernel->nr);
+    at->panel_bytes = vt_size_mul(vt_size_mul(vt_round_up(dim, kernel->kr), kernel->nr), sizeof(float));
+    at->best = take(base, &used, n, sizeof *at->best);
+    at->to = take(base, &used, n, sizeof *at->to);
+    at->from = take(base, &used, n, vt_size_mul(dim, sizeof(float)));
+    at->others = take(base, &used, n, vt_size_mul(dim, sizeof(float)));
+    at->panels = take(base, &used, at->ld_similar / kernel->nr, at->panel_bytes);
+    at->similar = take(base, &used, vt_size_mul(kernel->mr, at->ld_similar), sizeof(float));
+    return used;
+}
+
+/* ---- Similarity ---- */
+
+/* y[dim]: the mean over the groups of a row's features, of length 1. The mean's factor changes no direction. */
+static void unit_feature(const struct vt_step_job *j, const float *row, size_t dim, float *y)
+{
+    const struct vt_node *node = j->s->node;
+    const struct vt_kernels *kernels = j->x->plan->kernels;
+    memcpy(y, row, dim * sizeof *y);
+    for (size_t g = 1; g < node->u.select.groups; g++)
+        kernels->add_f32(dim, y, row + g * dim, y);
+    kernels->l2_norm_f32(1, dim, y, dim, 1, y, dim);
+}
+
+/* The features of `count` rows, whose numbers are in row. */
+static void gather_features(const struct vt_step_job *j, const struct vt_image_rows *features, const uint32_t *row,
+                            size_t count, float *y)
+{
+    const size_t dim = feature_columns(j->s->node);
+    for (size_t i = 0; i < count; i++)
+        unit_feature(j, (const float *)(const void *)features->at + row[i] * features->ld, dim, y + i * dim);
+}
+
+/* The largest of n numbers, of equal ones the first. */
+static size_t largest(const float *x, size_t n)
+{
+    size_t at = 0;
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > x[at])
+            at = i;
+    return at;
+}
+
+/* best[i], to[i] of `count` rows in `from`: the greatest similarity to one of the `others` > 0, and which of these. */
+static void find_most_similar(const struct vt_step_job *j, const struct places *at, size_t count, size_t others)
+{
+    const struct vt_gemm_kernel *kernel = &j->x->plan->kernels->gemm[VT_PRODUCT_F32];
+    const size_t dim = feature_columns(j->s->node), nr = kernel->nr, mr = kernel->mr;
+    for (size_t k = 0; k < others; k += nr)
+        kernel->pack_rows(others - k < nr ? others - k : nr, dim, at->others + k * dim, dim,
+                          at->panels + k / nr * at->panel_bytes);
+    for (size_t i = 0; i < count; i += mr) {
+        const size_t m = count - i < mr ? count - i : mr;
+        for (size_t k = 0; k < others; k += nr)
+            kernel->tile(m, others - k < nr ? others - k : nr, dim, at->from + i * dim, dim,
+                         at->panels + k / nr * at->panel_bytes, NULL, NULL, 0, at->similar + k, at->ld_similar);
+        for (size_t r = 0; r < m; r++) {
+            const float *row = at->similar + r * at->ld_similar;
+            at->to[i + r] = (uint32_t)largest(row, others);
+            at->best[i + r] = row[at->to[i + r]];
+        }
+    }
+}
+
+/* ---- Selections ---- */
+
+/* Zero-TPrune's S-stage: the less important half of the candidates, each against all of the other half. */
+static void leave_similar(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
+                          const float *scores, size_t image)
+{
+    const struct vt_image_rows features = vt_exec_image_rows(j->x, j->s->node->in[1], image);
+    const size_t candidates = c->rows - c->protect, half = candidates / 2;
+    if (!half)
+        return;
+    vt_rank_scores(candidates, scores + c->protect, 1, false, at->keys, at->keys + candidates);
+    for (size_t i = 0; i < candidates; i++)
+        at->row[i] = (uint32_t)(at->keys[i] & UINT32_MAX) + (uint32_t)c->protect;
+    gather_features(j, &features, at->row, half, at->from);
+    gather_features(j, &features, at->row + half, candidates - half, at->others);
+    find_most_similar(j, at, half, candidates - half);
+    vt_leave_similar(half, at->best, at->row, j->s->node->u.select.similar, at->keys, at->stay);
+}
+
+static size_t select_top(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
+                         size_t count, size_t image, struct vt_token_entry *map)
+{
+    const struct vt_node *node = j->s->node;
+    const float *scores = (const float *)(const void *)vt_exec_image_rows(j->x, node->in[0], image).at;
+    memset(at->stay, 1, c->rows);
+    if (node->u.select.similar)
+        leave_similar(j, at, c, scores, image);
+    vt_stay_top(c, scores, count, at->stay);
+    return node->u.select.fuse ? vt_map_of_fused(c->rows, at->stay, scores, map)
+                               : vt_map_of_stay(c->rows, at->stay, map);
+}
+
+/* Rows at even places against those at odd ones; protected rows take no part. */
+static size_t select_match(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
+                           size_t count, size_t image, struct vt_token_entry *map)
+{
+    const struct vt_node *node = j->s->node;
+    const struct vt_image_rows features = vt_exec_image_rows(j->x, node->in[0], image);
+    const float *sizes = node->in_count > 1
+                             ? (const float *)(const void *)vt_exec_image_rows(j->x, node->in[1], image).at
+                             : NULL;
+    const size_t evens = (c->rows + 1) / 2, first = (c->protect + 1) / 2, first_odd = c->protect / 2;
+    const size_t from = evens - first, others = c->rows / 2 - first_odd;
+    for (size_t i = 0; i < first; i++)
+        at->best[i] = -INFINITY;
+    if (!from || !others)
+        count = 0;
+    for (size_t i = 0; i < from; i++)
+        at->row[i] = (uint32_t)(2 * (first + i));
+    gather_features(j, &features, at->row, from, at->from);
+    for (size_t i = 0; i < others; i++)
+        at->row[i] = (uint32_t)(2 * (first_odd + i) + 1);
+    gather_features(j, &features, at->row, others, at->others);
+    struct places behind = *at; /* the protected ones */
+    behind.best += first;
+    behind.to += first;
+    if (others)
+        find_most_similar(j, &behind, from, others);
+    for (size_t i = 0; i < from && others; i++)
+        behind.to[i] = (uint32_t)(2 * (first_odd + behind.to[i]) + 1);
+    return vt_map_of_match(c, at->best, at->to, count, sizes, map);
+}
+
+/* How many of the candidates stay, or samples are taken, or rows are merged. */
+static size_t wanted_count(const struct vt_node *node, size_t candidates)
+{
+    const size_t share = vt_keep_count(candidates, node->u.select.keep, node->u.select.up);
+    if (node->u.select.count)
+        return node->u.select.count;
+    return node->u.select.by == VT_SELECT_MATCH ? candidates - share : share;
+}
+
+static size_t select_rows(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
+                          size_t image, struct vt_token_entry *map)
+{
+    const struct vt_node *node = j->s->node;
+    const size_t count = wanted_count(node, c->rows - c->protect);
+    switch (node->u.select.by) {
+    case VT_SELECT_TOP: return select_top(j, at, c, count, image, map);
+    case VT_SELECT_MATCH: return select_match(j, at, c, count, image, map);
+    case VT_SELECT_SAMPLES:
+        vt_stay_sampled(c, (const float *)(const void *)vt_exec_image_rows(j->x, node->in[0], image).at, count,
+                        node->u.select.in_order, at->stay);
+        break;
+    case VT_SELECT_EVEN: vt_stay_even(c, count, at->stay); break;
+    case VT_SELECT_RANDOM: vt_stay_random(c, count, node->u.select.seed, at->stay); break;
+    case VT_SELECT_COUNT: break;
+    }
+    return vt_map_of_stay(c->rows, at->stay, map);
+}
+
+/* Leaves the number of rows of each image behind the place where its offset will be. */
+static void select_images(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    const struct vt_plan_value *value = &j->x->plan->values[j->s->out];
+    size_t *left = j->x->offsets[value->result_set] + j->x->first + 1;
+    struct places at;
+    carve(j->x->plan, j->s->node, j->scratch, &at);
+    for (size_t image = begin; image < end; image++) {
+        const struct vt_image_rows map = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
+        const struct vt_candidates c = { map.rows, j->s->node->u.select.protect, at.rules };
+        left[image] = map.rows ? select_rows(j, &at, &c, image, (struct vt_token_entry *)(void *)map.at) : 0;
+    }
+}
+
+static size_t select_scratch(const struct vt_plan *p, const struct vt_step *s)
+{
+    struct places at;
+    return carve(p, s->node, NULL, &at);
+}
+
+static uint64_t select_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
+{
+    const uint64_t candidates = vt_shape_rows(&shapes[v]) - node->u.select.protect;
+    return (candidates / 2) * (candidates - candidates / 2) * feature_columns(node);
+}
+
+const struct vt_op vt_op_select = { .name = "select",
+                                    .images = select_images,
+                                    .scratch_bytes = select_scratch,
+                                    .macs = select_macs };
