@@ -8,6 +8,7 @@
 #include "measure.h"
 #include "precision.h"
 #include "progress.h"
+#include "reduction.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,11 @@ static const char usage[] =
     "\n"
     "  FOLDER          holds one folder of images for each class\n"
     "  -p PRECISION    " PRECISION_NAMES ", or several with commas, of the models named after it (default f32)\n"
+    "  -r REDUCTION    of the tokens of the models named after it, or several with commas: none, or\n"
+    "                  " REDUCTION_FORM " with\n"
+    "                  " REDUCTION_NAMES "\n"
     "  -m MODEL        folder or saved model; may be repeated; without it the bundled model\n"
+    "  --size N        of the models' input, N x N; of the models named after it\n"
     "  -t THREADS      of every session (default 0: as many as this process may use)\n"
     "  --limit N       only N images, spread evenly over the folder\n"
     "  --classes FILE  whose lines begin with the names of the class folders, in the order of the model's classes\n"
@@ -32,6 +37,8 @@ struct accuracy {
     struct row *rows;
     size_t count;
     const char *precisions; /* of the next model */
+    const char *reductions; /* of it; NULL: none */
+    uint32_t side;          /* of its input; 0: its own */
     bool pending;           /* they were given and no model followed */
     int32_t threads;
     size_t limit;
@@ -42,10 +49,13 @@ struct accuracy {
 /* ---- Models ---- */
 
 /* A row for each of the precisions. */
-static void add_rows(struct accuracy *a, const char *path)
+static void add_precisions(struct accuracy *a, const char *path, const char *reduction, size_t n)
 {
     for (const char *p = a->precisions, *end; p; p = *end ? end + 1 : NULL) {
-        struct row row = { .model = path };
+        struct row row = { .model = path, .side = a->side };
+        if (n >= sizeof row.reduction)
+            vt_bench_fail("-r %.*s is too long", (int)n, reduction);
+        memcpy(row.reduction, reduction, n);
         end = p + strcspn(p, ",");
         if (!precision_from_name(p, (size_t)(end - p), &row.precision))
             vt_bench_fail("-p is \"%.*s\", expected " PRECISION_NAMES, (int)(end - p), p);
@@ -54,7 +64,31 @@ static void add_rows(struct accuracy *a, const char *path)
             vt_bench_fail("there is no memory for %zu rows", a->count + 1);
         a->rows[a->count++] = row;
     }
+}
+
+/* And for each of the reductions. */
+static void add_rows(struct accuracy *a, const char *path)
+{
+    for (const char *p = a->reductions ? a->reductions : "none", *end; p; p = *end ? end + 1 : NULL) {
+        end = p + strcspn(p, ",");
+        const bool none = !strncmp(p, "none", (size_t)(end - p));
+        add_precisions(a, path, p, none ? 0 : (size_t)(end - p));
+    }
     a->pending = false;
+}
+
+/* The model itself, or what its tokens are reduced by makes of it; to be freed. */
+static vitrt_model *reduced_model(const vitrt_model *model, const struct row *row)
+{
+    struct reduction r;
+    vitrt_model *reduced;
+    vitrt_error err;
+    if (!reduction_from_text(row->reduction, strlen(row->reduction), &r))
+        vt_bench_fail("-r is \"%s\", expected none or " REDUCTION_FORM " with " REDUCTION_NAMES, row->reduction);
+    r.options.height = r.options.width = row->side;
+    if (vitrt_model_reduce(model, reduction_options(&r), &reduced, &err))
+        vt_bench_fail("%s with %s: %s", row->model, row->reduction, err.message);
+    return reduced;
 }
 
 static vitrt_model *open_model(struct accuracy *a, const char *path)
@@ -79,16 +113,21 @@ static void open_sessions(struct accuracy *a)
     vitrt_model *model = NULL;
     for (size_t i = 0; i < a->count; i++) {
         struct row *row = &a->rows[i];
-        const vitrt_session_options options = {
-            .threads = a->threads, .precision = row->precision, .outputs = &logits, .output_count = 1
-        };
+        const vitrt_session_options options = { .threads = a->threads,
+                                                .precision = row->precision,
+                                                .height = row->side,
+                                                .width = row->side,
+                                                .outputs = &logits,
+                                                .output_count = 1 };
         vitrt_error err;
         if (!i || row->model != row[-1].model) {
             vitrt_model_free(model);
             model = open_model(a, row->model);
         }
-        if (vitrt_session_create(model, &options, &row->session, &err))
+        vitrt_model *reduced = *row->reduction ? reduced_model(model, row) : NULL;
+        if (vitrt_session_create(reduced ? reduced : model, &options, &row->session, &err))
             vt_bench_fail("%s in %s: %s", row->model, precision_name(row->precision), err.message);
+        vitrt_model_free(reduced);
     }
     vitrt_model_free(model);
 }
@@ -103,6 +142,9 @@ static void run_row(struct row *row, const vitrt_image *image, const char *path)
     if (vitrt_run(row->session, image, 1, &logits, &err))
         vt_bench_fail("%s: %s", path, err.message);
     row->ms += 1e3 * (vt_bench_seconds() - start);
+    vitrt_session_info info;
+    if (!vitrt_session_get_info(row->session, &info))
+        row->macs += (double)info.run_macs_per_image;
     row->logits = logits.data;
 }
 
@@ -159,6 +201,11 @@ static void read_option(struct accuracy *a, const char *option, const char *valu
     if (!strcmp(option, "-p")) {
         a->precisions = value;
         a->pending = true;
+    } else if (!strcmp(option, "-r")) {
+        a->reductions = value;
+        a->pending = true;
+    } else if (!strcmp(option, "--size")) {
+        a->side = (uint32_t)number(option, value, VITRT_MAX_INPUT_SIDE);
     } else if (!strcmp(option, "-m")) {
         add_rows(a, value);
     } else if (!strcmp(option, "-t")) {

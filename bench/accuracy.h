@@ -25,6 +25,8 @@ void labelled_free(struct labelled *images);
 struct row {
     const char *model; /* as it was named */
     vitrt_precision precision;
+    uint32_t side;          /* of the input; 0: the model's own */
+    char reduction[128]; /* of tokens, as it was named; "": none */
     vitrt_session *session;
     const float *logits; /* of the image at hand */
     uint32_t answer;
@@ -32,6 +34,7 @@ struct row {
     size_t gained, lost;  /* right where the first is wrong, and the other way round */
     double cosine, error; /* sums: cosine with the first's logits, |difference| / |first| */
     double ms;            /* sum */
+    double macs;          /* sum, of what was executed */
 };
 
 /* Counts the answers of all rows to an image. */

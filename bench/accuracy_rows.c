@@ -121,20 +121,22 @@ void rows_print(const struct row *rows, size_t n, size_t images)
         const int length = (int)strlen(rows[i].model);
         width = length > width ? length : width;
     }
-    printf("| %-*s | precision | top-1 %% | same %% | points |   +- |   cosine |  error |     ms |\n", width, "model");
+    printf("| %-*s | precision | top-1 %% | same %% | points |   +- |   cosine |  error | GMACs |     ms | tokens\n",
+           width, "model");
     fputs("|-", stdout);
     for (int i = 0; i < width; i++)
         putchar('-');
-    printf("-|-----------|---------|--------|--------|------|----------|--------|--------|\n");
+    printf("-|-----------|---------|--------|--------|------|----------|--------|-------|--------|-------\n");
     for (size_t i = 0; i < n; i++) {
         const struct row *row = &rows[i];
-        printf("| %-*s | %-9s | %7.2f | %6.2f | %+6.2f | %4.2f | %8.6f | %6.4f | %6.2f |\n", width, row->model,
+        printf("| %-*s | %-9s | %7.2f | %6.2f | %+6.2f | %4.2f | %8.6f | %6.4f | %5.3f | %6.2f | %s\n", width, row->model,
                precision_name(row->precision), top1(row, images), agreement(row, images), difference(row, images),
                paired_error(row, images), row->cosine / (double)images, row->error / (double)images,
-               row->ms / (double)images);
+               row->macs / (double)images / 1e9, row->ms / (double)images, *row->reduction ? row->reduction : "all");
     }
     printf("\nsame: the answer of the first row; points: top-1 beside the first row's, +- its paired standard error;\n"
-           "cosine and error: of the logits against the first row's, means; ms: resizing and network of an image\n");
+           "cosine and error: of the logits against the first row's, means; GMACs: 10^9 executed multiply-adds of an\n"
+           "image, ms: its resizing and network; tokens: what they are reduced by\n");
     for (size_t i = 1; i < n; i++)
         print_mean(rows, n, i, images);
 }

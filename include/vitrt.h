@@ -370,9 +370,12 @@ typedef struct vitrt_session_info {
     uint32_t threads;
     uint64_t packed_bytes;           /* weights in the kernels' layout, shared by all sessions of the model */
     uint64_t arena_bytes;            /* activations and scratch of this session */
-    uint64_t macs_per_image;         /* multiply-adds of linear layers, convolutions and attention that are executed */
+    uint64_t macs_per_image;         /* multiply-adds of linear layers, convolutions and attention that are executed;
+                                        the most where tokens leave by what an image shows */
     uint64_t nominal_macs_per_image; /* if every row were computed, also those that no output needs */
-    uint64_t reserved[7];
+    uint64_t run_macs_per_image;     /* of the last run, in which each image may have kept other tokens: the mean; 0
+                                        before the first */
+    uint64_t reserved[6];
 } vitrt_session_info;
 
 /* What a session with these options would cost, without packing a weight or taking its arena. */
