@@ -7,6 +7,7 @@
 
 #include "measure.h"
 #include "peak.h"
+#include "reduction.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,29 @@ static void quantize(struct bench *b)
     free(noise);
 }
 
+vitrt_model *bench_reduced(const struct bench *b, const char *text, size_t n)
+{
+    struct reduction r;
+    vitrt_model *reduced;
+    vitrt_error err;
+    if (!reduction_from_text(text, n, &r))
+        vt_bench_fail("\"%.*s\" is no reduction, expected " REDUCTION_FORM " with " REDUCTION_NAMES, (int)n, text);
+    r.options.height = b->options->session.height;
+    r.options.width = b->options->session.width;
+    if (vitrt_model_reduce(b->model, reduction_options(&r), &reduced, &err))
+        vt_bench_fail("%.*s: %s", (int)n, text, err.message);
+    return reduced;
+}
+
+static void reduce(struct bench *b)
+{
+    if (!b->options->reduction)
+        return;
+    vitrt_model *reduced = bench_reduced(b, b->options->reduction, strlen(b->options->reduction));
+    vitrt_model_free(b->model);
+    b->model = reduced;
+}
+
 static enum vt_product product_of(vitrt_precision precision)
 {
     switch (precision) {
@@ -157,6 +181,7 @@ static struct bench load(const struct bench_options *o)
         vt_bench_fail("%s", err.message);
     b.load_ms = ms_since(start);
     quantize(&b);
+    reduce(&b);
     start = vt_bench_seconds();
     b.session = create_session(&b);
     b.load_ms += ms_since(start);
@@ -299,6 +324,7 @@ int main(int argc, char **argv)
         print_what_runs(&b);
         bench_report_layers(&b);
         break;
+    case BENCH_REDUCTIONS: bench_report_reductions(&b); break;
     case BENCH_SESSIONS:
         print_what_runs(&b);
         bench_report_sessions(&b);

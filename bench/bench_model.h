@@ -7,11 +7,13 @@
 #include "session.h"
 
 /* What the program answers with. */
-enum bench_report { BENCH_SUMMARY, BENCH_LAYERS, BENCH_JSON, BENCH_SERVE, BENCH_SESSIONS };
+enum bench_report { BENCH_SUMMARY, BENCH_LAYERS, BENCH_JSON, BENCH_SERVE, BENCH_SESSIONS, BENCH_REDUCTIONS };
 
 struct bench_options {
     const char *path, *architecture; /* exactly one of them */
     const char *input, *output;      /* files of raw f32, or NULL: noise, nothing */
+    const char *reduction;           /* of tokens, or NULL */
+    const char *reductions;          /* to compare, with commas in between */
     enum bench_report report;
     uint32_t runs, sessions;
     vitrt_session_options session;
@@ -36,6 +38,10 @@ struct bench {
     double load_ms; /* opening, session, first run */
 };
 
+/* The model with its tokens reduced as the n characters at text say, at the size of the options; to be freed. Fails the
+ * program on errors. */
+vitrt_model *bench_reduced(const struct bench *b, const char *text, size_t n);
+
 /* A session as the options ask for it, run once so that everything is in place. Fails the program on errors. */
 vitrt_session *bench_new_session(const struct bench *b);
 
@@ -50,5 +56,8 @@ void bench_report_layers(const struct bench *b);
 
 /* Images a second of several sessions on one model at the same time, beside those of one. */
 void bench_report_sessions(const struct bench *b);
+
+/* Time and multiply-adds of reductions beside those of the model itself, taking turns. */
+void bench_report_reductions(const struct bench *b);
 
 #endif

@@ -2,6 +2,7 @@
 /* The options of bench_model: one table for reading and for the help text. */
 #include "bench_model.h"
 #include "measure.h"
+#include "reduction.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,12 @@ static bool set_size(struct bench_options *o, const char *text)
            read_number(text[n] ? text + n + 1 : side, VITRT_MAX_INPUT_SIDE, &o->session.width);
 }
 
+static bool set_reduction(struct bench_options *o, const char *text)
+{
+    o->reduction = text;
+    return *text;
+}
+
 static bool set_runs(struct bench_options *o, const char *text)
 {
     return read_number(text, 1000000, &o->runs);
@@ -113,6 +120,12 @@ static bool set_sessions(struct bench_options *o, const char *text)
     return read_number(text, 256, &o->sessions) && set_report(o, BENCH_SESSIONS);
 }
 
+static bool set_reductions(struct bench_options *o, const char *text)
+{
+    o->reductions = text;
+    return *text && set_report(o, BENCH_REDUCTIONS);
+}
+
 static bool set_help(struct bench_options *o, const char *text)
 {
     (void)text;
@@ -122,7 +135,7 @@ static bool set_help(struct bench_options *o, const char *text)
 
 /* ---- The table ---- */
 
-#define ONE_REPORT "only one of --layers, --json, --serve and --sessions"
+#define ONE_REPORT "only one of --layers, --json, --serve, --sessions and --reductions"
 
 static const struct option {
     const char *name, *value; /* value NULL: takes none */
@@ -137,11 +150,14 @@ static const struct option {
     { "-t", "THREADS", set_threads, "a number from 1 to 256", "default 1" },
     { "-b", "BATCH", set_batch, "a number from 1 to 65536", "images in one run, default 1" },
     { "--size", "HxW", set_size, "N or HxW, sides from 1 to 16384", "input size, or one number for both sides" },
+    { "-r", "REDUCTION", set_reduction, "a reduction", "of tokens: " REDUCTION_FORM },
     { "-n", "RUNS", set_runs, "a number from 1 to 1000000", "default 20" },
     { "--layers", NULL, set_layers, ONE_REPORT, "time of every step and of every kind of step" },
     { "--json", NULL, set_json, ONE_REPORT, "one line for programs" },
     { "--sessions", "N", set_sessions, "a number from 1 to 256 and " ONE_REPORT,
       "images a second of N sessions on one model at once" },
+    { "--reductions", "LIST", set_reductions, "reductions with commas in between and " ONE_REPORT,
+      "time and multiply-adds beside those of the model itself" },
     { "--serve", NULL, set_serve, ONE_REPORT, "answer each line read, a number of runs, with their milliseconds" },
     { "--input", "FILE", set_input, "a file", "raw f32 [batch, height, width, 3], normalised, instead of noise" },
     { "--output", "FILE", set_output, "a file", "write the first run's first output as raw f32" },
@@ -154,6 +170,7 @@ void bench_print_help(void)
            "Measures a model against the peak of the CPU, which is measured in the same run.\n\n");
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         printf("  %-10s %-10s %s\n", options[i].name, options[i].value ? options[i].value : "", options[i].help);
+    printf("\nMETHOD is one of " REDUCTION_NAMES "\n");
     printf("\nThe environment variable VITRT_CPU caps the bundle of kernels: %s\n", vt_cpu_names());
 }
 
