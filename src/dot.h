@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of products for calibration, where a kernel's tile would be too much. */
+/* Sums of products where a kernel's tile would be too much. */
 #ifndef VT_DOT_H
 #define VT_DOT_H
 

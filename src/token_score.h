@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tokens are ranked by: a number for each row of an image, made of the probabilities of attention. Sums are in
- * double and in one order. */
+/* What tokens are ranked by: a number for each row of an image, made of the probabilities of attention. Each sum has
+ * one order, so that CPUs agree on every bit. Nothing here allocates. */
 #ifndef VT_TOKEN_SCORE_H
 #define VT_TOKEN_SCORE_H
 
@@ -13,31 +13,33 @@ struct vt_head_scores {
     size_t ld, rows, heads;
 };
 
-/* The mean over the heads (EViT: Liang et al. 2022, arXiv:2202.07800). */
+/* The mean over the heads (EViT: Liang et al. 2022, arXiv:2202.07800), summed in double. */
 void vt_score_mean(const struct vt_head_scores *p, float *score);
 
 /* The sum over the heads, times the length of the row of v [rows, columns] (the released code of ATS: Fayyaz et al.
- * 2022, arXiv:2111.15667; spec 1.1). by_head: the sum of what each head gives times the length of its columns (eq. 4). */
+ * 2022, arXiv:2111.15667; spec 1.1). by_head: the sum of what each head gives times the length of its columns (eq. 4);
+ * columns are a multiple of the heads. Sums over heads in double; squares of lengths in float, infinite from 3.4e38
+ * on. */
 void vt_score_values(const struct vt_head_scores *p, const float *v, size_t ldv, size_t columns, bool by_head,
                      float *score);
 
 /* How Zero-TPrune (Wang et al. 2024, arXiv:2305.17328; spec 2.1) makes one number of the votes of all heads. */
 struct vt_vote_options {
     float boost;           /* weight of the first row's vote, all others having 1; 0: the root of the number of rows */
-    float lowest, highest; /* variance of a head's votes, whose mean is 1; a head outside does not count, unless all
-                              are (VHF) */
+    float lowest, highest; /* variance of a head's votes, whose mean is 1; a head outside, or of a NaN, does not count,
+                              unless all are (VHF) */
 };
 
-/* One round of votes: sums are those over all queries, first what the first one gives (NULL where boost is 1). The root
- * of the mean square over the heads (EIR). scratch: rows * heads. */
+/* One round of votes: sums are those over all queries, first what the first one gives, laid out like them (NULL: boost
+ * is taken for 1). The root of the mean square over the heads (EIR). scratch: rows * heads. */
 void vt_score_votes(const struct vt_head_scores *sums, const float *first, const struct vt_vote_options *o,
                     float *scratch, float *score);
 
-/* `rounds` votes of one head (WPR): p[rows, rows], row i what query i gives; s[rows] begins with the weights above,
- * whose sum is 1. scratch: rows. */
+/* `rounds` votes of one head (WPR), summed in float: p[rows, rows], row i what query i gives. s[rows] is set to the
+ * weights above, brought to a sum of 1, and then to what each round gives. scratch: rows. */
 void vt_vote_rounds(size_t rows, const float *p, size_t ld, size_t rounds, float boost, float *s, float *scratch);
 
-/* Of the rounds of all heads: votes[rows, heads]. */
+/* What vt_score_votes makes of a round, of the rounds of all heads: votes[rows, heads]. */
 void vt_score_of_votes(const struct vt_head_scores *votes, const struct vt_vote_options *o, float *score);
 
 #endif

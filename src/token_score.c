@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See token_score.h. */
+#include "token_score.h"
+
+#include "dot.h"
+
+#include <math.h>
+
+static double sum_of_heads(const struct vt_head_scores *p, size_t row)
+{
+    double sum = 0;
+    for (size_t h = 0; h < p->heads; h++)
+        sum += p->at[row * p->ld + h];
+    return sum;
+}
+
+void vt_score_mean(const struct vt_head_scores *p, float *score)
+{
+    for (size_t i = 0; i < p->rows; i++)
+        score[i] = (float)(sum_of_heads(p, i) / (double)p->heads);
+}
+
+static double length(const float *x, size_t n)
+{
+    return sqrt((double)vt_dot(x, x, n));
+}
+
+/* What each head gives, times the length of its columns. */
+static double sum_by_head(const struct vt_head_scores *p, size_t row, const float *v, size_t columns)
+{
+    double sum = 0;
+    for (size_t h = 0; h < p->heads; h++)
+        sum += p->at[row * p->ld + h] * length(v + h * columns, columns);
+    return sum;
+}
+
+void vt_score_values(const struct vt_head_scores *p, const float *v, size_t ldv, size_t columns, bool by_head,
+                     float *score)
+{
+    for (size_t i = 0; i < p->rows; i++) {
+        const float *row = v + i * ldv;
+        score[i] =
+            (float)(by_head ? sum_by_head(p, i, row, columns / p->heads) : sum_of_heads(p, i) * length(row, columns));
+    }
+}
+
+static double first_weight(float boost, size_t rows)
+{
+    return boost == 0 ? sqrt((double)rows) : boost;
+}
+
+void vt_score_votes(const struct vt_head_scores *sums, const float *first, const struct vt_vote_options *o,
+                    float *scratch, float *score)
+{
+    const double more = first ? first_weight(o->boost, sums->rows) - 1 : 0, votes = (double)sums->rows + more;
+    for (size_t i = 0; i < sums->rows; i++)
+        for (size_t h = 0; h < sums->heads; h++) {
+            const size_t at = i * sums->ld + h;
+            scratch[i * sums->heads + h] = (float)((sums->at[at] + (first ? more * first[at] : 0)) / votes);
+        }
+    vt_score_of_votes(&(struct vt_head_scores){ scratch, sums->heads, sums->rows, sums->heads }, o, score);
+}
+
+/* to[j]: the sum of what each row i gives to j, times what it was given itself. */
+static void vote(size_t rows, const float *p, size_t ld, const float *s, float *to)
+{
+    for (size_t j = 0; j < rows; j++)
+        to[j] = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const float weight = s[i];
+        for (size_t j = 0; j < rows; j++)
+            to[j] += weight * p[i * ld + j];
+    }
+}
+
+void vt_vote_rounds(size_t rows, const float *p, size_t ld, size_t rounds, float boost, float *s, float *scratch)
+{
+    const double first = first_weight(boost, rows), votes = (double)rows - 1 + first;
+    for (size_t i = 0; i < rows; i++)
+        s[i] = (float)((i ? 1 : first) / votes);
+    for (size_t round = 0; round < rounds; round++) {
+        vote(rows, p, ld, s, scratch);
+        for (size_t j = 0; j < rows; j++)
+            s[j] = scratch[j];
+    }
+}
+
+/* Of a head's votes as multiples of their mean. A NaN if that is 0. */
+static double variance(const struct vt_head_scores *votes, size_t head)
+{
+    const double rows = (double)votes->rows;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < votes->rows; i++)
+        sum += votes->at[i * votes->ld + head];
+    for (size_t i = 0; i < votes->rows; i++) {
+        const double d = votes->at[i * votes->ld + head] / (sum / rows) - 1;
+        squares += d * d;
+    }
+    return squares / rows;
+}
+
+static void add_squares(const struct vt_head_scores *votes, size_t head, float *score)
+{
+    for (size_t i = 0; i < votes->rows; i++) {
+        const float x = votes->at[i * votes->ld + head];
+        score[i] += x * x;
+    }
+}
+
+void vt_score_of_votes(const struct vt_head_scores *votes, const struct vt_vote_options *o, float *score)
+{
+    size_t counted = 0;
+    for (size_t i = 0; i < votes->rows; i++)
+        score[i] = 0;
+    for (size_t h = 0; h < votes->heads; h++) {
+        const double v = variance(votes, h);
+        if (v >= o->lowest && v <= o->highest) {
+            add_squares(votes, h, score);
+            counted++;
+        }
+    }
+    for (size_t h = 0; h < votes->heads && !counted; h++)
+        add_squares(votes, h, score);
+    for (size_t i = 0; i < votes->rows; i++)
+        score[i] = (float)sqrt((double)score[i] / (double)(counted ? counted : votes->heads));
+}
