@@ -689,6 +689,8 @@ vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_n
                       node->name);
     if (by == VT_SELECT_SAMPLES && node->u.select.count == 1 && !node->u.select.in_order)
         expect(g, node, "number of samples", 1, 2);
+    if (by == VT_SELECT_SAMPLES && node->u.select.count > VT_MAX_SAMPLES)
+        expect(g, node, "number of samples", node->u.select.count, VT_MAX_SAMPLES);
     return value_of(g, node);
 }
 

@@ -32,6 +32,7 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_MAX_CODED  3 /* inputs that a product multiplies */
 #define VT_MAX_TERMS  65000u /* of a sum of products of codes, which 32 bits hold exactly; of a score, half as many */
 #define VT_NAME_SIZE  64
+#define VT_MAX_SAMPLES (1u << 20) /* of tokens */
 #define VT_MAX_SIDE   65536u /* of kernels, strides, paddings, blocks and grids */
 
 /* Of values that have more columns than what they read, so that a chain of a few nodes does not grow beyond measure. */
