@@ -72,6 +72,8 @@ void bench_report_reductions(const struct bench *b)
         printf("| %-24.*s | %5.3f | %6.4f | %8.3f | %8.3f | %21.3f |\n", all[k].length, all[k].name,
                all[k].macs / 1e9, 1 / fewer, vt_bench_median(all[k].ms, runs) / b->info.max_batch, quicker,
                quicker / fewer);
+    }
+    for (size_t k = 0; k < count; k++) {
         free(all[k].ms);
         vitrt_session_free(all[k].session);
     }
