@@ -14,8 +14,9 @@ struct layer {
     enum vt_product product;
     size_t groups, tokens, heads, dim; /* groups: windows, or one image; dim of a head */
     bool biased, masked;               /* as in windows: a bias of each head, the mask of windows that are shifted */
+    bool scored;                       /* with the sums of probabilities, as where tokens are reduced */
     char *qkv;
-    float *bias, *mask;
+    float *bias, *mask, *sums; /* sums: [tokens, heads] */
     uint8_t *mask_rows;
     void *out, *scratch;
 };
@@ -47,7 +48,9 @@ static struct vt_attention head_of(const struct layer *l, size_t i)
                                   .mask_rows = l->mask_rows,
                                   .out = (char *)l->out + (row * ldo + column) * bytes,
                                   .ldo = ldo,
-                                  .to = l->product == VT_PRODUCT_BF16 ? VT_TO_BF16 : VT_TO_F32 };
+                                  .to = l->product == VT_PRODUCT_BF16 ? VT_TO_BF16 : VT_TO_F32,
+                                  .column_sums = l->scored ? l->sums + i % l->heads : NULL,
+                                  .ld_scores = l->heads };
 }
 
 static void attend(const void *arg, size_t round)
@@ -79,6 +82,7 @@ static void bench_layer(const struct bench *b, const char *name, struct layer l)
     l.out = vt_bench_alloc(rows * vt_row_stride(width, bench_element_bytes(l.product)) * sizeof(float));
     l.bias = random_values(l.heads * l.tokens * vt_bias_ld(l.tokens));
     l.mask = random_values(VT_WINDOW_REGIONS * l.tokens);
+    l.sums = vt_bench_alloc(l.tokens * l.heads * sizeof(float));
     l.mask_rows = vt_bench_alloc(l.tokens);
     for (size_t i = 0; i < l.tokens; i++)
         l.mask_rows[i] = (uint8_t)(i % VT_WINDOW_REGIONS);
@@ -88,24 +92,27 @@ static void bench_layer(const struct bench *b, const char *name, struct layer l)
     };
     const struct bench_result r = bench_compare(b, &c);
     char text[64];
-    snprintf(text, sizeof text, "%zu x %zu tokens, %zu heads of %zu%s%s", l.groups, l.tokens, l.heads, l.dim,
-             l.biased ? ", bias" : "", l.masked ? ", mask" : "");
+    snprintf(text, sizeof text, "%zu x %zu tokens, %zu heads of %zu%s%s%s", l.groups, l.tokens, l.heads, l.dim,
+             l.biased ? ", bias" : "", l.masked ? ", mask" : "", l.scored ? ", sums" : "");
     bench_print(name, text, &c, &r);
     printf("\n");
     free(l.qkv);
     free(l.out);
     free(l.bias);
     free(l.mask);
+    free(l.sums);
     free(l.mask_rows);
     free(l.scratch);
 }
 
 void bench_attention(const struct bench *b, enum vt_product product)
 {
-    /* ViT with 224 and 384 pixels and with patches of 32; the first stage of Swin-T, as if all windows were cut by a
-     * shift at the end, where only those at the edges are; that of Swin V2-T with windows of 8x8 and of 16x16 */
+    /* ViT with 224 and 384 pixels and with patches of 32, and one that reduces tokens; the first stage of Swin-T, as if
+     * all windows were cut by a shift at the end, where only those at the edges are; that of Swin V2-T with windows of
+     * 8x8 and of 16x16 */
     static const struct layer layers[] = {
         { .groups = 1, .tokens = 197, .heads = 6, .dim = 64 },
+        { .groups = 1, .tokens = 197, .heads = 6, .dim = 64, .scored = true },
         { .groups = 1, .tokens = 577, .heads = 6, .dim = 64 },
         { .groups = 1, .tokens = 50, .heads = 12, .dim = 64 },
         { .groups = 64, .tokens = 49, .heads = 3, .dim = 32 },

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 
 enum { TILE = 384, ROW = 3072, LAYER = 197 * 3072, NORM_ROWS = 4, SOFTMAX_ROWS = 4, HEAD = 32, SIZES = 3 };
+enum { SUM_ROWS = 12 };
 
 struct vectors {
     const struct vt_kernels *kernels;
     size_t n;
     float *a, *b, *c, *y;
     int32_t *integers; /* 1000 times a */
+    vt_bf16 *halves;
+    uint8_t *codes;
 };
 
 #define ACTIVATION(name, kind)                                                                                         \
@@ -46,6 +49,25 @@ static void run_scale_add(const struct vectors *v)
 static void run_axpy(const struct vectors *v)
 {
     v->kernels->axpy_f32(v->n, 0.5f, v->a, v->y);
+}
+
+/* n elements in rows as high as a tile: probabilities that are added to their sums over queries. */
+static void run_axpy_rows(const struct vectors *v)
+{
+    const size_t n = v->n / SUM_ROWS;
+    v->kernels->axpy_rows_f32(SUM_ROWS, n, v->b, v->a, n, v->y);
+}
+
+static void run_axpy_rows_bf16(const struct vectors *v)
+{
+    const size_t n = v->n / SUM_ROWS;
+    v->kernels->axpy_rows_bf16(SUM_ROWS, n, v->b, v->halves, n, v->y);
+}
+
+static void run_axpy_rows_u8(const struct vectors *v)
+{
+    const size_t n = v->n / SUM_ROWS;
+    v->kernels->axpy_rows_u8(SUM_ROWS, n, v->b, v->codes, n, v->y);
 }
 
 static void run_to_bf16(const struct vectors *v)
@@ -213,6 +235,9 @@ static const struct {
     { "mul_f32", run_mul, { 768 }, 12 },
     { "scale_add_f32", run_scale_add, { 768 }, 16 },
     { "axpy_f32", run_axpy, { 768 }, 12 },
+    { "axpy_rows_f32", run_axpy_rows, { SUM_ROWS * 50, SUM_ROWS * 197, SUM_ROWS * 577 }, 4 },
+    { "axpy_rows_bf16", run_axpy_rows_bf16, { SUM_ROWS * 50, SUM_ROWS * 197, SUM_ROWS * 577 }, 2 },
+    { "axpy_rows_u8", run_axpy_rows_u8, { SUM_ROWS * 50, SUM_ROWS * 197, SUM_ROWS * 577 }, 1 },
     { "pack_rows_f32", run_pack_rows, { 32 * 64, 32 * 768, 32 * 3072 }, 8 },
     { "pack_columns_f32", run_pack_columns, { 32 * 64, 32 * 768 }, 8 },
 };
@@ -269,7 +294,9 @@ void bench_rows(const struct bench *b)
                          .b = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
                          .c = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
                          .y = bench_operand(b, VT_PRODUCT_F32, true, LAYER),
-                         .integers = vt_bench_alloc(LAYER * sizeof(int32_t)) };
+                         .integers = vt_bench_alloc(LAYER * sizeof(int32_t)),
+                         .halves = bench_operand(b, VT_PRODUCT_BF16, true, LAYER),
+                         .codes = bench_operand(b, VT_PRODUCT_U8S8, true, LAYER) };
     for (size_t i = 0; i < LAYER; i++)
         v.integers[i] = (int32_t)(1000 * v.a[i]);
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
@@ -280,4 +307,6 @@ void bench_rows(const struct bench *b)
     free(v.c);
     free(v.y);
     free(v.integers);
+    free(v.halves);
+    free(v.codes);
 }

@@ -141,6 +141,14 @@ typedef void vt_scale_rows_bf16_fn(size_t m, size_t n, const float *a, const flo
 /* y[i] = a * x[i] + y[i], rounded once. For pooling. */
 typedef void vt_axpy_f32_fn(size_t n, float a, const float *x, float *y);
 
+/* The same for each of m rows of n, which are ldx apart, with an a of its own: y[j] becomes the end of a chain of fused
+ * multiply-adds of a[i] * x[i, j] in ascending i that starts from y[j]. y is no part of x. For sums over queries. */
+typedef void vt_axpy_rows_f32_fn(size_t m, size_t n, const float *a, const float *x, size_t ldx, float *y);
+
+/* The same of bf16, and of codes as numbers 0..255. */
+typedef void vt_axpy_rows_bf16_fn(size_t m, size_t n, const float *a, const vt_bf16 *x, size_t ldx, float *y);
+typedef void vt_axpy_rows_u8_fn(size_t m, size_t n, const float *a, const uint8_t *x, size_t ldx, float *y);
+
 /* Asks for m rows of so many bytes, ld_bytes apart, to be brought into the second-level cache: what comes next is
  * fetched while something else is computed. */
 typedef void vt_prefetch_fn(size_t m, size_t bytes, const void *p, size_t ld_bytes);
@@ -355,6 +363,9 @@ struct vt_kernels {
     vt_scale_rows_f32_fn *scale_rows_f32;
     vt_scale_rows_bf16_fn *scale_rows_bf16;
     vt_axpy_f32_fn *axpy_f32;
+    vt_axpy_rows_f32_fn *axpy_rows_f32;
+    vt_axpy_rows_bf16_fn *axpy_rows_bf16;
+    vt_axpy_rows_u8_fn *axpy_rows_u8;
     vt_prefetch_fn *prefetch;
     vt_to_bf16_fn *to_bf16;
     vt_quantize_u8_fn *quantize_u8;

@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "gemm.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Takes n elements behind *used, aligned; base NULL only measures. */
@@ -31,6 +32,7 @@ static size_t carve(struct vt_attention_head *h, const struct vt_kernels *kernel
     h->scores = take(base, &used, tile, sizeof(float));
     h->probabilities = product == VT_PRODUCT_F32 ? h->scores : take(base, &used, tile, bytes);
     h->sums = take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
+    h->column_sums = take(base, &used, keys, sizeof(float));
     if (product == VT_PRODUCT_U8S8) {
         h->key_bias = take(base, &used, h->ld, sizeof(int32_t));
         h->biases = take(base, &used, tile, sizeof(float));
@@ -99,7 +101,7 @@ static const int32_t *integer_biases_of(const struct vt_attention *a, const stru
         return bias ? bias + i * a->ld_bias : NULL;
     for (size_t r = 0; r < m; r++) {
         int32_t *row = sums + r * h->ld;
-        const float *mask = a->mask + a->mask_rows[i + r] * a->ld_mask; /* 0 or not, as its bits are */
+        const float *mask = vt_attention_mask_row(a, i + r); /* 0 or not, as its bits are */
         if (!bias)
             memset(row, 0, a->keys * sizeof *row);
         a->kernels->integer.add_where_s32(a->keys, bias ? bias + (i + r) * a->ld_bias : row, a->masked,
@@ -204,6 +206,7 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
     struct vt_attention_head h;
     if (begin >= end)
         return;
+    assert(!a->column_sums || rows == a->queries);
     carve(&h, a->kernels, a->product, a->keys, a->dim, a->dim_v, scratch);
     pack(a, &h);
     for (size_t t = 0; t < tiles; t++) { /* of nearly equal height */
@@ -212,4 +215,6 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
             prefetch_next(a->next, t, tiles);
         attend(a, &h, begin + first, last - first);
     }
+    if (a->column_sums && !a->exp)
+        vt_attention_give_row(a, h.column_sums, a->column_sums);
 }

@@ -24,7 +24,7 @@ struct vt_attention {
     size_t ld_bias;
     const float *mask; /* rows [keys], ld_mask apart, or NULL */
     size_t ld_mask;
-    const uint8_t *mask_rows; /* [queries]: the row of the mask for each */
+    const uint8_t *mask_rows; /* [queries]: the row of the mask for each; NULL: row 0 for all */
     void *out;                /* [queries, dim_v] */
     size_t ldo;
     enum vt_destination to;             /* what the output is made of */
@@ -50,13 +50,19 @@ struct vt_attention {
     const float *gate_bias; /* U8S8 with a gate: [dim_v], what of sum_bias is multiplied, too, and left out there */
     /* What token reduction reads of the probabilities that v is multiplied with, or NULL: the first query's, and their
      * sum over all queries, each as a column [keys] of elements ld_scores apart: clipped ones, without the gate. BF16
-     * gives those that it multiplies with, which are rounded. Sums are over rows in ascending order: one piece must have
-     * all. */
+     * gives those that it multiplies with, which are rounded. A sum is one chain of fused multiply-adds over queries in
+     * ascending order, so one piece must have all. In integers (exp) neither is written. */
     float *first_row, *column_sums;
     size_t ld_scores;
     /* The head that this thread takes next, whose q, k and v are fetched into the cache meanwhile; or NULL. */
     const struct vt_attention *next;
 };
+
+/* The row of the mask, which there is, for query i. */
+static inline const float *vt_attention_mask_row(const struct vt_attention *a, size_t i)
+{
+    return a->mask_rows ? a->mask + a->mask_rows[i] * a->ld_mask : a->mask;
+}
 
 /* Bytes that a piece needs. */
 size_t vt_attention_scratch_bytes(const struct vt_kernels *kernels, enum vt_product product, size_t keys, size_t dim,

@@ -12,7 +12,7 @@
 void vt_attention_mask(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m)
 {
     for (size_t r = 0; r < m; r++) /* the softmax multiplies by scale */
-        a->kernels->axpy_f32(a->keys, 1 / a->scale, a->mask + a->mask_rows[i + r] * a->ld_mask, h->scores + r * h->ld);
+        a->kernels->axpy_f32(a->keys, 1 / a->scale, vt_attention_mask_row(a, i + r), h->scores + r * h->ld);
 }
 
 /* Bias plus mask for m queries from row i on, or NULL. */
@@ -23,7 +23,7 @@ static const float *biases_of(const struct vt_attention *a, const struct vt_atte
     if (!a->mask)
         return a->bias ? a->bias + i * a->ld_bias : NULL;
     for (size_t r = 0; r < m; r++) {
-        const float *mask = a->mask + a->mask_rows[i + r] * a->ld_mask;
+        const float *mask = vt_attention_mask_row(a, i + r);
         if (a->bias)
             a->kernels->add_f32(a->keys, a->bias + (i + r) * a->ld_bias, mask, h->biases + r * h->ld);
         else
@@ -83,35 +83,44 @@ static void find_gates(const struct vt_attention *a, size_t i, size_t m, float *
         gates[r] = 0.5f + 0.5f * gates[r];
 }
 
-static float float_of(vt_bf16 x)
+void vt_attention_give_row(const struct vt_attention *a, const float *row, float *column)
 {
-    const uint32_t bits = (uint32_t)x << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
+    for (size_t k = 0; k < a->keys; k++)
+        column[k * a->ld_scores] = row[k];
 }
 
-static float probability(const struct vt_attention *a, const struct vt_attention_head *h, size_t at)
+/* Adds the probabilities in rows [r, end) of the tile, each times its inverse, to their sums. */
+static void add_rows(const struct vt_attention *a, const struct vt_attention_head *h, size_t r, size_t end,
+                     const float *inverse)
 {
+    const size_t at = r * h->ld;
     switch (a->product) {
-    case VT_PRODUCT_BF16: return float_of(((const vt_bf16 *)h->probabilities)[at]);
-    case VT_PRODUCT_U8S8: return ((const uint8_t *)h->probabilities)[at];
-    default: return h->scores[at];
+    case VT_PRODUCT_BF16:
+        a->kernels->axpy_rows_bf16(end - r, a->keys, inverse + r, (const vt_bf16 *)h->probabilities + at, h->ld,
+                                   h->column_sums);
+        break;
+    case VT_PRODUCT_U8S8:
+        a->kernels->axpy_rows_u8(end - r, a->keys, inverse + r, (const uint8_t *)h->probabilities + at, h->ld,
+                                 h->column_sums);
+        break;
+    default: a->kernels->axpy_rows_f32(end - r, a->keys, inverse + r, h->scores + at, h->ld, h->column_sums); break;
     }
 }
 
-/* Adds the probabilities of query i, row r of the tile. */
-static void add_scores(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t r,
-                       float inverse)
+/* Adds the probabilities of m queries from row i on to the sums, which after the first query are what it has. */
+static void add_scores(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m,
+                       const float *inverse)
 {
-    for (size_t k = 0; k < a->keys; k++) {
-        const float e = probability(a, h, r * h->ld + k);
-        const size_t at = k * a->ld_scores;
-        if (a->first_row && i == 0)
-            a->first_row[at] = e * inverse;
-        if (a->column_sums)
-            a->column_sums[at] = (i ? a->column_sums[at] : 0.0f) + e * inverse;
+    size_t r = 0;
+    if (i == 0)
+        memset(h->column_sums, 0, a->keys * sizeof *h->column_sums);
+    if (i == 0 && a->first_row) {
+        add_rows(a, h, 0, 1, inverse);
+        vt_attention_give_row(a, h->column_sums, a->first_row);
+        r = 1;
     }
+    if (a->column_sums)
+        add_rows(a, h, r, m, inverse);
 }
 
 /* Rounds the probabilities of m queries, which are still to be divided by their sums, to what their codes stand for. */
@@ -163,8 +172,8 @@ void vt_attention_factors(const struct vt_attention *a, const struct vt_attentio
         exponentials(a, h, i, m, factor);
     if (a->log_bits)
         round_logarithms(a, h, m, factor);
-    for (size_t r = 0; r < m && (a->first_row || a->column_sums); r++)
-        add_scores(a, h, i + r, r, factor[r]);
+    if (a->first_row || a->column_sums)
+        add_scores(a, h, i, m, factor);
     if (!a->gate)
         return;
     find_gates(a, i, m, gates);
@@ -178,7 +187,7 @@ void vt_attention_probabilities(const struct vt_attention *a, size_t i, float *p
 {
     const float *q = (const float *)a->q + i * a->ldq, *k = a->k;
     const float *bias = a->bias ? a->bias + i * a->ld_bias : NULL;
-    const float *mask = a->mask ? a->mask + a->mask_rows[i] * a->ld_mask : NULL;
+    const float *mask = a->mask ? vt_attention_mask_row(a, i) : NULL;
     float max = -INFINITY, sum = 0;
     for (size_t j = 0; j < a->keys; j++) {
         const float score = vt_dot(q, k + j * a->ldk, a->dim) + (bias ? bias[j] : 0);

@@ -13,6 +13,7 @@ struct vt_attention_head {
     float *scores;       /* [mr][ld]; int32_t in U8S8 */
     void *probabilities; /* [mr][ld] in the product's type; in F32 the scores' place */
     float *sums;         /* [mr][ld_sums], outputs before they are finished; int32_t in U8S8 */
+    float *column_sums;  /* [keys], of probabilities so far */
     int32_t *key_bias;   /* U8S8: [ld], what q's zero point takes off */
     float *biases;       /* U8S8: [mr][ld], bias plus mask */
     float *shifts;       /* U8S8: [mr][ld_sums], gate_bias times the gate */
@@ -27,6 +28,9 @@ void vt_attention_mask(const struct vt_attention *a, const struct vt_attention_h
  * the inverse sums of the probabilities, and gates. */
 void vt_attention_factors(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m,
                           float *factor);
+
+/* Writes row[keys] as a column of scores. */
+void vt_attention_give_row(const struct vt_attention *a, const float *row, float *column);
 
 /* Integer sums, or floats on their way to codes, through the epilogue of products. */
 void vt_attention_finish(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m,

@@ -122,6 +122,88 @@ static void test_arithmetic(void **state)
     for_each_bundle(arithmetic_of_bundle);
 }
 
+/* ---- Sums of rows ---- */
+
+enum { MOST_ROWS = 13 };
+
+/* m rows of n in the type of a product, with one element between them, in memory and as floats. */
+struct rows {
+    struct guarded memory;
+    size_t ld;
+    float x[MOST_ROWS * (LONGEST + 1)];
+};
+
+static void *rows_new(struct rows *o, enum vt_product product, size_t m, size_t n, enum fill fill, enum place place)
+{
+    const size_t count = m ? (m - 1) * (n + 1) + n : 0;
+    uint64_t seed = n + m;
+    void *data = guarded_new(&o->memory, count * vt_product_bytes(product), place);
+    o->ld = n + 1;
+    fill_floats(fill, count, o->x, seed);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &o->x[i], sizeof bits);
+        if (product == VT_PRODUCT_U8S8) {
+            ((uint8_t *)data)[i] = (uint8_t)random_bits(&seed);
+            o->x[i] = ((uint8_t *)data)[i];
+        } else if (product == VT_PRODUCT_BF16) { /* denormal ones, too */
+            ((vt_bf16 *)data)[i] = (vt_bf16)(bits >> 16);
+            o->x[i] = float_of_bits(bits & 0xFFFF0000u);
+        } else {
+            ((float *)data)[i] = o->x[i];
+        }
+    }
+    return data;
+}
+
+static void check_axpy_rows(const struct vt_kernels *k, enum vt_product product, size_t m, size_t n, enum fill fill,
+                            enum place place)
+{
+    static struct rows o;
+    struct guarded memory;
+    float want[LONGEST], a[MOST_ROWS], *y = guarded_floats(&memory, n, place);
+    const void *x = rows_new(&o, product, m, n, fill, place);
+    for (size_t r = 0; r < m; r++)
+        a[r] = factors[r % ROWS];
+    fill_floats(fill, n, y, 3 * n + m);
+    memcpy(want, y, n * sizeof *want);
+    for (size_t r = 0; r < m; r++)
+        for (size_t i = 0; i < n; i++)
+            want[i] = fmaf(a[r], o.x[r * o.ld + i], want[i]);
+    switch (product) {
+    case VT_PRODUCT_BF16: k->axpy_rows_bf16(m, n, a, x, o.ld, y); break;
+    case VT_PRODUCT_U8S8: k->axpy_rows_u8(m, n, a, x, o.ld, y); break;
+    default: k->axpy_rows_f32(m, n, a, x, o.ld, y); break;
+    }
+    require(same_bits(n, y, want), "wrong result", "axpy_rows", k->bundle, m, n, product, 0);
+    require(guarded_intact(&memory) && guarded_intact(&o.memory), "wrote outside", "axpy_rows", k->bundle, m, n,
+            product, 0);
+    guarded_free(&memory);
+    guarded_free(&o.memory);
+}
+
+static void check_sums(const struct vt_kernels *k, size_t n, enum fill fill, enum place place)
+{
+    static const size_t heights[] = { 0, 1, 2, MOST_ROWS };
+    for (size_t i = 0; i < sizeof heights / sizeof *heights; i++)
+        for (enum vt_product product = 0; product < VT_PRODUCT_COUNT; product++)
+            check_axpy_rows(k, product, heights[i], n, fill, place);
+}
+
+static void sums_of_bundle(const struct vt_kernels *k)
+{
+    for (size_t n = 0; n <= LONGEST; n++)
+        for (enum fill fill = 0; fill < FILL_COUNT; fill++)
+            for (enum place place = 0; place < PLACES; place++)
+                check_sums(k, n, fill, place);
+}
+
+static void test_sums_of_rows(void **state)
+{
+    (void)state;
+    for_each_bundle(sums_of_bundle);
+}
+
 /* ---- Conversions ---- */
 
 /* As a number; infinity as the next power of two, where one more bf16 would be. */
@@ -315,6 +397,7 @@ static void entries_of_bundle(const struct vt_kernels *k)
     for (enum vt_activation act = VT_ACT_NONE; act < VT_ACT_COUNT; act++)
         assert_non_null(k->finish[act]);
     assert_true(k->scale_add_f32 && k->add_f32 && k->mul_f32 && k->scale_rows_f32 && k->scale_rows_bf16 && k->axpy_f32);
+    assert_true(k->axpy_rows_f32 && k->axpy_rows_bf16 && k->axpy_rows_u8);
     assert_true(k->prefetch && k->to_bf16 && k->quantize_u8);
     assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->layer_norm_u8);
     assert_true(k->softmax_f32 && k->softmax_bf16 && k->softmax_u8 && k->l2_norm_f32 && k->l2_norm_bf16);
@@ -347,6 +430,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_detection),
         cmocka_unit_test(test_arithmetic),
+        cmocka_unit_test(test_sums_of_rows),
         cmocka_unit_test(test_conversions_of_all_floats),
         cmocka_unit_test(test_special_conversions),
         cmocka_unit_test(test_prefetch),

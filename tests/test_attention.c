@@ -22,9 +22,9 @@ static const struct shape shapes[] = { { 1, 1, 1, 1 },     { 1, 1, 64, 64 },   {
                                        { 31, 31, 17, 5 },  { 13, 2, 80, 1 },   { 3, 65, 2, 33 } };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-/* BIASED: with a bias and the mask of a shifted window. LARGE: products of some thousands, so that nearly every row has
- * one probability that is 1. */
-enum content { RANDOM, BIASED, TINY, SIGNED_ZEROS, EQUAL_ROWS, LARGE, CONTENTS };
+/* BIASED: with a bias and the mask of a shifted window. ONE_MASK: with a bias and one mask for all queries. LARGE:
+ * products of some thousands, so that nearly every row has one probability that is 1. */
+enum content { RANDOM, BIASED, ONE_MASK, TINY, SIGNED_ZEROS, EQUAL_ROWS, LARGE, CONTENTS };
 
 /* ---- One call with everything around it ---- */
 
@@ -44,9 +44,13 @@ static size_t element_bytes(bool bf16)
 
 static void fill_row(enum content content, size_t n, float *x, uint64_t seed)
 {
-    static const enum fill fills[CONTENTS] = { FILL_UNIFORM, FILL_UNIFORM, FILL_TINY,
-                                               FILL_ZEROS,   FILL_UNIFORM, FILL_UNIFORM };
-    static const float factors[CONTENTS] = { 3, 3, 1, 1, 1, 100 };
+    static const enum fill fills[CONTENTS] = {
+        [RANDOM] = FILL_UNIFORM,     [BIASED] = FILL_UNIFORM,     [ONE_MASK] = FILL_UNIFORM, [TINY] = FILL_TINY,
+        [SIGNED_ZEROS] = FILL_ZEROS, [EQUAL_ROWS] = FILL_UNIFORM, [LARGE] = FILL_UNIFORM
+    };
+    static const float factors[CONTENTS] = {
+        [RANDOM] = 3, [BIASED] = 3, [ONE_MASK] = 3, [TINY] = 1, [SIGNED_ZEROS] = 1, [EQUAL_ROWS] = 1, [LARGE] = 100
+    };
     fill_floats(fills[content], n, x, seed);
     for (size_t i = 0; i < n; i++)
         x[i] *= factors[content];
@@ -76,20 +80,20 @@ static void *new_rows(struct guarded *g, enum vt_product product, enum content c
 
 enum { MASK_ROWS = 4 };
 
-static void add_bias_and_mask(struct call *c, enum place place)
+static void add_bias_and_mask(struct call *c, size_t mask_rows, enum place place)
 {
     static uint8_t rows[256];
     const struct shape s = c->shape;
     float *bias = new_rows(&c->bias, VT_PRODUCT_F32, RANDOM, s.queries, s.keys, place, c->seed + 700);
-    float *mask = new_rows(&c->mask, VT_PRODUCT_F32, RANDOM, MASK_ROWS, s.keys, place, c->seed + 900);
+    float *mask = new_rows(&c->mask, VT_PRODUCT_F32, RANDOM, mask_rows, s.keys, place, c->seed + 900);
     c->a.bias = bias;
     c->a.mask = mask;
     c->a.ld_bias = c->a.ld_mask = s.keys + GAP;
-    c->a.mask_rows = rows;
+    c->a.mask_rows = mask_rows > 1 ? rows : NULL;
     assert_in_range(s.queries, 1, sizeof rows);
     for (size_t i = 0; i < s.queries; i++)
         rows[i] = (uint8_t)(i * 7 / 3 % MASK_ROWS);
-    for (size_t i = 0; i < MASK_ROWS; i++)
+    for (size_t i = 0; i < mask_rows; i++)
         for (size_t k = 0; k < s.keys; k++)
             mask[i * c->a.ld_mask + k] = mask[i * c->a.ld_mask + k] > 0.5f ? -100.0f : 0.0f;
 }
@@ -125,8 +129,8 @@ static struct call new_call(const struct vt_kernels *kernels, enum vt_product pr
                                  .column_sums = (float *)guarded_new(&c.column_sums, score_bytes, place) + HEAD,
                                  .ld_scores = HEADS };
     guarded_new(&c.scratch, vt_attention_scratch_bytes(kernels, product, s.keys, s.dim, s.dim_v), place);
-    if (content == BIASED)
-        add_bias_and_mask(&c, place);
+    if (content == BIASED || content == ONE_MASK)
+        add_bias_and_mask(&c, content == BIASED ? MASK_ROWS : 1, place);
     return c;
 }
 
@@ -184,7 +188,8 @@ static void exponents(const struct vt_attention *a, size_t i, double *t, double 
             magnitude += scale * fabs(product);
         }
         const double bias = a->bias ? scale * (double)a->bias[i * a->ld_bias + k] : 0;
-        const double mask = a->mask ? (double)a->mask[a->mask_rows[i] * a->ld_mask + k] : 0;
+        const size_t mask_row = a->mask_rows ? a->mask_rows[i] : 0;
+        const double mask = a->mask ? (double)a->mask[mask_row * a->ld_mask + k] : 0;
         t[k] += bias + mask;
         magnitude += fabs(bias) + fabs(mask);
         error[k] = gamma_of(a->dim + 1 + (a->bias ? 3 : 0)) * magnitude;
@@ -296,6 +301,29 @@ static void check_pieces(const struct call *c, size_t rows)
     free(whole);
 }
 
+/* Each of the scores without the other. */
+static void check_scores_alone(const struct call *c)
+{
+    const size_t bytes = c->column_sums.data_bytes;
+    unsigned char *both = malloc(2 * bytes);
+    assert_non_null(both);
+    memcpy(both, c->first_row.data, bytes);
+    memcpy(both + bytes, c->column_sums.data, bytes);
+    for (int sums = 0; sums < 2; sums++) {
+        struct vt_attention a = c->a;
+        *(sums ? &a.first_row : &a.column_sums) = NULL;
+        memset(c->first_row.data, CANARY, bytes);
+        memset(c->column_sums.data, CANARY, bytes);
+        vt_attention_run(&a, 0, a.queries, c->scratch.data);
+        require_call(memcmp(sums ? c->column_sums.data : c->first_row.data, both + (sums ? bytes : 0), bytes) == 0,
+                     "scores alone have other bits", c);
+        require_call(untouched(sums ? c->a.first_row : c->a.column_sums), "wrote scores that nobody asked for", c);
+    }
+    memcpy(c->first_row.data, both, bytes);
+    memcpy(c->column_sums.data, both + bytes, bytes);
+    free(both);
+}
+
 static void check_same_as_ref(const struct call *c, enum content content, enum place place)
 {
     const struct vt_kernels ref = reference_bundle();
@@ -318,9 +346,10 @@ static void check_call(const struct vt_kernels *kernels, enum vt_product product
     vt_attention_run(&c.a, 0, s.queries, c.scratch.data);
     check_numbers(&c);
     check_surroundings(&c);
+    check_scores_alone(&c);
     if (!has_own_arithmetic(&kernels->gemm[product]))
         check_same_as_ref(&c, content, place);
-    if (content == RANDOM || content == BIASED) {
+    if (content == RANDOM || content == BIASED || content == ONE_MASK) {
         check_pieces(&c, 1 + s.queries / 2);
         check_pieces(&c, mr + 1);
         if (s.queries < 64) /* or it takes long: each piece packs all keys */
@@ -347,6 +376,34 @@ static void test_numbers(void **state)
 {
     (void)state;
     for_each_bundle(numbers_of_bundle);
+}
+
+/* For statistics: a sum of exponentials that is added up in another order. */
+static void check_statistics(enum content content, struct shape s)
+{
+    const struct vt_kernels ref = reference_bundle();
+    struct call c = new_call(&ref, VT_PRODUCT_F32, false, content, s, AT_END);
+    double *p = malloc(2 * s.keys * sizeof *p), *error = p + s.keys;
+    float *found = malloc(s.keys * sizeof *found);
+    assert_true(p && found);
+    for (size_t i = 0; i < s.queries; i++) {
+        probabilities(&c.a, i, p, error);
+        vt_attention_probabilities(&c.a, i, found);
+        for (size_t k = 0; k < s.keys; k++)
+            require_call(fabs((double)found[k] - p[k]) <= error[k] + gamma_of(s.keys) * (p[k] + error[k]),
+                         "probability outside the error bound", &c);
+    }
+    free(p);
+    free(found);
+    free_call(&c);
+}
+
+static void test_statistics(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (enum content content = RANDOM; content <= ONE_MASK; content++)
+            check_statistics(content, shapes[i]);
 }
 
 /* ---- Exact cases ---- */
@@ -587,6 +644,7 @@ int main(int argc, char **argv)
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_one_hot_is_exact),
         cmocka_unit_test(test_no_keys),
         cmocka_unit_test(test_scores_are_the_models),

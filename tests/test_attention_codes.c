@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include "attention.h"
+#include "integer.h"
 #include "quantizer.h"
 
 struct shape {
@@ -19,7 +20,8 @@ static const struct shape shapes[] = { { 1, 1, 1, 1 },     { 1, 197, 64, 64 }, {
                                        { 13, 2, 80, 1 },   { 3, 65, 2, 33 },   { 5, 0, 16, 24 } };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-enum content { PLAIN, BIASED, MASKED, BOTH, EXTREME, CONTENTS };
+/* ONE_MASK and ONE_BOTH: the same mask for all queries. */
+enum content { PLAIN, BIASED, MASKED, BOTH, ONE_MASK, ONE_BOTH, EXTREME, CONTENTS };
 
 enum { GAP = 3, HEADS = 3, HEAD = 1, MASK_ROWS = 4, MOST_QUERIES = 128 };
 
@@ -57,7 +59,10 @@ static void call_new(struct call *c, const struct vt_kernels *kernels, enum vt_d
                      struct shape s, enum place place)
 {
     static const size_t bytes[] = { [VT_TO_F32] = 4, [VT_TO_BF16] = 2, [VT_TO_U8] = 1 };
-    const bool biased = content == BIASED || content == BOTH, masked = content == MASKED || content == BOTH;
+    const bool biased = content == BIASED || content == BOTH || content == ONE_BOTH;
+    const bool one_mask = content == ONE_MASK || content == ONE_BOTH;
+    const bool masked = content == MASKED || content == BOTH || one_mask;
+    const size_t mask_rows = one_mask ? 1 : MASK_ROWS;
     *c = (struct call){ .shape = s, .seed = 100 * (uint64_t)content + s.keys };
     uint64_t seed = c->seed;
     struct vt_attention *a = &c->a;
@@ -81,14 +86,14 @@ static void call_new(struct call *c, const struct vt_kernels *kernels, enum vt_d
     a->bias = biased ? random_numbers(&c->bias, rows_of(s.queries, s.keys), -3, 3, place, &seed) : NULL;
     a->ld_bias = a->ld_mask = s.keys + GAP;
     if (masked) {
-        float *mask = random_numbers(&c->mask, rows_of(MASK_ROWS, s.keys), -1, 1, place, &seed);
-        for (size_t i = 0; i < rows_of(MASK_ROWS, s.keys); i++)
+        float *mask = random_numbers(&c->mask, rows_of(mask_rows, s.keys), -1, 1, place, &seed);
+        for (size_t i = 0; i < rows_of(mask_rows, s.keys); i++)
             mask[i] = mask[i] > 0.5f ? -100.0f : 0.0f;
         a->mask = mask;
     }
     for (size_t i = 0; i < s.queries; i++)
         c->mask_rows[i] = (uint8_t)(i * 7 / 3 % MASK_ROWS);
-    a->mask_rows = c->mask_rows;
+    a->mask_rows = one_mask ? NULL : c->mask_rows;
     a->to = to;
     a->out = guarded_new(&c->out, rows_of(s.queries, s.dim_v) * bytes[to], place);
     a->highest = content == PLAIN ? 255 : 63;
@@ -123,13 +128,14 @@ static void probabilities(const struct call *c, size_t i, double *low, double *h
 {
     const struct vt_attention *a = &c->a;
     const uint8_t *q = (const uint8_t *)a->q + i * a->ldq, *k = a->k;
+    const size_t mask_row = a->mask_rows ? a->mask_rows[i] : 0;
     double largest = -INFINITY, size = 0;
     for (size_t n = 0; n < a->keys; n++) {
         double sum = 0;
         for (size_t d = 0; d < a->dim; d++)
             sum += ((double)q[d] - a->query_zero[d]) * ((double)k[n * a->ldk + d] - 128);
         low[n] = sum * (double)a->scale + (a->bias ? (double)a->bias[i * a->ld_bias + n] : 0);
-        low[n] += a->mask ? (double)a->mask[a->mask_rows[i] * a->ld_mask + n] : 0;
+        low[n] += a->mask ? (double)a->mask[mask_row * a->ld_mask + n] : 0;
         size = fmax(size, fabs(sum * (double)a->scale) + fabs(low[n]));
         largest = fmax(largest, low[n]);
     }
@@ -291,9 +297,72 @@ static void test_codes(void **state)
     for_each_bundle(codes_of_bundle);
 }
 
-/* ---- Floats ---- */
+/* ---- Integers ---- */
 
 enum { ROWS = 37, WIDTH = 24 };
+
+/* What a call without an exp scale has in floats. Outputs are the means of codes of values. */
+struct integers {
+    struct vt_exp_scale exp;
+    int32_t bias[ROWS * ROWS], multiplier[WIDTH], shift[WIDTH], add[WIDTH];
+};
+
+static void use_integers(struct call *c, struct integers *n)
+{
+    uint64_t seed = 5;
+    assert_true(vt_prepare_exp((double)c->a.scale, &n->exp));
+    for (size_t i = 0; i < ROWS * ROWS; i++)
+        n->bias[i] = (int32_t)(random_bits(&seed) % 20000);
+    for (size_t d = 0; d < WIDTH; d++) { /* the quotient over 2^22, and 128 */
+        n->multiplier[d] = 1 << 30;
+        n->shift[d] = 52 - 33;
+        n->add[d] = 2 * 128 + 1;
+    }
+    c->a.exp = &n->exp;
+    c->a.masked = -(int32_t)(20 / c->a.scale);
+    c->a.bias = (const float *)(const void *)n->bias;
+    c->a.ld_bias = ROWS;
+    c->a.epilogue =
+        (struct vt_integer_epilogue){ .columns = { n->multiplier, n->shift, n->add, 0 }, .highest = UINT8_MAX };
+}
+
+/* A mask for all queries is what a bias that has it already is. Scores are left alone. */
+static void integers_of_bundle(const struct vt_kernels *kernels)
+{
+    const struct shape s = { ROWS, ROWS, WIDTH, WIDTH };
+    struct integers n;
+    struct call c, other;
+    call_new(&c, kernels, VT_TO_U8, ONE_MASK, s, AT_END);
+    call_new(&other, kernels, VT_TO_U8, PLAIN, s, AT_END);
+    use_integers(&c, &n);
+    vt_attention_run(&c.a, 0, ROWS, c.scratch.data);
+    struct vt_attention a = c.a;
+    size_t masked = 0;
+    for (size_t k = 0; k < ROWS; k++) {
+        masked += a.mask[k] != 0;
+        for (size_t i = 0; i < ROWS; i++)
+            n.bias[i * ROWS + k] += a.mask[k] != 0 ? a.masked : 0;
+    }
+    a.mask = NULL;
+    a.out = other.a.out;
+    vt_attention_run(&a, 0, ROWS, other.scratch.data);
+    require_call(masked > 0 && masked < ROWS, "a mask of nothing", &c);
+    require_call(memcmp(c.out.data, other.out.data, c.out.data_bytes) == 0, "mask and bias differ", &c);
+    for (size_t k = 0; k < ROWS * HEADS; k++)
+        require_call(untouched((float *)(void *)c.first_row.data + k) &&
+                         untouched((float *)(void *)c.column_sums.data + k),
+                     "wrote scores", &c);
+    call_free(&c);
+    call_free(&other);
+}
+
+static void test_integers(void **state)
+{
+    (void)state;
+    for_each_bundle(integers_of_bundle);
+}
+
+/* ---- Floats ---- */
 
 /* Attention of floats whose output becomes something else, or whose probabilities are rounded. */
 static void attend_floats(const struct vt_kernels *kernels, struct vt_attention a, void *out)
@@ -391,6 +460,7 @@ static void test_floats(void **state)
 int main(int argc, char **argv)
 {
     check_options(argc, argv);
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_codes), cmocka_unit_test(test_floats) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_codes), cmocka_unit_test(test_integers),
+                                        cmocka_unit_test(test_floats) };
     return cmocka_run_group_tests_name("test_attention_codes", tests, NULL, NULL);
 }

@@ -92,6 +92,36 @@ static inline vf vf_load_bf16_odd(const uint16_t *p)
                                                 _mm256_set1_epi32((int)0xFFFF0000u)));
 }
 
+/* The first n <= 8 bytes, then zeros. A copy of so many would be a call, and a stall when it is loaded again. */
+static inline uint64_t vt_load_bytes(const void *p, size_t n)
+{
+    const uint8_t *bytes = (const uint8_t *)p;
+    uint64_t x = 0;
+    if (n >= 4) {
+        uint32_t first, last; /* overlap in the same bytes */
+        memcpy(&first, bytes, sizeof first);
+        memcpy(&last, bytes + n - 4, sizeof last);
+        return first | (uint64_t)last << 8 * (n - 4);
+    }
+    for (size_t i = 0; i < n; i++)
+        x |= (uint64_t)bytes[i] << 8 * i;
+    return x;
+}
+static inline vf vt_widen_bf16(__m128i x)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+}
+static inline vf vf_load_bf16(const uint16_t *p)
+{
+    return vt_widen_bf16(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline vf vf_load_bf16_n(const uint16_t *p, size_t n)
+{
+    const size_t low = n < 4 ? n : 4;
+    const uint64_t first = vt_load_bytes(p, low * sizeof *p), second = vt_load_bytes(p + low, (n - low) * sizeof *p);
+    return vt_widen_bf16(_mm_set_epi64x((long long)second, (long long)first));
+}
+
 static inline __m128i vf_to_bf16(vf x)
 {
     const __m256i bits = _mm256_castps_si256(x), high = _mm256_srli_epi32(bits, 16);
@@ -205,6 +235,14 @@ static inline vi vi_load_n(const int32_t *p, size_t n)
 }
 static inline void vi_store_n(int32_t *p, vi x, size_t n) { vt_store_lanes((char *)p, (__m256i)x, n); }
 
+static inline vi vi_load_u8(const uint8_t *p)
+{
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+static inline vi vi_load_u8_n(const uint8_t *p, size_t n)
+{
+    return (vi)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)vt_load_bytes(p, n)));
+}
 static inline __m128i vi_to_u8(vi x)
 {
     const __m256i low_bytes = _mm256_set1_epi32(0x0C080400), fours = _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4);

@@ -58,6 +58,19 @@ static inline vf vf_load_bf16_odd(const uint16_t *p)
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xFFFF0000u)));
 }
 
+static inline vf vt_widen_bf16(__m256i x)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+static inline vf vf_load_bf16(const uint16_t *p)
+{
+    return vt_widen_bf16(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline vf vf_load_bf16_n(const uint16_t *p, size_t n)
+{
+    return vt_widen_bf16(_mm256_maskz_loadu_epi16(vf_mask(n), p));
+}
+
 #ifdef __AVX512BF16__
 static inline __m256i vf_to_bf16(vf x) { return (__m256i)_mm512_cvtneps_pbh(x); }
 #else
@@ -150,6 +163,14 @@ static inline vi vi_load(const int32_t *p) { return (vi)_mm512_loadu_si512(p); }
 static inline void vi_store(int32_t *p, vi x) { _mm512_storeu_si512(p, (__m512i)x); }
 static inline vi vi_load_n(const int32_t *p, size_t n) { return (vi)_mm512_maskz_loadu_epi32(vf_mask(n), p); }
 static inline void vi_store_n(int32_t *p, vi x, size_t n) { _mm512_mask_storeu_epi32(p, vf_mask(n), (__m512i)x); }
+static inline vi vi_load_u8(const uint8_t *p)
+{
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline vi vi_load_u8_n(const uint8_t *p, size_t n)
+{
+    return (vi)_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(vf_mask(n), p));
+}
 static inline void vi_store_u8(uint8_t *p, vi x)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)x));

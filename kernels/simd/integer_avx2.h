@@ -45,16 +45,6 @@ static inline vi vi_load_s16_n(const int16_t *p, size_t n)
     memcpy(lanes, p, n * sizeof *p);
     return vi_load_s16(lanes);
 }
-static inline vi vi_load_u8(const uint8_t *p)
-{
-    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
-}
-static inline vi vi_load_u8_n(const uint8_t *p, size_t n)
-{
-    uint8_t lanes[8] = { 0 };
-    memcpy(lanes, p, n);
-    return vi_load_u8(lanes);
-}
 static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
 {
     const __m256i mask = vf_mask(n);

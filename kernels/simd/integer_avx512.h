@@ -46,14 +46,6 @@ static inline vi vi_load_s16_n(const int16_t *p, size_t n)
 {
     return (vi)_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(vf_mask(n), p));
 }
-static inline vi vi_load_u8(const uint8_t *p)
-{
-    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-static inline vi vi_load_u8_n(const uint8_t *p, size_t n)
-{
-    return (vi)_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(vf_mask(n), p));
-}
 
 /* The first n lanes of p, then lanes of other. */
 static inline vi vi_load_or(const int32_t *p, vi other, size_t n)

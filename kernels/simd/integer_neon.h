@@ -32,13 +32,6 @@ static inline vi vi_load_s16_n(const int16_t *p, size_t n)
     memcpy(lanes, p, n * sizeof *p);
     return vi_load_s16(lanes);
 }
-static inline vi vi_load_u8_n(const uint8_t *p, size_t n)
-{
-    uint32_t lanes = 0;
-    memcpy(&lanes, p, n);
-    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(lanes)))));
-}
-static inline vi vi_load_u8(const uint8_t *p) { return vi_load_u8_n(p, VL); }
 static inline vi vi_load_or(const int32_t *p, vi other, size_t n)
 {
     return vbslq_s32(vf_mask(n), vi_load_n(p, n), other);

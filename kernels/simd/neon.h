@@ -87,6 +87,14 @@ static inline vf vf_load_bf16_odd(const uint16_t *p)
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_u16(vld1q_u16(p)), vdupq_n_u32(0xFFFFu)));
 }
 
+static inline vf vf_load_bf16(const uint16_t *p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
+static inline vf vf_load_bf16_n(const uint16_t *p, size_t n)
+{
+    uint64_t lanes = 0;
+    memcpy(&lanes, p, n * sizeof *p);
+    return vreinterpretq_f32_u32(vshll_n_u16(vcreate_u16(lanes), 16));
+}
+
 static inline uint16x4_t vf_to_bf16(vf x)
 {
     const uint32x4_t bits = vreinterpretq_u32_f32(x), high = vshrq_n_u32(bits, 16);
@@ -161,6 +169,13 @@ static inline void vi_store(int32_t *p, vi x) { vst1q_s32(p, x); }
 static inline vi vi_load_n(const int32_t *p, size_t n) { return vreinterpretq_s32_u8(vt_load_lanes(p, n)); }
 static inline void vi_store_n(int32_t *p, vi x, size_t n) { vt_store_lanes(p, vreinterpretq_u8_s32(x), n); }
 
+static inline vi vi_load_u8_n(const uint8_t *p, size_t n)
+{
+    uint32_t lanes = 0;
+    memcpy(&lanes, p, n);
+    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(lanes)))));
+}
+static inline vi vi_load_u8(const uint8_t *p) { return vi_load_u8_n(p, VL); }
 static inline void vi_store_u8_n(uint8_t *p, vi x, size_t n)
 {
     const uint16x4_t words = vmovn_u32(vreinterpretq_u32_s32(x));

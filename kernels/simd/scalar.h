@@ -51,6 +51,10 @@ static inline vf vf_load_bf16_even(const uint16_t *p)
 }
 static inline vf vf_load_bf16_odd(const uint16_t *p) { return vf_load_bf16_even(p + 1); }
 
+/* VL bf16 one behind the other as floats; the first n, and 0. */
+static inline vf vf_load_bf16(const uint16_t *p) { return vf_load_bf16_even(p); }
+static inline vf vf_load_bf16_n(const uint16_t *p, size_t n) { return n ? vf_load_bf16(p) : 0.0f; }
+
 /* Stored as bf16, see vt_to_bf16_fn: half of the last kept bit is added, less 1 where that bit is even. */
 static inline void vf_store_bf16_n(uint16_t *p, vf x, size_t n)
 {
@@ -136,6 +140,10 @@ static inline void vi_store_n(int32_t *p, vi x, size_t n)
     if (n)
         *p = x;
 }
+
+/* Bytes without a sign. */
+static inline vi vi_load_u8(const uint8_t *p) { return *p; }
+static inline vi vi_load_u8_n(const uint8_t *p, size_t n) { return n ? *p : 0; }
 
 /* The low byte of each. */
 static inline void vi_store_u8(uint8_t *p, vi x) { *p = (uint8_t)x; }

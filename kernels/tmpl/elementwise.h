@@ -57,6 +57,50 @@ void VT_FN(vt_axpy_f32)(size_t n, float a, const float *x, float *y)
         vf_store_n(y + i, vf_fma(va, vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
 }
 
+/* Sums stay in registers from the first row to the last, those of four vectors of columns side by side: as many chains
+ * as hide the latency of each. */
+#define VT_DEFINE_AXPY_ROWS(kernel, type, load, load_n)                                                                \
+    void VT_FN(kernel)(size_t m, size_t n, const float *a, const type *x, size_t ldx, float *y)                        \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; i + 4 * VL <= n; i += 4 * VL) {                                                                         \
+            const type *row = x + i;                                                                                   \
+            vf sum0 = vf_load(y + i), sum1 = vf_load(y + i + VL);                                                      \
+            vf sum2 = vf_load(y + i + 2 * VL), sum3 = vf_load(y + i + 3 * VL);                                         \
+            for (size_t r = 0; r < m; r++, row += ldx) {                                                               \
+                const vf va = vf_set1(a[r]);                                                                           \
+                sum0 = vf_fma(va, load(row), sum0);                                                                    \
+                sum1 = vf_fma(va, load(row + VL), sum1);                                                               \
+                sum2 = vf_fma(va, load(row + 2 * VL), sum2);                                                           \
+                sum3 = vf_fma(va, load(row + 3 * VL), sum3);                                                           \
+            }                                                                                                          \
+            vf_store(y + i, sum0);                                                                                     \
+            vf_store(y + i + VL, sum1);                                                                                \
+            vf_store(y + i + 2 * VL, sum2);                                                                            \
+            vf_store(y + i + 3 * VL, sum3);                                                                            \
+        }                                                                                                              \
+        for (; i < n; i += VL) {                                                                                       \
+            const size_t left = n - i < VL ? n - i : VL;                                                               \
+            vf sum = vf_load_n(y + i, left);                                                                           \
+            for (size_t r = 0; r < m; r++)                                                                             \
+                sum = vf_fma(vf_set1(a[r]), load_n(x + r * ldx + i, left), sum);                                       \
+            vf_store_n(y + i, sum, left);                                                                              \
+        }                                                                                                              \
+    }
+
+VT_DEFINE_AXPY_ROWS(vt_axpy_rows_f32, float, vf_load, vf_load_n)
+VT_DEFINE_AXPY_ROWS(vt_axpy_rows_bf16, vt_bf16, vf_load_bf16, vf_load_bf16_n)
+
+static inline vf load_codes(const uint8_t *p)
+{
+    return vf_of_vi(vi_load_u8(p));
+}
+static inline vf load_codes_n(const uint8_t *p, size_t n)
+{
+    return vf_of_vi(vi_load_u8_n(p, n));
+}
+VT_DEFINE_AXPY_ROWS(vt_axpy_rows_u8, uint8_t, load_codes, load_codes_n)
+
 void VT_FN(vt_prefetch)(size_t m, size_t bytes, const void *p, size_t ld_bytes)
 {
     const size_t line = 64;
