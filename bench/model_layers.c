@@ -134,7 +134,7 @@ static void print_step(const struct layers *l, size_t i)
     const struct vt_step *s = &l->plan->steps[i];
     char shape[48];
     format_shape(l, s, shape, sizeof shape);
-    printf("%-22s %-12s %-30s %-18s", s->node->name, kind_name(kind_of(s)), vt_kernel_name(l->plan, s), shape);
+    printf("%-26s %-12s %-30s %-18s", s->node->name, kind_name(kind_of(s)), vt_kernel_name(l->plan, s), shape);
     print_times(l, l->ms[i], gflop_of(l, s));
 }
 
@@ -165,7 +165,7 @@ void bench_report_layers(const struct bench *b)
     measure(&l);
     printf("\nmilliseconds of %u image%s, least of %u rounds; peak %.1f GFLOP/s\n", (unsigned)b->info.max_batch,
            b->info.max_batch == 1 ? "" : "s", (unsigned)b->options->runs, l.peak);
-    printf("%-22s %-12s %-30s %-18s %9s  %7s  %8s  %7s\n", "step", "kind", "kernel", "shape of an image", "ms",
+    printf("%-26s %-12s %-30s %-18s %9s  %7s  %8s  %7s\n", "step", "kind", "kernel", "shape of an image", "ms",
            "of time", "GFLOP/s", "of peak");
     for (size_t i = l.plan->constant_count; i < l.plan->step_count; i++)
         print_step(&l, i);

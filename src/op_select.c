@@ -70,34 +70,40 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
 
 /* ---- Similarity ---- */
 
-/* y[dim]: the mean over the groups of a row's features, of length 1. The mean's factor changes no direction. */
-static void unit_feature(const struct vt_step_job *j, const float *row, size_t dim, float *y)
-{
-    const struct vt_node *node = j->s->node;
-    const struct vt_kernels *kernels = j->x->plan->kernels;
-    memcpy(y, row, dim * sizeof *y);
-    for (size_t g = 1; g < node->u.select.groups; g++)
-        kernels->add_f32(dim, y, row + g * dim, y);
-    kernels->l2_norm_f32(1, dim, y, dim, 1, y, dim);
-}
-
-/* The features of `count` rows, whose numbers are in row. */
+/* y[count, dim]: the features of `count` rows, whose numbers are in row, as means over the groups of columns, of length 1.
+ * A factor of the mean changes no direction. */
 static void gather_features(const struct vt_step_job *j, const struct vt_image_rows *features, const uint32_t *row,
                             size_t count, float *y)
 {
+    const struct vt_kernels *kernels = j->x->plan->kernels;
     const size_t dim = feature_columns(j->s->node);
-    for (size_t i = 0; i < count; i++)
-        unit_feature(j, (const float *)(const void *)features->at + row[i] * features->ld, dim, y + i * dim);
+    for (size_t i = 0; i < count; i++) {
+        const float *x = (const float *)(const void *)features->at + row[i] * features->ld;
+        memcpy(y + i * dim, x, dim * sizeof *y);
+        for (size_t g = 1; g < j->s->node->u.select.groups; g++)
+            kernels->add_f32(dim, y + i * dim, x + g * dim, y + i * dim);
+    }
+    kernels->l2_norm_f32(count, dim, y, dim, 1, y, dim);
 }
 
-/* The largest of n numbers, of equal ones the first. */
+/* The first of the largest of n > 0 numbers. Their value is found first, in lanes that compilers make vectors of. */
 static size_t largest(const float *x, size_t n)
 {
-    size_t at = 0;
-    for (size_t i = 1; i < n; i++)
-        if (x[i] > x[at])
-            at = i;
-    return at;
+    enum { LANES = 16 };
+    float lanes[LANES], most = x[0];
+    size_t i = 0;
+    for (size_t l = 0; l < LANES; l++)
+        lanes[l] = x[0];
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
+    for (; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    for (size_t l = 0; l < LANES; l++)
+        most = lanes[l] > most ? lanes[l] : most;
+    for (i = 0; i < n && x[i] != most; i++) {
+    }
+    return i < n ? i : 0; /* 0: NaN */
 }
 
 /* best[i], to[i] of `count` rows in `from`: the greatest similarity to one of the `others` > 0, and which of these. */
