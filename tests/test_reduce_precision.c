@@ -45,8 +45,9 @@ static struct agreement agreement_of(const float *a, const float *b, size_t toke
 
 /* ---- Against f32 ----
  *
- * The error model. In bf16, errors of logits are those of test_precision.c: about 2^-9 sqrt(10 blocks + 4) of their size.
- * With codes they are what the model that no token leaves shows. In either case a mean may be MOST times as large.
+ * The error model. In bf16, errors of logits are those of test_precision.c: about 2^-9 sqrt(10 blocks + 4) of their
+ * size. With codes they are what the model that no token leaves shows. In either case a mean may be MOST times as
+ * large.
  *
  * A token changes sides where its score is as near to the threshold as the score's error, which is 0.01 of the score in
  * bf16 and about 0.025 with codes. Scores spread over a factor of about 2, so twice that share of the tokens is on an
