@@ -277,7 +277,8 @@ typedef enum vitrt_reduction {
 } vitrt_reduction;
 
 /* What happens in one block: to `keep` of the tokens that there are (over 0, up to 1), or, where that is 0, by count.
- * Class, distillation and register tokens always stay and are not counted. */
+ * Class, distillation and register tokens always stay and are not counted. A share that rounds to none keeps one token,
+ * or takes two samples. */
 typedef struct vitrt_reduce_layer {
     uint32_t block;   /* 0, 1, .. */
     uint32_t count;   /* tokens that stay; ATS: samples, at least 2; ToMe: tokens that are merged into others */
