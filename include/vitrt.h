@@ -293,6 +293,8 @@ typedef struct vitrt_reduce_layer {
 #define VITRT_REDUCE_UNIFORM_VOTES 4u  /* Zero-TPrune: the class token's vote counts as much as others */
 #define VITRT_REDUCE_ALL_HEADS     8u  /* Zero-TPrune: heads with votes of small or large variance count, too */
 #define VITRT_REDUCE_EQUAL_KEYS    16u /* ToMe: without proportional attention, as for MAE's models */
+#define VITRT_REDUCE_WHOLE_KEYS    32u /* ToMe, Zero-TPrune: keys are compared with all heads, not with their mean; costs
+                                          more, and is often worth it */
 
 typedef struct vitrt_reduce_options {
     vitrt_reduction method;
