@@ -23,16 +23,6 @@ enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, 
     return step < least ? VT_FIT_WIDENED : VT_FIT_OK;
 }
 
-uint8_t vt_quantizer_code(const struct vt_quantizer *q, double x)
-{
-    return (uint8_t)vt_round_even(vt_clamp(x / q->scale + q->zero, 0, vt_top_code(q->bits)));
-}
-
-double vt_quantizer_value(const struct vt_quantizer *q, unsigned code)
-{
-    return ((double)code - q->zero) * q->scale;
-}
-
 float vt_symmetric_scale(double max_abs, unsigned bits)
 {
     const double scale = max_abs / ((1 << (bits - 1)) - 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What one number becomes when it is quantized, and what its code stands for: uniform quantizers with a zero point, and
- * RepQ-ViT's logarithmic one for softmax. Reference arithmetic in double for calibration and tests; sessions fold scale
- * and zero point into what they compute anyway. All of it is a pure function of its arguments.
+ * RepQ-ViT's logarithmic one for softmax. Arithmetic is in double, for calibration; sessions fold scale and zero point
+ * into what they compute anyway. All of it is a pure function of its arguments.
  */
 #ifndef VT_QUANTIZER_H
 #define VT_QUANTIZER_H
@@ -56,13 +56,6 @@ static inline double vt_clamp(double x, double low, double high)
  * codes: scale (hi - lo) / top, zero rne(-lo / scale). The scale is at least VT_MIN_SCALE and
  * max(|lo|, |hi|) / VT_MAX_ZERO; so a constant is met exactly. */
 enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, unsigned bits);
-
-/* Rounds once, behind the zero point, as kernels do. For an integer zero point that differs from rne(x / scale) + zero
- * at exact ties only, and only if it is odd. NaN has the code 0. */
-uint8_t vt_quantizer_code(const struct vt_quantizer *q, double x);
-
-/* What a code stands for. */
-double vt_quantizer_value(const struct vt_quantizer *q, unsigned code);
 
 /* The scale of symmetric codes of up to 16 bits in +-(2^(bits - 1) - 1), at least VT_MIN_SCALE; that also for a max_abs
  * which is not finite. */

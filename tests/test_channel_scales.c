@@ -4,7 +4,6 @@
 #include "calibration_data.h"
 
 #include "channel_scales.h"
-#include "quantizer_search.h"
 
 /* A LayerNorm's last step, a linear layer behind it and its input's quantizers, in published terms: two channels. */
 struct repq {
@@ -48,7 +47,7 @@ static const double example_x[2] = { 0.37, -0.52 };
 static int repq_code(const struct repq *a, int c)
 {
     const struct vt_quantizer q = { (float)a->s[c], (float)a->z[c], 4 };
-    return vt_quantizer_code(&q, normalized(a, c, example_x[c]));
+    return (int)code_of(&q, normalized(a, c, example_x[c]));
 }
 
 static void test_reparameterization(void **state) /* C1 */
@@ -149,7 +148,7 @@ static void expect_covered(const struct vt_spread *s, struct vt_quantizer q[COLU
         assert_int_equal(q[c].bits, bits);
         assert_true(q[c].scale > 0 && q[c].zero == nearbyintf(q[c].zero));
         for (size_t i = 0; i < ROWS; i++) {
-            const double x = (double)sample(i, c), found = vt_quantizer_value(&q[c], vt_quantizer_code(&q[c], x));
+            const double x = (double)sample(i, c), found = value_of(&q[c], code_of(&q[c], x));
             assert_true(fabs(found - x) <= (double)q[c].scale * (1 + 1e-6)); /* the zero point is rounded, too */
         }
     }
@@ -187,7 +186,7 @@ static void test_one_sided(void **state)
     (void)state;
     expect_covered(&s, q, 8);
     for (size_t c = 0; c < COLUMNS; c++)
-        assert_near(vt_quantizer_value(&q[c], 0), -2, (double)q[c].scale);
+        assert_near(value_of(&q[c], 0), -2, (double)q[c].scale);
 }
 
 static void test_what_gives_no_range(void **state)
@@ -208,7 +207,7 @@ static void test_what_gives_no_range(void **state)
     vt_columns_add(columns, 2, zeros[0], 2, 2);
     assert_int_equal(vt_spread_columns(&s, columns, 2, 2, 8, q), VT_FIT_WIDENED);
     for (size_t c = 0; c < 2; c++)
-        assert_true(q[c].scale > 0 && vt_quantizer_value(&q[c], vt_quantizer_code(&q[c], 0)) == 0);
+        assert_true(q[c].scale > 0 && value_of(&q[c], code_of(&q[c], 0)) == 0);
 }
 
 /* The more images, the less room and the more trust in each column. */

@@ -48,12 +48,14 @@ static enum vt_fit quantize_row(const struct vt_layer *l, const struct worker *w
     const size_t columns = (size_t)l->weight->columns;
     struct vt_quantizer q;
     unsigned top;
-    if (!l->compensation)
-        return vt_quantize_row(w->row, columns, l->bits, codes, scale, w->search);
     const enum vt_fit fit = vt_row_quantizer(w->row, columns, l->bits, &q, &top, w->search);
     *scale = q.scale;
-    if (fit != VT_FIT_NOT_FINITE)
+    if (fit == VT_FIT_NOT_FINITE)
+        return fit;
+    if (l->compensation)
         vt_compensate_row(l->compensation, &q, top, w->row, w->errors, codes);
+    else
+        vt_row_codes(&q, top, w->row, columns, codes);
     return fit;
 }
 

@@ -326,7 +326,7 @@ static enum vt_fit find_quantizers(const vitrt_model *m, struct vt_watch *w)
     case VT_WAY_SEARCH:
     case VT_WAY_PROBABILITIES:
         for (size_t i = 0; i < w->operand.columns; i++) {
-            const enum vt_fit fit = vt_observer_quantizer(&w->observer, i, &w->quantizers[i], NULL);
+            const enum vt_fit fit = vt_observer_quantizer(&w->observer, i, &w->quantizers[i]);
             worst = fit > worst ? fit : worst;
         }
         break;
