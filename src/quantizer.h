@@ -12,9 +12,10 @@
 /* Bits of a quantizer: 2 to VT_MAX_CODE_BITS. */
 #define VT_MAX_CODE_BITS 8
 
-/* No scale is smaller: its reciprocal, and that times gamma or a number, must be finite in float. Numbers of a range
- * below it are as good as zero. */
-#define VT_MIN_SCALE 0x1p-100f
+/* No scale is smaller or larger, in files either: it, its reciprocal, and these times gamma or a number must be finite
+ * in float. Numbers of a range below it are as good as zero. */
+#define VT_MIN_SCALE 1e-30f
+#define VT_MAX_SCALE 1e30f
 
 /* No zero point is further from 0: x / scale + zero keeps 7 bits behind the point in float, and the zero point is exact
  * in a float and in an int32. */
