@@ -45,13 +45,13 @@ static double error_of(const struct array *a, double scale, double zero, double 
     return vt_error_sum(&s, 0, VT_ERROR_COLUMNS) * scale * scale;
 }
 
-/* Tails of x or |x|. */
-static struct vt_tails tails_of(const float *x, size_t n, bool magnitudes, float *scratch)
+/* Tails of the numbers or their magnitudes. */
+static struct vt_tails tails_of(const struct array *a, bool magnitudes, float *scratch)
 {
     struct vt_tails t;
-    vt_tails_init(&t, vt_tails_capacity(n), scratch);
-    for (size_t i = 0; i < n; i++)
-        vt_tails_add(&t, magnitudes ? fabsf(x[i]) : x[i]);
+    vt_tails_init(&t, vt_tails_capacity(a->n), scratch);
+    for (size_t i = 0; i < a->n; i++)
+        vt_tails_add(&t, magnitudes ? fabsf(a->x[i]) : a->x[i]);
     vt_tails_sort(&t);
     return t;
 }
@@ -66,20 +66,17 @@ static enum vt_fit range_quantizer(struct vt_quantizer *q, double lo, double hi,
     return VT_FIT_WIDENED;
 }
 
-static enum vt_fit search_asymmetric(struct vt_quantizer *q, const float *x, size_t n, unsigned bits, float *scratch)
+static enum vt_fit search_asymmetric(struct vt_quantizer *q, const struct array *a, unsigned bits, float *scratch)
 {
-    if (!n || !vt_all_finite(x, n))
-        return vt_quantizer_of_range(q, n ? NAN : 0, 0, bits);
-    const struct array a = measured(x, n);
-    const struct vt_tails t = tails_of(x, n, false, scratch);
+    const struct vt_tails t = tails_of(a, false, scratch);
     double least = INFINITY;
     enum vt_fit fit = VT_FIT_OK;
     for (int p = 0; p < VT_PERCENTILES; p++) {
         struct vt_quantizer candidate;
-        const double lo = vt_tails_quantile(&t, n, 1 - vt_percentiles[p]);
-        const double hi = vt_tails_quantile(&t, n, vt_percentiles[p]);
+        const double lo = vt_tails_quantile(&t, a->n, 1 - vt_percentiles[p]);
+        const double hi = vt_tails_quantile(&t, a->n, vt_percentiles[p]);
         const enum vt_fit candidate_fit = range_quantizer(&candidate, lo, hi, bits);
-        const double error = error_of(&a, candidate.scale, candidate.zero, vt_top_code(bits));
+        const double error = error_of(a, candidate.scale, candidate.zero, vt_top_code(bits));
         if (error < least) {
             least = error;
             *q = candidate;
@@ -89,17 +86,16 @@ static enum vt_fit search_asymmetric(struct vt_quantizer *q, const float *x, siz
     return fit;
 }
 
-static enum vt_fit search_symmetric(struct vt_quantizer *q, const float *w, size_t n, float *scratch)
+static enum vt_fit search_symmetric(struct vt_quantizer *q, const struct array *a, float *scratch)
 {
-    const struct array a = measured(w, n);
-    const struct vt_tails t = tails_of(w, n, true, scratch);
-    const double max_abs = fmax(-a.min, a.max);
+    const struct vt_tails t = tails_of(a, true, scratch);
+    const double max_abs = fmax(-a->min, a->max);
     double least = INFINITY;
     *q = (struct vt_quantizer){ VT_MIN_SCALE, SYMMETRIC_ZERO, VT_MAX_CODE_BITS };
     for (int p = 0; p <= VT_PERCENTILES; p++) {
-        const double clip = p < VT_PERCENTILES ? vt_tails_quantile(&t, n, vt_percentiles[p]) : max_abs;
+        const double clip = p < VT_PERCENTILES ? vt_tails_quantile(&t, a->n, vt_percentiles[p]) : max_abs;
         const float candidate = vt_symmetric_scale(clip, 8);
-        const double error = error_of(&a, candidate, SYMMETRIC_ZERO, 2 * SYMMETRIC_ZERO);
+        const double error = error_of(a, candidate, SYMMETRIC_ZERO, 2 * SYMMETRIC_ZERO);
         if (error < least) {
             least = error;
             q->scale = candidate;
@@ -111,10 +107,16 @@ static enum vt_fit search_symmetric(struct vt_quantizer *q, const float *w, size
 enum vt_fit vt_row_quantizer(const float *w, size_t n, unsigned bits, struct vt_quantizer *q, unsigned *top,
                              float *scratch)
 {
+    const struct array a = measured(w, n);
     *top = bits == VT_MAX_CODE_BITS ? 2 * SYMMETRIC_ZERO : vt_top_code(bits);
-    if (bits == VT_MAX_CODE_BITS && n && vt_all_finite(w, n))
-        return search_symmetric(q, w, n, scratch);
-    return search_asymmetric(q, w, n, bits, scratch);
+    *q = (struct vt_quantizer){ VT_MIN_SCALE, 0, (uint8_t)bits };
+    if (!vt_all_finite(w, n))
+        return VT_FIT_NOT_FINITE;
+    if (a.min == 0 && a.max == 0)
+        return VT_FIT_WIDENED;
+    const enum vt_fit fit =
+        bits == VT_MAX_CODE_BITS ? search_symmetric(q, &a, scratch) : search_asymmetric(q, &a, bits, scratch);
+    return q->scale <= VT_MAX_SCALE ? fit : VT_FIT_NOT_FINITE;
 }
 
 void vt_row_codes(const struct vt_quantizer *q, unsigned top, const float *w, size_t n, int8_t *codes)

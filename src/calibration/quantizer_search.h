@@ -18,8 +18,8 @@ size_t vt_search_scratch(size_t n);
  * percentiles of |w| and the maximum, in this order; the maximum is what published symmetric quantizers take.
  * Fewer bits: asymmetric as activations, of the ranges [quantile 1 - p, quantile p], p = .999, .9999, .99999, the first
  * one with the least squared error. VT_FIT_WIDENED: 0 is so far outside of it that codes less the zero point do not fit
- * into 8 bits, and the range was extended to it; or all numbers are as good as zero. n = 0 is as a row of zeros.
- * scratch: [vt_search_scratch(n)]. */
+ * into 8 bits, and the range was extended to it; or all numbers are as good as zero: a row of zeros, or n = 0, has the
+ * scale VT_MIN_SCALE. VT_FIT_NOT_FINITE also stands for a scale over VT_MAX_SCALE. scratch: [vt_search_scratch(n)]. */
 enum vt_fit vt_row_quantizer(const float *w, size_t n, unsigned bits, struct vt_quantizer *q, unsigned *top,
                              float *scratch);
 
