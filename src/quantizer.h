@@ -7,6 +7,7 @@
 #ifndef VT_QUANTIZER_H
 #define VT_QUANTIZER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Bits of a quantizer: 2 to VT_MAX_CODE_BITS. */
@@ -24,7 +25,7 @@
 /* How a quantizer fits what it was made for; the larger, the worse. */
 enum vt_fit {
     VT_FIT_OK,
-    VT_FIT_WIDENED,   /* the range was empty, or too narrow for the numbers' distance from 0, and was made wider */
+    VT_FIT_WIDENED,   /* the range was that of a constant, or too narrow for its distance from 0, and made wider */
     VT_FIT_NOT_FINITE /* there are NaN, or numbers too large for a float: a quantizer that makes everything 0 */
 };
 
@@ -53,9 +54,14 @@ static inline double vt_clamp(double x, double low, double high)
     return least < high ? least : high;
 }
 
+/* A range [*lo, *hi] of numbers that the finest zero point does not tell from each other, which were all the same then,
+ * begins or ends at 0 instead: they may move when the model runs, and their distance from 0 is all that is known of how
+ * far. True if it is such a range. */
+bool vt_widen_constant(double *lo, double *hi);
+
 /* The quantizer that spreads its codes over [lo, hi], lo <= hi, with an integer zero point that may lie outside of the
  * codes: scale (hi - lo) / top, zero rne(-lo / scale). The scale is at least VT_MIN_SCALE and
- * max(|lo|, |hi|) / VT_MAX_ZERO; so a constant is met exactly. */
+ * max(|lo|, |hi|) / VT_MAX_ZERO. The range of a constant is widened as above; zeros count as reaching to 1. */
 enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, unsigned bits);
 
 /* The scale of symmetric codes of up to 16 bits in +-(2^(bits - 1) - 1), at least VT_MIN_SCALE; that also for a max_abs

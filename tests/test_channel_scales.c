@@ -178,6 +178,38 @@ static void test_spread(void **state)
     }
 }
 
+/* A constant's range is its distance from 0, and a column of zeros is as wide as columns are on average. */
+static void test_columns_that_never_change(void **state)
+{
+    enum { WIDE, MINUS_THREE, SEVEN, ZERO, N };
+    const struct vt_spread ways[] = { { .alpha = 1, .margin = 1 },
+                                      { .alpha = 1, .margin = 1, .deviations = 5 },
+                                      { .alpha = 1, .margin = 1, .one_sided = true } };
+    (void)state;
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        float x[ROWS][N];
+        struct vt_column columns[N];
+        struct vt_quantizer q[N];
+        for (size_t c = 0; c < N; c++)
+            columns[c] = (struct vt_column){ INFINITY, -INFINITY, 0, 0 };
+        for (size_t r = 0; r < ROWS; r++) {
+            x[r][WIDE] = (float)(r % 2);
+            x[r][MINUS_THREE] = -3;
+            x[r][SEVEN] = 7 + 1e-6f * (float)(r % 3); /* rounding */
+            x[r][ZERO] = 0;
+        }
+        vt_columns_add(columns, N, x[0], ROWS, N);
+        vt_spread_columns(&ways[i], columns, N, ROWS, 8, q);
+        const double lowest = ways[i].one_sided ? -3 : 0, wide = reach(&q[WIDE]);
+        assert_near(reach(&q[MINUS_THREE]), 3, 1e-4);
+        assert_near(reach(&q[SEVEN]), 7 - lowest, 1e-4);
+        assert_near(value_of(&q[MINUS_THREE], 0), -3, 3.0 / 255);
+        assert_near(value_of(&q[SEVEN], 0), lowest, 10.0 / 255);
+        assert_near(reach(&q[ZERO]), ways[i].one_sided ? 3 : (wide + 3 + 7) / 4, 1e-4);
+        assert_near(value_of(&q[ZERO], code_of(&q[ZERO], 0)), 0, 0);
+    }
+}
+
 /* All begin at the smallest number of any column. */
 static void test_one_sided(void **state)
 {
@@ -233,13 +265,10 @@ static void test_images(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reparameterization),
-        cmocka_unit_test(test_fractional_zero_point),
-        cmocka_unit_test(test_columns_are_seen),
-        cmocka_unit_test(test_spread),
-        cmocka_unit_test(test_one_sided),
-        cmocka_unit_test(test_what_gives_no_range),
-        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_reparameterization),        cmocka_unit_test(test_fractional_zero_point),
+        cmocka_unit_test(test_columns_are_seen),          cmocka_unit_test(test_spread),
+        cmocka_unit_test(test_columns_that_never_change), cmocka_unit_test(test_one_sided),
+        cmocka_unit_test(test_what_gives_no_range),       cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

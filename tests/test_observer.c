@@ -177,7 +177,7 @@ static void test_observer_without_numbers(void **state)
     observe(&o, &spec, &none, false);
     for (size_t g = 0; g < 4; g++) {
         assert_int_equal(vt_observer_quantizer(&o, g, &q), VT_FIT_WIDENED);
-        assert_true(q.scale == VT_MIN_SCALE && q.zero == 0);
+        assert_true(q.scale == 1.0f / 255 && q.zero == 0);
         assert_true(o.min[g] == 0 && o.max[g] == 0);
     }
     vt_observer_free(&o, &vt_default_allocator);

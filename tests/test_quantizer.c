@@ -214,17 +214,21 @@ static void test_degenerate_ranges(void **state)
     struct vt_quantizer q;
     (void)state;
     for (unsigned bits = 2; bits <= 8; bits++) {
+        const float top = (float)vt_top_code(bits);
         for (size_t i = 0; i < COUNT(constants); i++) {
-            assert_int_equal(vt_quantizer_of_range(&q, constants[i], constants[i], bits), VT_FIT_WIDENED);
-            assert_true(value_of(&q, code_of(&q, constants[i])) == constants[i]);
-            assert_true(q.scale > 0 && fabsf(q.zero) == VT_MAX_ZERO);
+            const double x = constants[i], same = x * (1 - 1e-7), close = x * (1 - 2e-5);
+            assert_int_equal(vt_quantizer_of_range(&q, x, x, bits), VT_FIT_WIDENED);
+            assert_near(value_of(&q, code_of(&q, x)), x, fabs(x) * FLT_EPSILON);
+            assert_true(q.scale == (float)(fabs(x) / top) && q.zero == (x > 0 ? 0 : top)); /* as far as 0 */
+            assert_int_equal(vt_quantizer_of_range(&q, fmin(x, same), fmax(x, same), bits), VT_FIT_WIDENED);
+            assert_true(q.scale == (float)(fabs(x) / top) && q.zero == (x > 0 ? 0 : top));
+            assert_int_equal(vt_quantizer_of_range(&q, fmin(x, close), fmax(x, close), bits), VT_FIT_WIDENED);
+            assert_true(q.scale == (float)(fabs(x) / VT_MAX_ZERO) && fabs(fabs(q.zero) - VT_MAX_ZERO) <= 2);
         }
         assert_int_equal(vt_quantizer_of_range(&q, 0, 0, bits), VT_FIT_WIDENED);
-        assert_true(q.scale == VT_MIN_SCALE && q.zero == 0 && !signbit(q.zero));
+        assert_true(q.scale == 1 / top && q.zero == 0 && !signbit(q.zero));
         assert_int_equal(vt_quantizer_of_range(&q, -1e-44, 1e-44, bits), VT_FIT_WIDENED);
         assert_true(q.scale == VT_MIN_SCALE && q.zero == 0);
-        assert_int_equal(vt_quantizer_of_range(&q, 1, 1 + 1e-7, bits), VT_FIT_WIDENED);
-        assert_true(q.scale == (float)((1 + 1e-7) / VT_MAX_ZERO) && fabs(q.zero + VT_MAX_ZERO) <= 1);
         assert_int_equal(vt_quantizer_of_range(&q, -FLT_MAX, FLT_MAX, bits), VT_FIT_OK);
         assert_true(isfinite(q.scale) && isfinite(1 / q.scale));
         assert_int_equal(vt_quantizer_of_range(&q, 5, 7, bits), VT_FIT_OK); /* 0 outside: the zero point is no code */
@@ -235,6 +239,20 @@ static void test_degenerate_ranges(void **state)
             assert_true(q.scale == VT_MIN_SCALE && q.zero == 0);
             assert_int_equal(vt_quantizer_of_range(&q, 0, bad[i], bits), VT_FIT_NOT_FINITE);
         }
+    }
+}
+
+static void test_constants(void **state)
+{
+    static const struct {
+        double lo, hi, widened_lo, widened_hi;
+    } cases[] = { { 3, 3, 0, 3 }, { -3, -3, -3, 0 }, { 0, 0, 0, 0 },           { 5, 5.00007, 0, 5.00007 },
+                  { 1, 2, 1, 2 }, { -1, 1, -1, 1 },  { 5, 5.0001, 5, 5.0001 }, { 0, 1e-40, 0, 1e-40 } };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        double lo = cases[i].lo, hi = cases[i].hi;
+        assert_int_equal(vt_widen_constant(&lo, &hi), hi - lo < 8e-5 && cases[i].hi != 1e-40);
+        assert_true(lo == cases[i].widened_lo && hi == cases[i].widened_hi);
     }
 }
 
@@ -314,7 +332,10 @@ static void check_asymmetric_row(const float *w, size_t n, unsigned bits, float 
             assert_int_equal(fit, candidate_fit);
         }
     }
-    assert_least(error, errors, found.scale);
+    if (sorted[0] == 0 && sorted[n - 1] == 0) /* has no range */
+        assert_true(found.scale == VT_MIN_SCALE && found.zero == 0);
+    else
+        assert_least(error, errors, found.scale);
     vt_row_codes(&found, top, w, n, codes);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(codes[i], (int)code_of(&found, w[i]) - (int)found.zero);
@@ -331,9 +352,12 @@ static void test_rows(void **state)
             const size_t n = counts[k];
             float *w = numbers((enum data)kind, n), *scratch = malloc(vt_search_scratch(n) * sizeof *scratch), scale;
             int8_t *codes = malloc(n);
-            quantize_row(w, n, 8, codes, &scale, scratch);
-            check_symmetric_row(w, n, codes, scale);
-            for (unsigned bits = 4; bits <= 6; bits++)
+            const enum vt_fit fit = quantize_row(w, n, 8, codes, &scale, scratch);
+            if (kind == LARGE) /* for any scale */
+                assert_int_equal(fit, VT_FIT_NOT_FINITE);
+            else
+                check_symmetric_row(w, n, codes, scale);
+            for (unsigned bits = 4; bits <= 6 && kind != LARGE; bits++)
                 check_asymmetric_row(w, n, bits, scratch);
             free(codes);
             free(scratch);
@@ -366,6 +390,7 @@ int main(void)
                                         cmocka_unit_test(test_symmetric_codes),
                                         cmocka_unit_test(test_tails_against_sorting),
                                         cmocka_unit_test(test_degenerate_ranges),
+                                        cmocka_unit_test(test_constants),
                                         cmocka_unit_test(test_degenerate_rows),
                                         cmocka_unit_test(test_rows),
                                         cmocka_unit_test(test_row_far_from_zero) };
