@@ -97,7 +97,6 @@ static double unit_of(const struct integer_maker *m, vt_value v)
     return (double)vt_unit_of(m->m.p->graph, v);
 }
 
-/* The largest number that a result can be, for messages. */
 static vitrt_status out_of_range(const struct integer_maker *m, const struct vt_step *s)
 {
     return vt_err(m->m.err, VITRT_EFORMAT, "%s: node %s: its scales are too far apart for integers of 32 bits",
