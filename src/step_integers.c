@@ -331,8 +331,7 @@ static vitrt_status make_step(const struct integer_maker *m, const struct vt_ste
     case VT_NODE_CONVERT: return make_same(m, s, a, MOST_WORD, n, &n->step->epilogue);
     case VT_NODE_POOL: {
         const size_t rows = p->values[node->in[0].value].rows - node->u.rows.first_row;
-        return make_same(m, s, a / (double)(rows ? rows : 1), (uint32_t)(MOST_WORD * (rows < 65536 ? rows : 65535)), n,
-                         &n->step->epilogue);
+        return make_same(m, s, a / (double)rows, (uint32_t)(MOST_WORD * rows), n, &n->step->epilogue);
     }
     default: return VITRT_OK;
     }
