@@ -361,8 +361,11 @@ vitrt_status vt_step_integers_create(const struct vt_plan *p, const struct vt_le
     struct integer_maker m = { .m = { .p = p, .err = err }, .levels = levels };
     struct integers n;
     *bytes = 0;
+    *memory = NULL;
     for (size_t i = 0; i < p->step_count; i++)
         carve(p, &p->steps[i], NULL, bytes, &n);
+    if (!*bytes) /* nothing but the image is asked for */
+        return VITRT_OK;
     const size_t room_bytes = carve_maker(&m, NULL);
     char *room = vt_alloc(&p->alloc, room_bytes);
     *memory = vt_calloc(&p->alloc, *bytes, 1);
