@@ -111,15 +111,24 @@ static void free_nodes(struct vt_graph *g)
     vt_free(&g->alloc, g->nodes, g->node_capacity * sizeof *g->nodes);
 }
 
+/* A multiple of the width of every tile, whichever a layer is to use: they are powers of 2. Layers of quantized models
+ * are split alike on every CPU, as codes that are made of sums may be other ones than those of a value in between. */
+static size_t split_align(const struct vt_plan *p)
+{
+    size_t align = 1;
+    if (p->precision >= VT_PRECISION_I8)
+        return VT_MAX_TILE_COLUMNS;
+    for (size_t i = 0; i < VT_PRODUCT_COUNT; i++)
+        align = larger(align, p->kernels->gemm[i].nr);
+    return align;
+}
+
 static vitrt_status split(struct vt_plan *p, const struct vt_graph *g, struct vt_graph *out, vitrt_error *err)
 {
     vitrt_status st;
     struct vt_shape *shapes = shapes_of(p, g, &st, err);
-    size_t align = 1; /* a multiple of the width of every tile, whichever the layer is to use: they are powers of 2 */
-    for (size_t i = 0; i < VT_PRODUCT_COUNT; i++)
-        align = larger(align, p->kernels->gemm[i].nr);
     if (!st)
-        st = vt_pass_split(g, shapes, align, p->outputs, p->output_count, out, err);
+        st = vt_pass_split(g, shapes, split_align(p), p->outputs, p->output_count, out, err);
     vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
     return st;
 }
