@@ -39,18 +39,20 @@ static bool read_layer(const char **p, vitrt_reduce_layer *layer)
         return false;
     if (**p == '+' && (++*p, !read_number(p, &similar)))
         return false;
+    if (block >= 1e6 || keep >= 1e6 || similar >= 1e6)
+        return false;
     *layer = (vitrt_reduce_layer){ .block = (uint32_t)block, .similar = (uint32_t)similar };
     if (keep > 1)
         layer->count = (uint32_t)keep;
     else
         layer->keep = keep;
-    return block < 1e6 && keep < 1e6 && similar < 1e6;
+    return true;
 }
 
 static bool read_schedule(const char *p, struct reduction *r)
 {
     if (!strchr(p, '@'))
-        return read_number(&p, &r->options.budget) && !*p;
+        return read_number(&p, &r->options.budget) && !*p && r->options.budget > 0;
     while (r->options.layer_count < REDUCTION_LAYERS) {
         if (!read_layer(&p, &r->layers[r->options.layer_count++]))
             return false;
