@@ -277,7 +277,8 @@ typedef enum vitrt_reduction {
 } vitrt_reduction;
 
 /* What happens in one block: to `keep` of the tokens that there are (over 0, up to 1), or, where that is 0, by count.
- * Class, distillation and register tokens always stay and are not counted. */
+ * Class, distillation and register tokens always stay and are not counted. A share that rounds to none keeps one token,
+ * or takes two samples. */
 typedef struct vitrt_reduce_layer {
     uint32_t block;   /* 0, 1, .. */
     uint32_t count;   /* tokens that stay; ATS: samples, at least 2; ToMe: tokens that are merged into others */
@@ -292,6 +293,8 @@ typedef struct vitrt_reduce_layer {
 #define VITRT_REDUCE_UNIFORM_VOTES 4u  /* Zero-TPrune: the class token's vote counts as much as others */
 #define VITRT_REDUCE_ALL_HEADS     8u  /* Zero-TPrune: heads with votes of small or large variance count, too */
 #define VITRT_REDUCE_EQUAL_KEYS    16u /* ToMe: without proportional attention, as for MAE's models */
+#define VITRT_REDUCE_WHOLE_KEYS    32u /* ToMe, Zero-TPrune: keys are compared with all heads, not with their mean; costs
+                                          more, and is often worth it */
 
 typedef struct vitrt_reduce_options {
     vitrt_reduction method;

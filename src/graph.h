@@ -490,4 +490,7 @@ bool vt_is_depthwise(const struct vt_node *node);
 vitrt_status vt_graph_shapes(const struct vt_graph *g, uint32_t input_height, uint32_t input_width,
                              struct vt_shape *shapes, vitrt_error *err);
 
+/* Of as many candidates, those that stay by their share (samples: that are taken). */
+size_t vt_share_count(size_t candidates, const struct vt_node *select);
+
 #endif

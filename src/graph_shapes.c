@@ -224,11 +224,19 @@ static vitrt_status space_to_depth_shape(const struct vt_graph *g, const struct 
     return plain_map(g, node, in, err);
 }
 
+/* At least one stays, and there are two samples. */
+size_t vt_share_count(size_t candidates, const struct vt_node *select)
+{
+    const size_t share = vt_keep_count(candidates, select->u.select.keep, select->u.select.up),
+                 least = select->u.select.by == VT_SELECT_SAMPLES ? 2 : 1;
+    return share >= least ? share : least < candidates ? least : candidates;
+}
+
 /* The most rows that selecting leaves of `rows`. */
 static size_t rows_left(const struct vt_node *select, size_t rows)
 {
     const size_t protect = select->u.select.protect, count = select->u.select.count, candidates = rows - protect;
-    const size_t share = vt_keep_count(candidates, select->u.select.keep, select->u.select.up);
+    const size_t share = vt_share_count(candidates, select);
     const size_t kept = count && count < candidates ? count : count ? candidates : share;
     switch (select->u.select.by) {
     case VT_SELECT_MATCH: {

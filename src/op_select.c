@@ -5,6 +5,7 @@
 #include "ops.h"
 #include "token_map.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -185,6 +186,9 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
     behind.to += first;
     if (others)
         find_most_similar(j, &behind, from, others);
+    for (size_t i = 0; i < from && others; i++) /* as many rows leave where similarities are NaN */
+        if (!(behind.best[i] > -INFINITY))
+            behind.best[i] = -FLT_MAX;
     for (size_t i = 0; i < from && others; i++)
         behind.to[i] = (uint32_t)(2 * (first_odd + behind.to[i]) + 1);
     return vt_map_of_match(c, at->best, at->to, count, sizes, map);
@@ -193,10 +197,19 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
 /* How many of the candidates stay, or samples are taken, or rows are merged. */
 static size_t wanted_count(const struct vt_node *node, size_t candidates)
 {
-    const size_t share = vt_keep_count(candidates, node->u.select.keep, node->u.select.up);
+    const size_t share = vt_share_count(candidates, node);
     if (node->u.select.count)
         return node->u.select.count;
     return node->u.select.by == VT_SELECT_MATCH ? candidates - share : share;
+}
+
+/* How many candidates stay. */
+static size_t stays(const struct vt_candidates *c, const uint8_t *stay)
+{
+    size_t n = 0;
+    for (size_t i = c->protect; i < c->rows; i++)
+        n += stay[i];
+    return n;
 }
 
 static size_t select_rows(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
@@ -210,6 +223,8 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
     case VT_SELECT_SAMPLES:
         vt_stay_sampled(c, (const float *)(const void *)vt_exec_image_rows(j->x, node->in[0], image).at, count,
                         node->u.select.in_order, at->stay);
+        if (stays(c, at->stay) > count) /* scores that are not finite or all 0 */
+            vt_stay_even(c, count, at->stay);
         break;
     case VT_SELECT_EVEN: vt_stay_even(c, count, at->stay); break;
     case VT_SELECT_RANDOM: vt_stay_random(c, count, node->u.select.seed, at->stay); break;
@@ -229,6 +244,7 @@ static void select_images(const struct vt_step_job *j, size_t begin, size_t end)
         const struct vt_image_rows map = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
         const struct vt_candidates c = { map.rows, j->s->node->u.select.protect, at.rules };
         left[image] = map.rows ? select_rows(j, &at, &c, image, (struct vt_token_entry *)(void *)map.at) : 0;
+        assert(left[image] <= j->x->plan->row_sets[value->result_set].rows);
     }
 }
 

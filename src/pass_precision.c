@@ -94,7 +94,9 @@ static struct operand operand_of_apply(const struct precision_pass *p, vt_value 
         for (uint32_t k = 0; k < node.in_count; k++) {
             if (node.in[k].value != apply)
                 continue;
-            const struct operand o = operand_of(p->precision, &node, k);
+            struct operand o = operand_of(p->precision, &node, k);
+            if (o.quantizer) /* not that of the copy */
+                o.quantizer = &p->g->nodes[i].quantizers[k];
             const bool first = is_plain(wanted), whole = node.in[k].columns == p->g->nodes[apply].columns;
             if (is_plain(o) || !whole || (!first && !same_operand(wanted, o)))
                 return plain;

@@ -277,7 +277,6 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
     s->weights = vt_calloc(&s->alloc, p->step_count, sizeof *s->weights);
     s->offsets = vt_calloc(&s->alloc, p->row_set_count, sizeof *s->offsets);
     s->offset_table = vt_calloc(&s->alloc, table_elements(p), sizeof *s->offset_table);
-    s->shapes = vt_calloc(&s->alloc, p->graph->node_count, sizeof *s->shapes);
     s->image_errors = vt_calloc(&s->alloc, p->max_batch, sizeof *s->image_errors);
     s->pixels = vt_calloc(&s->alloc, p->max_batch, sizeof *s->pixels);
     s->input_stays = input_may_stay(p);
@@ -286,7 +285,7 @@ static vitrt_status take_memory(vitrt_session *s, vitrt_error *err)
     if (numbers_bytes(s) && !s->numbers)
         return vt_err_memory(err, numbers_bytes(s), "outputs");
     if ((p->step_count && !s->weights) || !s->offsets || !s->offset_table || !s->image_errors || !s->pixels ||
-        !s->shapes || !s->arena)
+        !s->arena)
         return vt_err_memory(err, p->arena_bytes, "the session");
     for (size_t i = 0; i < p->row_set_count; i++)
         s->offsets[i] = s->offset_table + i * ((size_t)p->max_batch + 1);
@@ -355,7 +354,6 @@ void vitrt_session_free(vitrt_session *s)
         vt_free(&alloc, s->weights, s->plan->step_count * sizeof *s->weights);
         vt_free(&alloc, s->offsets, s->plan->row_set_count * sizeof *s->offsets);
         vt_free(&alloc, s->offset_table, table_elements(s->plan) * sizeof *s->offset_table);
-        vt_free(&alloc, s->shapes, s->plan->graph->node_count * sizeof *s->shapes);
         vt_free(&alloc, s->pixels, s->plan->max_batch * sizeof *s->pixels);
         vt_free(&alloc, s->image_errors, s->plan->max_batch * sizeof *s->image_errors);
         vt_free(&alloc, s->codes, s->codes_bytes);
@@ -371,34 +369,37 @@ void vitrt_session_free(vitrt_session *s)
 /* ---- Cost ---- */
 
 /* Multiply-adds of image i of the last run. */
-static uint64_t macs_of_image(const vitrt_session *s, size_t i)
+static uint64_t macs_of_image(const vitrt_session *s, size_t i, struct vt_shape *shapes)
 {
     const struct vt_plan *p = s->plan;
     uint64_t macs = 0;
     for (size_t v = 0; v < p->graph->node_count; v++) {
         const size_t *rows = s->offsets[p->values[v].row_set];
-        s->shapes[v] = p->values[v].shape;
-        if (s->shapes[v].rows_of)
-            s->shapes[v].prefix = (uint32_t)(rows[i + 1] - rows[i]);
+        shapes[v] = p->values[v].shape;
+        if (shapes[v].rows_of)
+            shapes[v].prefix = (uint32_t)(rows[i + 1] - rows[i]);
     }
     for (size_t v = 0; v < p->graph->node_count; v++) {
         const struct vt_op *op = vt_op_of(p->graph->nodes[v].type);
         if (op->macs)
-            macs += op->macs(&p->graph->nodes[v], s->shapes, (vt_value)v);
+            macs += op->macs(&p->graph->nodes[v], shapes, (vt_value)v);
     }
     return macs;
 }
 
-/* The mean over the images that could be read. */
+/* The mean over the images that could be read; 0 without memory for counting it. */
 static uint64_t run_macs(const vitrt_session *s)
 {
+    const size_t nodes = s->images ? s->plan->graph->node_count : 0;
+    struct vt_shape *shapes = vt_calloc(&s->alloc, nodes, sizeof *shapes);
     uint64_t macs = 0, count = 0;
-    for (size_t i = 0; i < s->images; i++) {
+    for (size_t i = 0; i < s->images && shapes; i++) {
         if (s->image_errors[i].status)
             continue;
-        macs += macs_of_image(s, i);
+        macs += macs_of_image(s, i, shapes);
         count++;
     }
+    vt_free(&s->alloc, shapes, nodes * sizeof *shapes);
     return count ? macs / count : 0;
 }
 

@@ -27,7 +27,6 @@ struct vitrt_session {
     float *numbers;            /* outputs of integer-only inference as floats, one behind the other */
     char *arena;               /* plan->arena_bytes */
     size_t **offsets;          /* [row_set][max_batch + 1] */
-    struct vt_shape *shapes;   /* [plan->graph->node_count]: of one image of the last run, while its cost is counted */
     size_t *offset_table;      /* what offsets points into */
     const float **pixels;      /* [max_batch]: the input of each image, here or in the caller's memory */
     bool input_stays;          /* normalised images may be read where they are */

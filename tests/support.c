@@ -60,10 +60,15 @@ void for_each_golden(void (*visit)(const char *name))
 
 void golden_open(struct golden *g, const char *name)
 {
+    golden_open_file(g, name, "golden.safetensors");
+}
+
+void golden_open_file(struct golden *g, const char *name, const char *file)
+{
     vitrt_error err;
     const struct vt_origin origin = { .path = golden_path(name, "") };
     memset(g, 0, sizeof *g);
-    assert_ok(vt_source_open(&vt_default_allocator, &origin, "golden.safetensors", false, &g->source, &err), &err);
+    assert_ok(vt_source_open(&vt_default_allocator, &origin, file, false, &g->source, &err), &err);
     assert_ok(vt_safetensors_read(&vt_default_allocator, &g->source, 0, &g->tensors, &err), &err);
 }
 

@@ -32,6 +32,7 @@ struct golden {
     struct vt_tensor_list tensors;
 };
 void golden_open(struct golden *g, const char *name);
+void golden_open_file(struct golden *g, const char *name, const char *file); /* instead of golden.safetensors */
 void golden_close(struct golden *g);
 const struct vt_tensor *golden_find(const struct golden *g, const char *name); /* NULL: not there */
 float *golden_read(const struct golden *g, const struct vt_tensor *t);         /* free() it */

@@ -148,7 +148,7 @@ static const struct mistake mistakes[] = {
     /* versions */
     { "vit", "{\"version\": 1, ", "{", "version is missing", VITRT_EFORMAT },
     { "vit", "\"version\": 1", "\"version\": 0", "version is missing or no number from 1 on", VITRT_EFORMAT },
-    { "vit", "\"version\": 1", "\"version\": 3", "version is 3, this library reads versions up to 2",
+    { "vit", "\"version\": 1", "\"version\": 4", "version is 4, this library reads versions up to 3",
       VITRT_EUNSUPPORTED },
     { "vit", "\"version\": 1", "\"version\": 1, \"nodse\": 0", "the graph: unknown member \"nodse\"", VITRT_EFORMAT },
 

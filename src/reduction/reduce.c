@@ -7,23 +7,33 @@
 
 #include <string.h>
 
-#define ALL_FLAGS                                                                                                      \
-    (VITRT_REDUCE_FUSE | VITRT_REDUCE_BY_HEAD | VITRT_REDUCE_UNIFORM_VOTES | VITRT_REDUCE_ALL_HEADS |                  \
-     VITRT_REDUCE_EQUAL_KEYS)
-
 /* Of a budget: every method but ToMe drops tokens in so many blocks, and shares are found to one in 2^12. */
 #define DROPS 4
 #define STEPS 12
 
 /* ---- Options ---- */
 
+static uint32_t flags_of(vitrt_reduction method)
+{
+    switch (method) {
+    case VITRT_REDUCTION_ATS: return VITRT_REDUCE_BY_HEAD;
+    case VITRT_REDUCTION_ZERO_TPRUNE: return VITRT_REDUCE_UNIFORM_VOTES | VITRT_REDUCE_ALL_HEADS | VITRT_REDUCE_WHOLE_KEYS;
+    case VITRT_REDUCTION_TOME: return VITRT_REDUCE_EQUAL_KEYS | VITRT_REDUCE_WHOLE_KEYS;
+    case VITRT_REDUCTION_EVIT: return VITRT_REDUCE_FUSE;
+    case VITRT_REDUCTION_UNIFORM:
+    case VITRT_REDUCTION_RANDOM: break;
+    }
+    return 0;
+}
+
 static vitrt_status check_options(const vitrt_reduce_options *o, vitrt_error *err)
 {
     if (!o || o->method < VITRT_REDUCTION_ATS || o->method > VITRT_REDUCTION_RANDOM)
         return vt_err(err, VITRT_EINVAL, "method %d of token reduction is none that this version knows",
                       o ? (int)o->method : 0);
-    if (o->flags & ~ALL_FLAGS || o->reserved32)
-        return vt_err(err, VITRT_EINVAL, "the options have unknown flags or reserved members that are not zero");
+    if (o->flags & ~flags_of(o->method) || o->reserved32)
+        return vt_err(err, VITRT_EINVAL,
+                      "the options have flags that are not of this method or reserved members that are not zero");
     for (size_t i = 0; i < sizeof o->reserved / sizeof *o->reserved; i++)
         if (o->reserved[i])
             return vt_err(err, VITRT_EINVAL, "reserved member %zu of the options is not zero", i);
@@ -170,6 +180,10 @@ static vitrt_status reduce(const vitrt_model *m, const vitrt_reduce_options *o, 
         return vt_err_memory(err, r->block_count * sizeof *layers, "a schedule");
     st = meet_budget(m, r, o, size, layers, out, err);
     vt_free(&m->alloc, layers, r->block_count * sizeof *layers);
+    if (st) {
+        vitrt_model_free(*out);
+        *out = NULL;
+    }
     return st;
 }
 

@@ -21,6 +21,7 @@ struct rewriting {
     vt_value sizes;    /* of merged tokens: how many each row stands for, and the logarithm; or VT_NO_VALUE */
     vt_value log_sizes;
     vt_value map;      /* of the block that is being rewritten, whose stream is still to be cut; or VT_NO_VALUE */
+    vt_value stream;   /* that stream as it is to be: cut before its block, so that the sum is fused with the projection */
 };
 
 /* "<name of the node>.<what>" */
@@ -97,6 +98,16 @@ static vt_value class_scores(struct rewriting *w, const struct vt_node *attentio
                                      w->r->classes > 1 ? VT_SCORES_COLUMN_SUMS : VT_SCORES_FIRST_ROW);
 }
 
+/* The same of attention that all tokens take part in, which gives what its first row does beside its output. */
+static vt_value class_scores_behind(struct rewriting *w, vt_value attention, vt_value like)
+{
+    char name[VT_NAME_SIZE];
+    const struct vt_node node = w->out->nodes[attention];
+    return w->r->classes > 1 ? class_scores(w, &node, like)
+                             : vt_graph_attention_scores(w->out, name_of(w, like, "class_scores", name), attention,
+                                                         VT_SCORES_FIRST_ROW);
+}
+
 static vt_value early_map(struct rewriting *w, const struct vt_node *attention, vt_value like,
                           const vitrt_reduce_layer *layer)
 {
@@ -134,9 +145,8 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
     const vt_value attention = w->moved[b->attention];
     const struct vt_node *old = &w->g->nodes[b->attention];
     const struct vt_view keys = w->out->nodes[attention].in[1];
-    char name[VT_NAME_SIZE];
     struct vt_node node = { .in_count = 1 };
-    node.u.select.groups = old->u.attention.heads;
+    node.u.select.groups = w->r->flags & VITRT_REDUCE_WHOLE_KEYS ? 1 : old->u.attention.heads;
     node.in[0] = vt_view_of(w->moved[b->mid]);
     switch (w->r->method) {
     case VITRT_REDUCTION_TOME:
@@ -155,8 +165,7 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
     case VITRT_REDUCTION_EVIT:
         node.u.select.by = VT_SELECT_TOP;
         node.u.select.fuse = true;
-        node.in[0] = vt_view_of(vt_graph_attention_scores(
-            w->out, name_of(w, b->attention, "class_scores", name), attention, VT_SCORES_FIRST_ROW));
+        node.in[0] = vt_view_of(class_scores_behind(w, attention, b->attention));
         if (!w->out->status)
             node.in[0] = vt_view_of(add_score(w, b->attention, VT_TOKEN_MEAN, node.in[0], NULL));
         break;
@@ -231,6 +240,7 @@ static void reduce_queries(struct rewriting *w, struct vt_node *node, vt_value v
         return;
     w->map = early_map(w, node, v, layer);
     const vt_value q = add_apply(w, node->in[0], w->map, v, "query", false);
+    w->stream = add_apply(w, vt_view_of(w->moved[b->in]), w->map, b->mid, "stream", false);
     node->in[0] = vt_view_columns(q, 0, node->in[0].columns);
 }
 
@@ -239,7 +249,7 @@ static void cut_stream(struct rewriting *w, struct vt_node *node, vt_value v)
     const struct vt_block *b = block_of(w, v, false);
     for (uint32_t k = 0; k < 2 && b && w->map != VT_NO_VALUE; k++)
         if (w->g->nodes[v].in[k].value == b->in)
-            node->in[k].value = add_apply(w, node->in[k], w->map, v, "stream", false);
+            node->in[k].value = w->stream;
 }
 
 static void copy_node(struct rewriting *w, vt_value v)
