@@ -29,14 +29,15 @@ static bool fail(const char *message)
     return false;
 }
 
-/* The best of a method behind those of the others. */
-static bool search_method(struct reducer *r, const char *name)
+/* The best of a method, whose name has n characters, behind those of the others. */
+static bool search_method(struct reducer *r, const char *name, int n)
 {
     struct reduction method;
     char text[1024];
     vitrt_error err;
     size_t found;
-    const int length = snprintf(text, sizeof(text), "%s:%s", name, r->options.schedule ? r->options.schedule : "1");
+    const int length = snprintf(text, sizeof(text), "%.*s:%s", n, name,
+                                r->options.schedule ? r->options.schedule : "1");
     if (length >= (int)sizeof(text) || !reduction_from_text(text, (size_t)length, &method)) {
         fprintf(stderr, "reduce: --keep %s: expected BLOCK@KEEP/BLOCK@KEEP..\n", r->options.schedule);
         return false;
@@ -48,19 +49,18 @@ static bool search_method(struct reducer *r, const char *name)
     if (search(&r->options, &r->dense, &method, r->progress, grown + r->count, &found, &err) != VITRT_OK)
         return fail(err.message);
     if (!found)
-        fprintf(stderr, "reduce: %s: none of the schedules that were drawn meets the budget\n", name);
+        fprintf(stderr, "reduce: %.*s: none of the schedules that were drawn meets the budget\n", n, name);
     r->count += found;
     return found > 0;
 }
 
-/* With "all" a method that a model is not made for is left out. */
+/* A method that a model is not made for is left out, if there are others. */
 static bool search_all(struct reducer *r)
 {
-    static const char *const methods[] = { "ats", "zero-tprune", "tome", "evit" };
-    if (strcmp(r->options.method, "all") != 0)
-        return search_method(r, r->options.method);
-    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
-        search_method(r, methods[i]);
+    for (const char *p = r->options.methods, *end; p; p = *end ? end + 1 : NULL) {
+        end = p + strcspn(p, ",");
+        search_method(r, p, (int)(end - p));
+    }
     return r->count > 0;
 }
 
@@ -104,7 +104,11 @@ static bool reduce(struct reducer *r)
 int main(int argc, char **argv)
 {
     struct reducer r = {
-        .options = { .method = "all", .limit = 256, .candidates = 64, .seed = 1, .images = { .program = "reduce" } },
+        .options = { .methods = "ats,zero-tprune,tome,evit",
+                     .limit = 256,
+                     .candidates = 64,
+                     .seed = 1,
+                     .images = { .program = "reduce" } },
         .progress = progress_wanted()
     };
     const bool understood = options_parse(&r.options, argc, argv);

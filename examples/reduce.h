@@ -16,8 +16,8 @@
 
 struct options {
     const char *model, *out;
-    const char *method; /* a name or "all" */
-    const char *plot;   /* NULL: none */
+    const char *methods; /* with commas */
+    const char *plot;    /* NULL: none */
     /* One of these is there: shares, a number of multiply-adds, a schedule without its method. */
     double macs_share, time_share, macs;
     const char *schedule;

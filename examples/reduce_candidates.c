@@ -107,11 +107,9 @@ void candidate_scale(struct candidate *c, const struct dense *d, double strength
         } else if (c->reduction.options.method == VITRT_REDUCTION_ATS) {
             l.count = (uint32_t)fmax(2, floor(c->steps[i].shape * d->patches / strength + 0.5));
         } else {
-            uint32_t percent = (uint32_t)floor(pow(c->steps[i].shape, strength) * 100 + 0.5);
-            while (tokens * percent < 100) /* a head may ask for the mean of what is left */
-                percent++;
+            const uint32_t percent = (uint32_t)fmax(1, floor(pow(c->steps[i].shape, strength) * 100 + 0.5)),
+                           stay = tokens * percent < 100 ? 1 : tokens * percent / 100;
             l.keep = percent / 100.0;
-            const uint32_t stay = tokens * percent / 100;
             l.similar = c->steps[i].similar < tokens - stay ? c->steps[i].similar : tokens - stay;
             tokens = stay;
         }

@@ -20,7 +20,8 @@ const char options_usage[] =
     "    --gmacs X     10^9 multiply-adds, within 1 %\n"
     "    --time SHARE  of the model's time on this machine, within 5 %\n"
     "    --keep LIST   no search but this schedule: BLOCK@KEEP/BLOCK@KEEP..\n"
-    "  --method NAME   " REDUCTION_NAMES ", or all: the first four (default)\n"
+    "  --method NAME   " REDUCTION_NAMES ", several with commas, or\n"
+    "                  all: the first four (default)\n"
     "  --candidates N  schedules of each method (default 64): all run on a sixteenth of the images, the best quarter\n"
     "                  of them on a quarter, the best quarter of those on all\n"
     "  --limit N       at most N images, evenly spread (default 256); prepared, they are all kept in memory\n"
@@ -59,11 +60,18 @@ static bool parse_budget(struct options *o, const char *name, const char *value)
     return ok;
 }
 
-static bool parse_method(struct options *o, const char *name)
+static bool parse_methods(struct options *o, const char *names)
 {
     struct reduction r;
-    o->method = name;
-    return strcmp(name, "all") == 0 || reduction_from_name(name, strlen(name), &r);
+    if (strcmp(names, "all") == 0) /* as they are by default */
+        return true;
+    o->methods = names;
+    for (const char *p = names, *end; p; p = *end ? end + 1 : NULL) {
+        end = p + strcspn(p, ",");
+        if (!reduction_from_name(p, (size_t)(end - p), &r))
+            return false;
+    }
+    return true;
 }
 
 /* An option with a value. */
@@ -74,7 +82,7 @@ static bool parse_value(struct options *o, const char *name, const char *value)
         strcmp(name, "--keep") == 0)
         return parse_budget(o, name, value);
     if (strcmp(name, "--method") == 0)
-        return parse_method(o, value);
+        return parse_methods(o, value);
     if (strcmp(name, "--candidates") == 0)
         return parse_count(value, 1, 100000, &o->candidates);
     if (strcmp(name, "--limit") == 0)

@@ -4,15 +4,19 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
-enum { WIDTH = 720, HEIGHT = 440, LEFT = 70, RIGHT = 150, TOP = 40, BOTTOM = 60, TICKS = 6 };
+enum { WIDTH = 720, HEIGHT = 440, LEFT = 70, RIGHT = 200, TOP = 40, BOTTOM = 60, TICKS = 6 };
 
-/* By vitrt_reduction. */
-static const char *const colours[] = { "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9" };
+static const char *const colours[] = { "#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                       "#e69f00", "#56b4e9", "#f0e442", "#777777" };
+
+enum { COLOURS = sizeof(colours) / sizeof(*colours) };
 
 struct plot {
     FILE *f;
     double x[2], y[2]; /* ms and per cent at the ends of the axes */
+    const char *methods[COLOURS];
 };
 
 static double share_of(double value, const double ends[2])
@@ -38,8 +42,7 @@ static double agreement(const struct candidate *c)
 /* 1, 2 or 5 times a power of 10, so that there are about TICKS of them. */
 static double tick_step(const double ends[2])
 {
-    const double rough = (ends[1] - ends[0]) / TICKS, power = pow(10, floor(log10(rough)));
-    const double digit = rough / power;
+    const double rough = (ends[1] - ends[0]) / TICKS, power = pow(10, floor(log10(rough))), digit = rough / power;
     return power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
 }
 
@@ -80,16 +83,26 @@ static void draw_axes(const struct plot *p, const struct dense *d)
 
 /* ---- Points ---- */
 
-static void draw_point(const struct plot *p, const struct candidate *c)
+/* Methods have numbers in the order in which they come; those that there is no colour for have the last one. */
+static size_t method_number(struct plot *p, const struct candidate *c)
+{
+    const char *name = reduction_name(&c->reduction);
+    size_t i = 0;
+    while (i < COLOURS - 1 && p->methods[i] && strcmp(p->methods[i], name) != 0)
+        i++;
+    p->methods[i] = name;
+    return i;
+}
+
+static void draw_point(struct plot *p, const struct candidate *c)
 {
     char text[1024];
     reduction_to_text(&c->reduction, text, sizeof(text));
     fprintf(p->f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"><title>%s</title></circle>\n", x_of(p, c->ms),
-            y_of(p, agreement(c)), colours[c->reduction.options.method - 1], text);
+            y_of(p, agreement(c)), colours[method_number(p, c)], text);
 }
 
-/* The front, from the dense model on: candidates are in the order of their quality, in which those of the front are
- * ever quicker. */
+/* From the dense model on; candidates are in the order of their quality, in which those of the front get quicker. */
 static void draw_front(const struct plot *p, const struct candidate *c, size_t n, const struct dense *d)
 {
     fprintf(p->f, "<polyline class=\"front\" points=\"%.1f,%.1f", x_of(p, d->ms), y_of(p, 100));
@@ -100,22 +113,18 @@ static void draw_front(const struct plot *p, const struct candidate *c, size_t n
             x_of(p, d->ms) - 5, y_of(p, 100) - 5);
 }
 
-static void draw_legend(const struct plot *p, const struct candidate *c, size_t n)
+static void draw_legend(const struct plot *p)
 {
     const int x = WIDTH - RIGHT + 24;
     int y = TOP + 10;
     fprintf(p->f,
             "<rect x=\"%d\" y=\"%d\" width=\"10\" height=\"10\"/><text x=\"%d\" y=\"%d\">all tokens</text>\n",
             x - 5, y - 5, x + 14, y + 4);
-    for (size_t method = 0; method < sizeof(colours) / sizeof(*colours); method++)
-        for (size_t i = 0; i < n; i++) {
-            if (c[i].reduction.options.method != method + 1)
-                continue;
-            y += 22;
-            fprintf(p->f, "<circle cx=\"%d\" cy=\"%d\" r=\"5\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">%s</text>\n", x, y,
-                    colours[method], x + 14, y + 4, reduction_name(&c[i].reduction));
-            break;
-        }
+    for (size_t i = 0; i < COLOURS && p->methods[i]; i++) {
+        y += 22;
+        fprintf(p->f, "<circle cx=\"%d\" cy=\"%d\" r=\"5\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">%s</text>\n", x, y,
+                colours[i], x + 14, y + 4, p->methods[i]);
+    }
 }
 
 bool plot_write(const char *path, const struct candidate *c, size_t n, const struct dense *d)
@@ -133,7 +142,7 @@ bool plot_write(const char *path, const struct candidate *c, size_t n, const str
     draw_front(&p, c, n, d);
     for (size_t i = n; i-- > 0;) /* the best on top */
         draw_point(&p, &c[i]);
-    draw_legend(&p, c, n);
+    draw_legend(&p);
     fputs("</svg>\n", p.f);
     const bool ok = !ferror(p.f);
     return fclose(p.f) == 0 && ok;
