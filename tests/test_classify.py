@@ -272,7 +272,8 @@ class Classify(unittest.TestCase):
         status, _, err = classify("-m", str(golden), "--dump", dump, str(golden / "image_0.png"))
         self.assertEqual(status, 1)
         self.assertIn(dump, err)
-        status, _, err = classify("-r", "tome:0.8", "--show-tokens", dump, str(PHOTOS / "chelsea.png"))
+        status, _, err = classify("-m", str(golden), "-r", "tome:0.8", "--show-tokens", dump,
+                                  str(golden / "image_0.png"))
         self.assertEqual(status, 1)
         self.assertIn(f"{dump}: the picture cannot be written", err)
         with open("/dev/full", "wb") as full:
