@@ -186,19 +186,20 @@ typedef enum vitrt_precision {
      * Results differ between CPUs with and without these instructions by what sums in another order differ. */
     VITRT_PRECISION_BF16,
     /* Of quantized models (vitrt_model_quantize), whose default it is: linear layers, convolutions and attention
-     * multiply 8-bit codes, but for those nodes that stayed in float; everything else is f32. The same bits on every
-     * CPU, where no node stayed in bf16. Asking such a model for f32 or bf16 runs its 8-bit weights in floats. */
+     * multiply 8-bit codes, of VITRT_FORMAT_F32 images, too, but for nodes that stayed in float; all else is f32. The
+     * same bits on every CPU where no node stayed in bf16. In f32 or bf16 the 8-bit weights run in floats. */
     VITRT_PRECISION_I8,
     /* The same models without any floating-point arithmetic between the resized image's 8-bit pixels and the integer
      * outputs (I-ViT: Li and Gu 2023, arXiv:2207.01405): products of 8-bit codes, 16 bits for everything between them,
-     * dyadic scales, integer softmax, GELU and LayerNorm. ViT, DeiT, DINOv2 and Swin; a session on another model names
-     * the node that has no such form. */
+     * dyadic scales, integer softmax, GELU and LayerNorm. ViT, DeiT, DINOv2 and Swin, but for SwiGLU (DINOv2-giant) and
+     * activations other than GELU, whose tanh form is computed as its erf form; a session on another model names the
+     * node that has no such form. */
     VITRT_PRECISION_I8_STRICT
 } vitrt_precision;
 
 /* vitrt_quantize_options.flags */
 #define VITRT_QUANTIZE_PERCENTILES 1u /* as published for RepQ-ViT: clip ranges by percentiles; implies ROUND */
-#define VITRT_QUANTIZE_TENSORS     2u /* where ranges are by percentiles: one for all columns of what a norm yields */
+#define VITRT_QUANTIZE_TENSORS     2u /* these: one for all columns behind a norm, too, as where it has < 1000 rows */
 #define VITRT_QUANTIZE_ROUND       4u /* weights are rounded one by one instead of making up for each other's errors */
 #define VITRT_QUANTIZE_SEQUENTIAL  8u /* ranges are of what codes in earlier nodes yield, one node at a time */
 
@@ -207,7 +208,7 @@ typedef struct vitrt_quantize_options {
     /* Calibration images, of the kind that the model will see, but none that its accuracy is measured on; 32 are usual,
      * more make it better. Either an array, or a function that gives image i < image_count, in ascending order and
      * twice (SEQUENTIAL: twice for each node besides), with release_image (may be NULL) behind it, also where it
-     * failed. A status that it returns is that of the call. */
+     * failed. A status that it returns ends the call with that; nothing else can end it early. */
     const vitrt_image *images;
     size_t image_count;
     vitrt_status (*read_image)(void *user, size_t i, vitrt_image *image, vitrt_error *err);
@@ -215,11 +216,11 @@ typedef struct vitrt_quantize_options {
     /* What is being done ("observe", "compare", "quantize", "rank", "mix") and how far it is; NULL: silent. */
     void (*progress)(void *user, const char *what, size_t done, size_t total);
     /* What codes cost, the greatest loss first; NULL: not wanted. The loss is that of a model with codes in this node
-     * alone: the sum of the squared differences of its usual output to the float model's, divided by the sum of the
-     * latter's squares, over up to 8 calibration images, each of which runs once for each node but the float_nodes. */
+     * alone, whose name lives during the call: squared differences of the usual output to the float model's, as a part
+     * of that one's squares, over up to 8 of the images, each of which runs once for each node but the float_nodes. */
     void (*report)(void *user, const char *node, double loss, vitrt_precision precision);
     void *user;                            /* of the functions, which the calling thread calls */
-    uint32_t weight_bits, activation_bits; /* of codes, 2 to 8; 0: 8. Fewer are not faster: for experiments. */
+    uint32_t weight_bits, activation_bits; /* 2 to 8; 0: 8, as pixels have. Fewer are not faster: for experiments. */
     uint32_t height, width;                /* of the input for calibration; 0: the model's default */
     int32_t threads;                       /* as in vitrt_session_options, as are parallel_for and parallel_user */
     uint32_t flags;
@@ -247,13 +248,13 @@ typedef struct vitrt_quantize_options {
  * *out, NULL on failure, is to be freed with vitrt_model_free; it runs in VITRT_PRECISION_I8 by default and has the
  * model's allocator and logger, which is told of fewer than 8 images. The model is not changed. Thread-safe.
  *
- * Memory does not grow with the images: all inputs of products for one of them and their statistics; up to 1 GiB for
- * how inputs of linear layers go together (4 n^2 bytes for n of them; layers that do not fit are as with ROUND); the
- * result twice; for ranks the float weights twice besides.
+ * Memory does not grow with the images: all values between nodes for one of them, each in a place of its own;
+ * statistics of what products read; up to 1 GiB for how inputs of linear layers go together (4 n^2 bytes for n of them;
+ * layers that do not fit are as with ROUND); the result twice; for ranks the float weights twice besides.
  *
- * VITRT_EINVAL: no images or only blank ones; a layer's input that is NaN or infinite; an unknown float node or none
- * left with codes; a tolerance that cannot be met; a model that is quantized already. VITRT_EFORMAT: a weight that is
- * not finite. VITRT_EIMAGE: an image that sessions refuse. Columns that never change have a code for just that. */
+ * VITRT_EINVAL: no images or only blank ones; a layer's input that is NaN, infinite or needs a scale over 1e30; an
+ * unknown float node or none left with codes; a tolerance that cannot be met; a model that is quantized already.
+ * VITRT_EFORMAT: a weight that is not finite or needs such a scale. VITRT_EIMAGE: an image that sessions refuse. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_quantize(const vitrt_model *model,
                                                             const vitrt_quantize_options *options, vitrt_model **out,
                                                             vitrt_error *err);
@@ -293,6 +294,8 @@ typedef struct vitrt_reduce_layer {
 #define VITRT_REDUCE_UNIFORM_VOTES 4u  /* Zero-TPrune: the class token's vote counts as much as others */
 #define VITRT_REDUCE_ALL_HEADS     8u  /* Zero-TPrune: heads with votes of small or large variance count, too */
 #define VITRT_REDUCE_EQUAL_KEYS    16u /* ToMe: without proportional attention, as for MAE's models */
+#define VITRT_REDUCE_WHOLE_KEYS    32u /* ToMe, Zero-TPrune: keys are compared with all heads, not with their mean; costs
+                                          more, and is often worth it */
 
 typedef struct vitrt_reduce_options {
     vitrt_reduction method;
@@ -329,9 +332,8 @@ typedef struct vitrt_session vitrt_session;
 typedef struct vitrt_session_options {
     int32_t threads; /* 0: as many as affinity and cgroup quota give; otherwise that many, 1..256 */
     vitrt_precision precision;
-    uint32_t height,
-        width;          /* input size; 0: the model's default. Resize and crop of the preprocessing scale with it. */
-    uint32_t max_batch; /* largest number of images in one run; 0: 1 */
+    uint32_t height, width;     /* input size; 0: the model's default. Resize and crop before it scale with it. */
+    uint32_t max_batch;         /* largest number of images in one run; 0: 1 */
     uint32_t max_image_side;    /* largest width and height of a source image; 0: 16384 */
     const char *const *outputs; /* names of the outputs, copied; NULL: "logits", or "features" without a head */
     size_t output_count;
@@ -399,7 +401,8 @@ typedef enum vitrt_format {
     VITRT_FORMAT_RGBA8, /* alpha is dropped, as Pillow's convert("RGB") does */
     VITRT_FORMAT_BGRA8,
     VITRT_FORMAT_GREY8, /* replicated */
-    VITRT_FORMAT_F32    /* [height, width, 3] already resized and normalised: exactly the session's input size */
+    VITRT_FORMAT_F32    /* [height, width, 3] already resized and normalised: exactly the session's input size. In i8
+                           and i8-strict rounded to what 8-bit pixels become, and clipped to their range */
 } vitrt_format;
 
 struct vitrt_image {

@@ -10,6 +10,7 @@
  */
 #include "vit.h"
 #include "layers.h"
+#include "quantizer.h"
 
 #include <string.h>
 
@@ -66,8 +67,8 @@ static void set_unit(struct vt_graph *g, struct vt_name node, struct vt_name sca
 {
     const vt_value v = node_named(g, node);
     const float unit = vt_graph_read_scale(g, scale.text) * factor;
-    if (!g->status)
-        g->nodes[v].unit = unit;
+    if (!g->status) /* what is below the least scale is as good as zero */
+        g->nodes[v].unit = unit > VT_MIN_SCALE ? unit : VT_MIN_SCALE;
 }
 
 static struct vt_name node_of_block(unsigned block, const char *node)

@@ -180,7 +180,8 @@ static void one_tile(const struct vt_gemm *g, size_t row, size_t m, size_t colum
         return;
     }
     struct tile_sums sums;
-    assert((g->product == VT_PRODUCT_U8S8) == (e.sum_scale != NULL) && kernel->mr * kernel->nr <= VT_MAX_TILE);
+    assert(tile_is_all(g) || (g->product == VT_PRODUCT_U8S8) == (e.sum_scale != NULL));
+    assert(kernel->mr * kernel->nr <= VT_MAX_TILE);
     kernel->tile(m, n, g->k, a, g->lda, b, bias, NULL, 0, &sums.u, kernel->nr);
     if (g->order)
         finish_in_order(g, row, m, column, n, &sums);

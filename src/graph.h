@@ -28,8 +28,8 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_RASTER     (-1) /* the order of a map's rows that is no pattern's */
 #define VT_MAX_INPUTS 6
 #define VT_MAX_PARTS  4
-#define VT_MAP_COLUMNS 4 /* of a token map: the 32-bit numbers of an entry */
-#define VT_MAX_CODED  3 /* inputs that a product multiplies */
+#define VT_MAP_COLUMNS 4     /* of a token map: the 32-bit numbers of an entry */
+#define VT_MAX_CODED  3      /* inputs that a product multiplies */
 #define VT_MAX_TERMS  65000u /* of a sum of products of codes, which 32 bits hold exactly; of a score, half as many */
 #define VT_NAME_SIZE  64
 #define VT_MAX_SAMPLES (1u << 20) /* of tokens */
@@ -212,7 +212,7 @@ struct vt_node {
     uint32_t in_count;
     uint32_t columns;        /* of its value */
     enum vt_dtype element;   /* of its value: F32, or BF16 or U8 of CONVERT and of slices of it */
-    float unit; /* what 1 of its value's 16-bit numbers is in integer-only inference; 0: not known */
+    float unit;              /* what 1 of its value's 16-bit numbers is in integer-only inference; 0: not known */
     enum vt_product product; /* of linear, conv2d and attention in a plan: what they multiply in */
     enum vt_float_product float_product; /* of those: what that is where a quantized model has no codes for them */
     struct vt_operand_quantizer quantizers[VT_MAX_CODED]; /* of products: of each input; of CONVERT: of its parts */
@@ -413,7 +413,7 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
 
 /* ---- Building: quantizers ---- */
 
-/* Can these be numbers of a quantizer? */
+/* Can these be numbers of a quantizer? A scale is from 1e-30 to 1e30, as is a unit. */
 bool vt_is_code_scale(float scale);
 bool vt_is_code_zero(float zero);
 

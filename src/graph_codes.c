@@ -2,6 +2,8 @@
 /* Quantizers of a graph: where they may be, and what they ask of weights. */
 #include "graph.h"
 
+#include "quantizer.h"
+
 #include <math.h>
 
 /* Of zero points: code and zero point are added in f32, and codes reach 255. */
@@ -81,7 +83,7 @@ bool vt_graph_is_quantized(const struct vt_graph *g)
 
 bool vt_is_code_scale(float scale)
 {
-    return scale >= 1e-30f && scale <= 1e30f;
+    return scale >= VT_MIN_SCALE && scale <= VT_MAX_SCALE;
 }
 
 bool vt_is_code_zero(float zero)

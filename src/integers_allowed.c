@@ -15,9 +15,32 @@ static bool is_gelu(enum vt_activation a)
     return a == VT_ACT_GELU || a == VT_ACT_GELU_TANH;
 }
 
+/* Only convolutions know how to read pixels, which are neither words nor codes. */
+static bool reads_pixels(const struct vt_plan *p, const struct vt_step *s)
+{
+    const struct vt_node *nodes = p->graph->nodes;
+    if (vt_reads_shape_only(s->node) || s->type == VT_NODE_CONV2D)
+        return false;
+    for (uint32_t k = 0; k < s->node->in_count; k++)
+        if (nodes[s->node->in[k].value].element == VT_I32)
+            return true;
+    return (s->gather && nodes[s->gather->in[0].value].element == VT_I32) ||
+           (s->residual.value != VT_NO_VALUE && nodes[s->residual.value].element == VT_I32);
+}
+
+/* Do scores, with a bias and a mask of a quarter of the bound each, stay below it? */
+static bool scores_fit(const struct vt_plan *p, const struct vt_node *node)
+{
+    const uint64_t dim = node->in[0].columns / node->u.attention.heads;
+    const uint32_t added = (vt_bias_input(node) ? 1 : 0) + (p->values[node->in[0].value].order ? 1 : 0);
+    return VT_MOST_PRODUCT * dim + added * VT_MOST_ADDED < VT_MOST_SCORE;
+}
+
 static const char *reason_against(const struct vt_plan *p, const struct vt_step *s)
 {
     const struct vt_node *node = s->node, *coding = vt_coding_of(p, s);
+    if (reads_pixels(p, s))
+        return "it reads the image, as only convolutions do";
     if (vt_is_clipped(node))
         return "its probabilities are clipped";
     if (vt_gate_input(node))
@@ -40,6 +63,12 @@ static const char *reason_against(const struct vt_plan *p, const struct vt_step 
         return "gelu must be followed by another layer";
     if (s->type == VT_NODE_LAYER_NORM && (node->u.norm.groups > 1 || s->residual.value != VT_NO_VALUE))
         return "norms of heads, and those that a residual is added to, are not there yet";
+    if (s->type == VT_NODE_LAYER_NORM && node->columns > VT_MOST_NORMALISED)
+        return "sums over so many columns do not fit into integers of 32 bits";
+    if (s->type == VT_NODE_POOL && p->values[node->in[0].value].rows - node->u.rows.first_row > VT_MOST_POOLED)
+        return "sums over so many rows do not fit into integers of 32 bits";
+    if (s->type == VT_NODE_ATTENTION && !scores_fit(p, node))
+        return "scores of heads with so many columns do not fit into integers of 32 bits beside a bias or a mask";
     for (size_t k = 0; k < VT_SCORES_COUNT; k++)
         if (s->scores[k] != VT_NO_VALUE)
             return "its probabilities are asked for";

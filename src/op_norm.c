@@ -6,6 +6,8 @@
 #include "gather.h"
 #include "step_integers.h"
 
+#include <assert.h>
+
 /* Rows that go through scratch at a time: groups of the kernel's four. */
 #define CHUNK_ROWS 8
 
@@ -46,13 +48,14 @@ static void normalise_words(const struct norm_job *n, size_t m, const int16_t *x
     n->job->x->plan->kernels->integer.layer_norm_s16(m, n->n, x, ldx, integers->eps, &e);
 }
 
-/* LayerNorm of m rows of floats, in the type of the step's value. */
+/* LayerNorm of m rows of floats or words, in the type of the step's value. */
 static void normalise(const struct norm_job *n, size_t m, const void *rows, size_t ldx, void *y, size_t ldy)
 {
     if (n->in_element == VT_I16) {
         normalise_words(n, m, rows, ldx, y, ldy);
         return;
     }
+    assert(n->in_element == VT_F32);
     const float *x = rows;
     const struct vt_kernels *kernels = n->job->x->plan->kernels;
     const struct vt_step_weights *w = n->job->w;

@@ -15,9 +15,9 @@ struct vt_codes {
     uint8_t highest;
 };
 
-/* The packed weights of one step, as the op wants them, and what codes.h makes of quantizers. */
 struct vt_step_integers;
 
+/* The packed weights of one step, as the op wants them, and what is made of its quantizers. */
 struct vt_step_weights {
     const void *weight; /* panels of the step's product, or plain floats */
     const float *bias, *scale, *weight2;

@@ -180,6 +180,25 @@ static bool convert_for_readers(struct precision_pass *p, vt_value v)
     return true;
 }
 
+static bool is_read(const struct vt_graph *g, vt_value v)
+{
+    for (size_t i = (size_t)v + 1; i < g->node_count; i++)
+        for (uint32_t k = 0; k < g->nodes[i].in_count; k++)
+            if (g->nodes[i].in[k].value == v)
+                return true;
+    return false;
+}
+
+/* Positions become words in the unit of the embedding that reads them, so that each has some of its own. */
+static void own_positions(struct precision_pass *p, struct vt_node *node)
+{
+    if (p->precision == VT_PRECISION_STRICT && node->type == VT_NODE_EMBED && node->in_count > 1 &&
+        is_read(p->out, node->in[1].value)) {
+        const struct vt_node copy = p->out->nodes[node->in[1].value];
+        node->in[1].value = vt_graph_append(p->out, &copy);
+    }
+}
+
 /* A bias stands beside integer scores as it is; attention in floats multiplies it by its scale. */
 static void keep_bias(struct precision_pass *p, const struct vt_node *node)
 {
@@ -200,6 +219,7 @@ static bool rewrite(struct precision_pass *p)
             const vt_value converted = k < VT_MAX_CODED ? p->operands[v][k] : VT_NO_VALUE;
             node.in[k].value = converted == VT_NO_VALUE ? p->moved[node.in[k].value] : converted;
         }
+        own_positions(p, &node);
         keep_bias(p, &node);
         const struct operand moved = operand_of_apply(p, (vt_value)v);
         node.element = is_plain(moved) ? element_of(p->precision, &node) : moved.element;
@@ -217,15 +237,15 @@ vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_precision preci
 {
     const size_t n = g->node_count;
     struct precision_pass p = { .g = g, .out = out, .precision = precision };
-    size_t inputs = 0;
+    size_t more = 0; /* conversions, and copies of positions */
     for (size_t v = 0; v < n; v++)
-        inputs += readable_operands(&g->nodes[v]);
+        more += readable_operands(&g->nodes[v]) + (g->nodes[v].type == VT_NODE_EMBED ? 1 : 0);
     p.moved = vt_calloc(&out->alloc, n, sizeof *p.moved);
     p.operands = vt_calloc(&out->alloc, n, sizeof *p.operands);
-    const bool room = p.moved && p.operands && vt_graph_reserve(out, n + inputs) && rewrite(&p);
+    const bool room = p.moved && p.operands && vt_graph_reserve(out, n + more) && rewrite(&p);
     for (size_t i = 0; i < count && room; i++)
         outputs[i] = p.moved[outputs[i]];
     vt_free(&out->alloc, p.moved, n * sizeof *p.moved);
     vt_free(&out->alloc, p.operands, n * sizeof *p.operands);
-    return room ? VITRT_OK : vt_err_memory(err, (n + inputs) * sizeof *out->nodes, "the plan");
+    return room ? VITRT_OK : vt_err_memory(err, (n + more) * sizeof *out->nodes, "the plan");
 }

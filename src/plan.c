@@ -125,10 +125,13 @@ static void free_nodes(struct vt_graph *g)
     vt_free(&g->alloc, g->nodes, g->node_capacity * sizeof *g->nodes);
 }
 
-/* A multiple of the width of every tile, whichever a layer is to use: they are powers of 2. */
-static size_t tile_align(const struct vt_plan *p)
+/* A multiple of the width of every tile, whichever a layer is to use: they are powers of 2. Layers of quantized models
+ * are split alike on every CPU, as codes that are made of sums may be other ones than those of a value in between. */
+static size_t split_align(const struct vt_plan *p)
 {
     size_t align = 1;
+    if (p->precision >= VT_PRECISION_I8)
+        return VT_MAX_TILE_COLUMNS;
     for (size_t i = 0; i < VT_PRODUCT_COUNT; i++)
         align = larger(align, p->kernels->gemm[i].nr);
     return align;
@@ -139,7 +142,7 @@ static vitrt_status delay(struct vt_plan *p, const struct vt_graph *g, struct vt
     vitrt_status st;
     struct vt_shape *shapes = shapes_of(p, g, &st, err);
     if (!st)
-        st = vt_pass_late(g, shapes, tile_align(p), p->outputs, p->output_count, out, err);
+        st = vt_pass_late(g, shapes, split_align(p), p->outputs, p->output_count, out, err);
     vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
     return st;
 }
@@ -148,9 +151,8 @@ static vitrt_status split(struct vt_plan *p, const struct vt_graph *g, struct vt
 {
     vitrt_status st;
     struct vt_shape *shapes = shapes_of(p, g, &st, err);
-    const size_t align = tile_align(p);
     if (!st)
-        st = vt_pass_split(g, shapes, align, p->outputs, p->output_count, out, err);
+        st = vt_pass_split(g, shapes, split_align(p), p->outputs, p->output_count, out, err);
     vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
     return st;
 }

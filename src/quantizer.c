@@ -7,6 +7,20 @@
 #include <math.h>
 #include <string.h>
 
+static double farther(double lo, double hi)
+{
+    return fmax(fabs(lo), fabs(hi));
+}
+
+bool vt_widen_constant(double *lo, double *hi)
+{
+    if (!(*hi - *lo <= farther(*lo, *hi) / VT_MAX_ZERO))
+        return false;
+    *lo = fmin(*lo, 0);
+    *hi = fmax(*hi, 0);
+    return true;
+}
+
 enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, unsigned bits)
 {
     assert(bits >= 2 && bits <= VT_MAX_CODE_BITS);
@@ -15,22 +29,12 @@ enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, 
         return VT_FIT_NOT_FINITE;
     }
     assert(lo <= hi);
-    const double step = (hi - lo) / vt_top_code(bits);
-    const double least = fmax(fmax(fabs(lo), fabs(hi)) / VT_MAX_ZERO, VT_MIN_SCALE);
-    q->scale = (float)fmax(step, least);
+    const bool constant = vt_widen_constant(&lo, &hi);
+    const double step = (hi - lo) / vt_top_code(bits), least = fmax(farther(lo, hi) / VT_MAX_ZERO, VT_MIN_SCALE);
+    q->scale = lo < hi ? (float)fmax(step, least) : 1.0f / (float)vt_top_code(bits);
     q->zero = (float)vt_round_even(-lo / q->scale) + 0.0f; /* never -0 */
     q->bits = (uint8_t)bits;
-    return step < least ? VT_FIT_WIDENED : VT_FIT_OK;
-}
-
-uint8_t vt_quantizer_code(const struct vt_quantizer *q, double x)
-{
-    return (uint8_t)vt_round_even(vt_clamp(x / q->scale + q->zero, 0, vt_top_code(q->bits)));
-}
-
-double vt_quantizer_value(const struct vt_quantizer *q, unsigned code)
-{
-    return ((double)code - q->zero) * q->scale;
+    return constant || step < least ? VT_FIT_WIDENED : VT_FIT_OK;
 }
 
 float vt_symmetric_scale(double max_abs, unsigned bits)

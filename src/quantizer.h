@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What one number becomes when it is quantized, and what its code stands for: uniform quantizers with a zero point, and
- * RepQ-ViT's logarithmic one for softmax. Reference arithmetic in double for calibration and tests; sessions fold scale
- * and zero point into what they compute anyway. All of it is a pure function of its arguments.
+ * RepQ-ViT's logarithmic one for softmax. Arithmetic is in double, for calibration; sessions fold scale and zero point
+ * into what they compute anyway. All of it is a pure function of its arguments.
  */
 #ifndef VT_QUANTIZER_H
 #define VT_QUANTIZER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Bits of a quantizer: 2 to VT_MAX_CODE_BITS. */
 #define VT_MAX_CODE_BITS 8
 
-/* No scale is smaller: its reciprocal, and that times gamma or a number, must be finite in float. Numbers of a range
- * below it are as good as zero. */
-#define VT_MIN_SCALE 0x1p-100f
+/* No scale is smaller or larger, in files either: it, its reciprocal, and these times gamma or a number must be finite
+ * in float. Numbers of a range below it are as good as zero. */
+#define VT_MIN_SCALE 1e-30f
+#define VT_MAX_SCALE 1e30f
 
 /* No zero point is further from 0: x / scale + zero keeps 7 bits behind the point in float, and the zero point is exact
  * in a float and in an int32. */
@@ -23,7 +25,7 @@
 /* How a quantizer fits what it was made for; the larger, the worse. */
 enum vt_fit {
     VT_FIT_OK,
-    VT_FIT_WIDENED,   /* the range was empty, or too narrow for the numbers' distance from 0, and was made wider */
+    VT_FIT_WIDENED,   /* the range was that of a constant, or too narrow for its distance from 0, and made wider */
     VT_FIT_NOT_FINITE /* there are NaN, or numbers too large for a float: a quantizer that makes everything 0 */
 };
 
@@ -52,17 +54,15 @@ static inline double vt_clamp(double x, double low, double high)
     return least < high ? least : high;
 }
 
+/* A range [*lo, *hi] of numbers that the finest zero point does not tell from each other, which were all the same then,
+ * begins or ends at 0 instead: they may move when the model runs, and their distance from 0 is all that is known of how
+ * far. True if it is such a range. */
+bool vt_widen_constant(double *lo, double *hi);
+
 /* The quantizer that spreads its codes over [lo, hi], lo <= hi, with an integer zero point that may lie outside of the
  * codes: scale (hi - lo) / top, zero rne(-lo / scale). The scale is at least VT_MIN_SCALE and
- * max(|lo|, |hi|) / VT_MAX_ZERO; so a constant is met exactly. */
+ * max(|lo|, |hi|) / VT_MAX_ZERO. The range of a constant is widened as above; zeros count as reaching to 1. */
 enum vt_fit vt_quantizer_of_range(struct vt_quantizer *q, double lo, double hi, unsigned bits);
-
-/* Rounds once, behind the zero point, as kernels do. For an integer zero point that differs from rne(x / scale) + zero
- * at exact ties only, and only if it is odd. NaN has the code 0. */
-uint8_t vt_quantizer_code(const struct vt_quantizer *q, double x);
-
-/* What a code stands for. */
-double vt_quantizer_value(const struct vt_quantizer *q, unsigned code);
 
 /* The scale of symmetric codes of up to 16 bits in +-(2^(bits - 1) - 1), at least VT_MIN_SCALE; that also for a max_abs
  * which is not finite. */

@@ -61,7 +61,7 @@ static void round_bias(const struct vt_exec *x, const struct vt_step *constant, 
     for (size_t i = 0; i < heads * count; i++, at += sizeof(float)) {
         float number;
         memcpy(&number, at, sizeof number);
-        const int32_t units = rounded(number, (double)x->weights[index].score_scale[i / count], VT_MOST_SUM / 4);
+        const int32_t units = rounded(number, (double)x->weights[index].score_scale[i / count], VT_MOST_ADDED);
         memcpy(at, &units, sizeof units);
     }
 }

@@ -16,6 +16,9 @@
 
 #define MOST_WORD ((uint32_t)1 << 15)
 
+/* Of a bias what is less than a code. */
+#define LEAST_SHARE 0x1p-8
+
 /* The arrays of one set of columns. */
 struct column_arrays {
     int32_t *multiplier, *shift, *add;
@@ -97,7 +100,6 @@ static double unit_of(const struct integer_maker *m, vt_value v)
     return (double)vt_unit_of(m->m.p->graph, v);
 }
 
-/* The largest number that a result can be, for messages. */
 static vitrt_status out_of_range(const struct integer_maker *m, const struct vt_step *s)
 {
     return vt_err(m->m.err, VITRT_EFORMAT, "%s: node %s: its scales are too far apart for integers of 32 bits",
@@ -135,11 +137,20 @@ static vitrt_status set_epilogue(const struct integer_maker *m, const struct vt_
 
 /* ---- Layers ---- */
 
-/* The bias in units of the sums, with what zero points take off. */
+/* What a sum of a layer's products can be: below 2^31, as VT_MAX_TERMS is so many. */
+static uint32_t most_products(const struct integer_maker *m, const struct vt_step *s)
+{
+    return VT_MOST_PRODUCT * (uint32_t)vt_row_length(m->m.p, s);
+}
+
+/* The bias, with what zero points take off, in units of the sums. One that they have no room for, as beside a row of
+ * zeros, is added to what they become; where GELU comes in between the column is a constant, which takes products that
+ * are nothing beside it. */
 static vitrt_status make_bias(const struct integer_maker *m, const struct vt_step *s, const struct vt_step_weights *w,
                               const struct integers *n)
 {
     const size_t columns = s->node->columns;
+    const double products = most_products(m, s), room = fmin(VT_MOST_BIAS, INT32_MAX - products);
     memset(n->bias, 0, (columns + VT_MAX_TILE_COLUMNS) * sizeof *n->bias);
     vt_find_zero_sums(&m->m, s, w->weight);
     for (size_t j = 0; j < columns; j++) {
@@ -147,26 +158,25 @@ static vitrt_status make_bias(const struct integer_maker *m, const struct vt_ste
         const vitrt_status st = vt_product_numbers(&m->m, s, w, j, &scale, &bias);
         if (st)
             return st;
-        const double sums = scale != 0 ? nearbyint(bias / scale) : 0;
-        if (!(fabs(sums) < VT_MOST_SUM / 2))
+        const bool fits = fabs(bias) <= room * fabs(scale) && scale != 0;
+        if (!fits && s->activation && !(products * fabs(scale) <= LEAST_SHARE * fabs(bias)))
             return out_of_range(m, s);
-        n->bias[j] = (int32_t)sums;
-        m->ratio[j] = scale;
-        m->add[j] = scale != 0 ? 0 : bias;
+        n->bias[j] = fits ? (int32_t)nearbyint(bias / scale) : 0;
+        m->ratio[j] = fits || !s->activation ? scale : 0;
+        m->add[j] = fits ? 0 : bias;
     }
     return VITRT_OK;
 }
 
-/* The largest sum of a layer. */
+/* The largest sum of a layer, up to INT32_MAX. */
 static uint32_t most_sum(const struct integer_maker *m, const struct vt_step *s, const struct integers *n)
 {
-    uint64_t most = 0; /* no fmax: gcc 12 for AArch64 fails at vectorising it */
+    uint32_t most = 0; /* no fmax: gcc 12 for AArch64 fails at vectorising it */
     for (size_t j = 0; j < s->node->columns; j++) {
-        const uint64_t magnitude = (uint64_t)llabs((long long)n->bias[j]);
+        const uint32_t magnitude = (uint32_t)abs(n->bias[j]);
         most = magnitude > most ? magnitude : most;
     }
-    most += UINT64_C(255) * 127 * vt_row_length(m->m.p, s);
-    return most < INT32_MAX ? (uint32_t)most : INT32_MAX;
+    return most + most_products(m, s);
 }
 
 /* A column without a scale is a constant, which has GELU behind it here. */
@@ -253,7 +263,7 @@ static vitrt_status make_attention(const struct integer_maker *m, const struct v
         if (!vt_prepare_exp(scale, &n->scores[c / dim]))
             return out_of_range(m, s);
         const double mask = order ? nearbyint((double)order->pattern->mask / scale) : 0;
-        n->mask[c / dim] = (int32_t)fmax(mask, -(double)(VT_MOST_SUM / 4));
+        n->mask[c / dim] = (int32_t)fmin(fmax(mask, -(double)VT_MOST_ADDED), VT_MOST_ADDED);
     }
     for (size_t c = 0; c < node->columns; c++) {
         m->ratio[c] = ldexp(m->m.in[2].scale[c], -QUOTIENT_BITS);
@@ -321,8 +331,7 @@ static vitrt_status make_step(const struct integer_maker *m, const struct vt_ste
     case VT_NODE_CONVERT: return make_same(m, s, a, MOST_WORD, n, &n->step->epilogue);
     case VT_NODE_POOL: {
         const size_t rows = p->values[node->in[0].value].rows - node->u.rows.first_row;
-        return make_same(m, s, a / (double)(rows ? rows : 1), (uint32_t)(MOST_WORD * (rows < 65536 ? rows : 65535)), n,
-                         &n->step->epilogue);
+        return make_same(m, s, a / (double)rows, (uint32_t)(MOST_WORD * rows), n, &n->step->epilogue);
     }
     default: return VITRT_OK;
     }
@@ -352,8 +361,11 @@ vitrt_status vt_step_integers_create(const struct vt_plan *p, const struct vt_le
     struct integer_maker m = { .m = { .p = p, .err = err }, .levels = levels };
     struct integers n;
     *bytes = 0;
+    *memory = NULL;
     for (size_t i = 0; i < p->step_count; i++)
         carve(p, &p->steps[i], NULL, bytes, &n);
+    if (!*bytes) /* nothing but the image is asked for */
+        return VITRT_OK;
     const size_t room_bytes = carve_maker(&m, NULL);
     char *room = vt_alloc(&p->alloc, room_bytes);
     *memory = vt_calloc(&p->alloc, *bytes, 1);

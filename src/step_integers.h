@@ -7,8 +7,14 @@
 #include "ops.h"
 #include "preprocess.h"
 
-/* Sums and scores stay below it. */
-#define VT_MOST_SUM ((uint32_t)1 << 30)
+/* Bounds: of a product of codes, the weight's being -128 or more; of a layer's bias, in units of its sums; of scores
+ * with what is added to them, a bias and a mask, and of each of these; columns of a norm; rows of a mean. */
+#define VT_MOST_PRODUCT    (UINT32_C(255) * 128)
+#define VT_MOST_BIAS       (UINT32_C(1) << 29)
+#define VT_MOST_SCORE      (UINT32_C(1) << 30)
+#define VT_MOST_ADDED      (UINT32_C(1) << 28)
+#define VT_MOST_NORMALISED 65536u
+#define VT_MOST_POOLED     65535u
 
 /* The end of a product or of another step, without places in memory. */
 struct vt_step_integers {

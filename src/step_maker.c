@@ -12,7 +12,6 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* The node that says how the step's value becomes codes, or numbers that codes stand for; NULL: it does not. */
 const struct vt_node *vt_coding_of(const struct vt_plan *p, const struct vt_step *s)
 {
     const struct vt_node *out = &p->graph->nodes[s->out];
@@ -211,7 +210,6 @@ vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_s
 
 /* ---- Memory ---- */
 
-/* Takes n elements behind *used, aligned; base NULL only measures. */
 void *vt_take(char *base, size_t *used, size_t n, size_t bytes)
 {
     char *p = base ? base + *used : NULL;

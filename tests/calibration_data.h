@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers that calibration meets, and references that sort them, for the tests of quantizers. */
+/* Numbers that calibration meets, what quantizers make of them, and a search that sorts them, for the tests of
+ * quantizers. */
 #ifndef VT_TESTS_CALIBRATION_DATA_H
 #define VT_TESTS_CALIBRATION_DATA_H
 
@@ -82,13 +83,60 @@ static inline float *sorted_copy(const float *x, size_t n)
     return copy;
 }
 
-/* RepQ-ViT's candidate number p. */
+/* ---- What quantizers do ---- */
+
+/* Rounds once, behind the zero point, as kernels do. For an integer zero point that differs from rne(x / scale) + zero
+ * at exact ties only, and only if it is odd. NaN has the code 0. */
+static inline unsigned code_of(const struct vt_quantizer *q, double x)
+{
+    return (unsigned)vt_round_even(vt_clamp(x / (double)q->scale + (double)q->zero, 0, vt_top_code(q->bits)));
+}
+
+/* What a code stands for. */
+static inline double value_of(const struct vt_quantizer *q, unsigned code)
+{
+    return ((double)code - (double)q->zero) * (double)q->scale;
+}
+
+/* The mean squared error, number by number with a division. */
+static inline double slow_error(const struct vt_quantizer *q, const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)x[i] - value_of(q, code_of(q, (double)x[i]));
+        sum += d * d;
+    }
+    return n ? sum / (double)n : 0;
+}
+
+static inline double slow_log_error(const struct vt_log_quantizer *q, const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)x[i] - vt_log_value(q, vt_log_code(q, (double)x[i]));
+        sum += d * d;
+    }
+    return n ? sum / (double)n : 0;
+}
+
+/* ---- RepQ-ViT's search ---- */
+
+static const double percentiles[] = { 0.999, 0.9999, 0.99999 };
+
+/* Candidate number p. */
 static inline enum vt_fit percentile_candidate(struct vt_quantizer *q, const float *sorted, size_t n, int p,
                                                unsigned bits)
 {
-    static const double percentiles[] = { 0.999, 0.9999, 0.99999 };
     return vt_quantizer_of_range(q, sorted_quantile(sorted, n, 1 - percentiles[p]),
                                  sorted_quantile(sorted, n, percentiles[p]), bits);
+}
+
+/* Is this the one with the least error among three? A reciprocal instead of a division moves numbers over an edge
+ * between codes, where both errors are the same. */
+static inline void assert_least(double error, const double errors[3], double scale)
+{
+    const double least = fmin(errors[0], fmin(errors[1], errors[2]));
+    assert_true(error <= least * (1 + 1e-9) + 1e-18 * scale * scale);
 }
 
 #endif

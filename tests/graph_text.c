@@ -32,11 +32,41 @@ void graph_replace(struct graph *g, const char *from, const char *to)
     memcpy(at, to, strlen(to));
 }
 
+/* The bytes of the tensor in a safetensors file. */
+static unsigned char *find_tensor(unsigned char *file, const char *tensor)
+{
+    size_t header_bytes = 0, begin;
+    char key[80];
+    for (int i = 7; i >= 0; i--)
+        header_bytes = header_bytes << 8 | file[i];
+    char *header = malloc(header_bytes + 1);
+    assert_non_null(header);
+    memcpy(header, file + 8, header_bytes);
+    header[header_bytes] = 0;
+    snprintf(key, sizeof key, ",\"%s\":{\"dtype\":\"F32\"", tensor);
+    const char *at = strstr(header, key);
+    if (!at)
+        fail_msg("there is no tensor %s", tensor);
+    at = strstr(at, "\"data_offsets\":[");
+    assert_true(at && sscanf(at, "\"data_offsets\":[%zu", &begin) == 1);
+    free(header);
+    return file + 8 + header_bytes + begin;
+}
+
 vitrt_status graph_open(const struct graph *g, struct counting *counting, vitrt_model **m, vitrt_error *err)
+{
+    return graph_open_changed(g, &(struct change){ .tensor = NULL }, counting, m, err);
+}
+
+vitrt_status graph_open_changed(const struct graph *g, const struct change *changes, struct counting *counting,
+                                vitrt_model **m, vitrt_error *err)
 {
     size_t size;
     unsigned char *file = tiny_file(g->text, strlen(g->text), NULL, &size);
     assert_non_null(file);
+    for (const struct change *c = changes; c->tensor; c++)
+        for (size_t i = c->first; i < c->first + c->count; i++)
+            memcpy(find_tensor(file, c->tensor) + i * sizeof c->number, &c->number, sizeof c->number);
     counting_init(counting);
     const vitrt_model_options options = { .allocator = &counting->allocator, .flags = VITRT_MODEL_COPY_BUFFERS };
     const vitrt_buffer buffer = { "tiny.safetensors", file, size };

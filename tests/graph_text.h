@@ -24,6 +24,17 @@ void graph_replace(struct graph *g, const char *from, const char *to);
 /* Opens it, with a new allocator. */
 vitrt_status graph_open(const struct graph *g, struct counting *counting, vitrt_model **m, vitrt_error *err);
 
+/* Numbers [first, first + count) of a tensor of type F32 that are another one. */
+struct change {
+    const char *tensor;
+    size_t first, count;
+    float number;
+};
+
+/* The same with changes, up to one without a tensor. */
+vitrt_status graph_open_changed(const struct graph *g, const struct change *changes, struct counting *counting,
+                                vitrt_model **m, vitrt_error *err);
+
 /* Opening must fail with that status and a sentence that contains this one, and leave nothing behind. */
 void graph_refused(const struct graph *g, vitrt_status status, const char *sentence);
 

@@ -4,7 +4,6 @@
 #include "calibration_data.h"
 
 #include "channel_scales.h"
-#include "quantizer_search.h"
 
 /* A LayerNorm's last step, a linear layer behind it and its input's quantizers, in published terms: two channels. */
 struct repq {
@@ -48,7 +47,7 @@ static const double example_x[2] = { 0.37, -0.52 };
 static int repq_code(const struct repq *a, int c)
 {
     const struct vt_quantizer q = { (float)a->s[c], (float)a->z[c], 4 };
-    return vt_quantizer_code(&q, normalized(a, c, example_x[c]));
+    return (int)code_of(&q, normalized(a, c, example_x[c]));
 }
 
 static void test_reparameterization(void **state) /* C1 */
@@ -149,7 +148,7 @@ static void expect_covered(const struct vt_spread *s, struct vt_quantizer q[COLU
         assert_int_equal(q[c].bits, bits);
         assert_true(q[c].scale > 0 && q[c].zero == nearbyintf(q[c].zero));
         for (size_t i = 0; i < ROWS; i++) {
-            const double x = (double)sample(i, c), found = vt_quantizer_value(&q[c], vt_quantizer_code(&q[c], x));
+            const double x = (double)sample(i, c), found = value_of(&q[c], code_of(&q[c], x));
             assert_true(fabs(found - x) <= (double)q[c].scale * (1 + 1e-6)); /* the zero point is rounded, too */
         }
     }
@@ -179,6 +178,38 @@ static void test_spread(void **state)
     }
 }
 
+/* A constant's range is its distance from 0, and a column of zeros is as wide as columns are on average. */
+static void test_columns_that_never_change(void **state)
+{
+    enum { WIDE, MINUS_THREE, SEVEN, ZERO, N };
+    const struct vt_spread ways[] = { { .alpha = 1, .margin = 1 },
+                                      { .alpha = 1, .margin = 1, .deviations = 5 },
+                                      { .alpha = 1, .margin = 1, .one_sided = true } };
+    (void)state;
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        float x[ROWS][N];
+        struct vt_column columns[N];
+        struct vt_quantizer q[N];
+        for (size_t c = 0; c < N; c++)
+            columns[c] = (struct vt_column){ INFINITY, -INFINITY, 0, 0 };
+        for (size_t r = 0; r < ROWS; r++) {
+            x[r][WIDE] = (float)(r % 2);
+            x[r][MINUS_THREE] = -3;
+            x[r][SEVEN] = 7 + 1e-6f * (float)(r % 3); /* rounding */
+            x[r][ZERO] = 0;
+        }
+        vt_columns_add(columns, N, x[0], ROWS, N);
+        vt_spread_columns(&ways[i], columns, N, ROWS, 8, q);
+        const double lowest = ways[i].one_sided ? -3 : 0, wide = reach(&q[WIDE]);
+        assert_near(reach(&q[MINUS_THREE]), 3, 1e-4);
+        assert_near(reach(&q[SEVEN]), 7 - lowest, 1e-4);
+        assert_near(value_of(&q[MINUS_THREE], 0), -3, 3.0 / 255);
+        assert_near(value_of(&q[SEVEN], 0), lowest, 10.0 / 255);
+        assert_near(reach(&q[ZERO]), ways[i].one_sided ? 3 : (wide + 3 + 7) / 4, 1e-4);
+        assert_near(value_of(&q[ZERO], code_of(&q[ZERO], 0)), 0, 0);
+    }
+}
+
 /* All begin at the smallest number of any column. */
 static void test_one_sided(void **state)
 {
@@ -187,7 +218,7 @@ static void test_one_sided(void **state)
     (void)state;
     expect_covered(&s, q, 8);
     for (size_t c = 0; c < COLUMNS; c++)
-        assert_near(vt_quantizer_value(&q[c], 0), -2, (double)q[c].scale);
+        assert_near(value_of(&q[c], 0), -2, (double)q[c].scale);
 }
 
 static void test_what_gives_no_range(void **state)
@@ -208,7 +239,7 @@ static void test_what_gives_no_range(void **state)
     vt_columns_add(columns, 2, zeros[0], 2, 2);
     assert_int_equal(vt_spread_columns(&s, columns, 2, 2, 8, q), VT_FIT_WIDENED);
     for (size_t c = 0; c < 2; c++)
-        assert_true(q[c].scale > 0 && vt_quantizer_value(&q[c], vt_quantizer_code(&q[c], 0)) == 0);
+        assert_true(q[c].scale > 0 && value_of(&q[c], code_of(&q[c], 0)) == 0);
 }
 
 /* The more images, the less room and the more trust in each column. */
@@ -234,13 +265,10 @@ static void test_images(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reparameterization),
-        cmocka_unit_test(test_fractional_zero_point),
-        cmocka_unit_test(test_columns_are_seen),
-        cmocka_unit_test(test_spread),
-        cmocka_unit_test(test_one_sided),
-        cmocka_unit_test(test_what_gives_no_range),
-        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_reparameterization),        cmocka_unit_test(test_fractional_zero_point),
+        cmocka_unit_test(test_columns_are_seen),          cmocka_unit_test(test_spread),
+        cmocka_unit_test(test_columns_that_never_change), cmocka_unit_test(test_one_sided),
+        cmocka_unit_test(test_what_gives_no_range),       cmocka_unit_test(test_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "support.h"
 
 #include "model.h"
+#include "quantizer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -228,6 +229,31 @@ static void test_numbers(void **state)
         }
 }
 
+/* The least scale that there is, of codes of 8 bits, as a unit of 16 bits: a saved file has it, too, and opens. */
+static void test_least_scale(void **state)
+{
+    char path[] = "/tmp/vitrt_test_ivit_XXXXXX";
+    const int file = mkstemp(path);
+    const float least = VT_MIN_SCALE;
+    struct changed_case c;
+    struct counting counting;
+    vitrt_model *m, *again;
+    vitrt_error err;
+    (void)state;
+    assert_true(file >= 0);
+    close(file);
+    changed_load(&c, CASE);
+    memcpy(number_of(&c, "blocks.0.mlp.qact_gelu.act_scaling_factor"), &least, sizeof least);
+    assert_ok(changed_open(&c, &counting, &m, &err), &err);
+    assert_ok(vitrt_model_save(m, path, &err), &err);
+    assert_ok(vitrt_model_open(path, NULL, &again, &err), &err);
+    vitrt_model_free(again);
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+    changed_free(&c);
+    remove(path);
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -271,9 +297,13 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),  cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_saved),    cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_least_scale),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams against arrays: what an observer finds, however its rows are cut and ordered, is what a search over the whole
- * array finds. */
+ * array finds that sorts it and tries everything. */
 #include "calibration_data.h"
 
 #include "alloc.h"
 #include "observer.h"
-#include "quantizer_search.h"
 
 struct stream {
     size_t rows, columns, ld;
@@ -58,19 +57,22 @@ static void observe(struct vt_observer *o, const struct vt_observer_spec *spec, 
     feed(vt_observer_compare, o, s, pieces);
 }
 
+/* The sum of squared errors of a group's candidate, in units of its scale. */
+static double sum_of_errors(const struct vt_observer *o, size_t g, size_t candidate)
+{
+    return vt_error_sum(&o->sums[candidate], o->spec.per_column ? g : 0, o->spec.per_column ? 1 : o->lanes);
+}
+
 static void assert_same_results(const struct vt_observer *a, const struct vt_observer *b)
 {
     assert_true(a->groups == b->groups && a->not_finite == b->not_finite);
     for (size_t g = 0; g < a->groups; g++) {
         struct vt_quantizer q[2];
-        double error[2];
-        float range[2][2];
-        assert_int_equal(vt_observer_quantizer(a, g, &q[0], &error[0]), vt_observer_quantizer(b, g, &q[1], &error[1]));
-        vt_observer_range(a, g, &range[0][0], &range[0][1]);
-        vt_observer_range(b, g, &range[1][0], &range[1][1]);
+        assert_int_equal(vt_observer_quantizer(a, g, &q[0]), vt_observer_quantizer(b, g, &q[1]));
         assert_true(q[0].scale == q[1].scale && q[0].zero == q[1].zero && q[0].bits == q[1].bits);
-        assert_true(error[0] == error[1] && vt_observer_mean(a, g) == vt_observer_mean(b, g));
-        assert_memory_equal(range[0], range[1], sizeof range[0]);
+        assert_true(a->min[g] == b->min[g] && a->max[g] == b->max[g]);
+        for (size_t k = 0; k < VT_PERCENTILES; k++) /* to the last bit */
+            assert_true(sum_of_errors(a, g, k) == sum_of_errors(b, g, k));
     }
 }
 
@@ -87,52 +89,48 @@ static float *gathered(const struct stream *s, const struct vt_observer_spec *sp
     return x;
 }
 
-/* What the search over an array finds, or the whole range if that is asked for and better. */
-static enum vt_fit array_quantizer(struct vt_quantizer *q, const float *x, size_t n,
-                                   const struct vt_observer_spec *spec)
+/* Candidate p of a group, and what it costs. */
+static enum vt_fit slow_candidate(const struct vt_observer_spec *spec, const float *x, const float *sorted, size_t n,
+                                  int p, struct vt_quantizer *q, double *error)
 {
-    float *scratch = malloc(vt_search_scratch(n) * sizeof *scratch), *sorted = sorted_copy(x, n);
-    struct vt_log_quantizer log;
-    struct vt_quantizer whole;
-    enum vt_fit fit;
-    if (spec->log) {
-        fit = vt_search_log_quantizer(&log, x, n, spec->bits, scratch);
-        *q = (struct vt_quantizer){ log.delta, 0, log.bits };
-    } else {
-        fit = vt_search_quantizer(q, x, n, spec->bits, scratch);
-        const enum vt_fit whole_fit = vt_quantizer_of_range(&whole, sorted[0], sorted[n - 1], spec->bits);
-        if (spec->whole && vt_quantizer_error(&whole, x, n) < vt_quantizer_error(q, x, n)) {
-            *q = whole;
-            fit = whole_fit;
+    if (!spec->log) {
+        const enum vt_fit fit = percentile_candidate(q, sorted, n, p, spec->bits);
+        *error = slow_error(q, x, n);
+        return fit;
+    }
+    const double delta = sorted_quantile(sorted, n, percentiles[p]);
+    *q = (struct vt_quantizer){ (float)fmax(delta, (double)VT_MIN_SCALE), 0, spec->bits };
+    *error = slow_log_error(&(struct vt_log_quantizer){ q->scale, spec->bits }, x, n);
+    return delta < (double)VT_MIN_SCALE ? VT_FIT_WIDENED : VT_FIT_OK;
+}
+
+/* The observer's choice for x[n] is one of the candidates, and none is better. */
+static void check_choice(const struct vt_observer *o, size_t g, const float *x, size_t n)
+{
+    float *sorted = sorted_copy(x, n);
+    struct vt_quantizer q, candidate;
+    double errors[VT_PERCENTILES], error = NAN;
+    const enum vt_fit fit = vt_observer_quantizer(o, g, &q);
+    for (int p = 0; p < VT_PERCENTILES; p++) {
+        const enum vt_fit candidate_fit = slow_candidate(&o->spec, x, sorted, n, p, &candidate, &errors[p]);
+        const double scale = (double)candidate.scale, rounding = 1e-18 * scale * scale;
+        assert_near(sum_of_errors(o, g, (size_t)p) * scale * scale / (double)n, errors[p], errors[p] * 1e-9 + rounding);
+        if (isnan(error) && candidate.scale == q.scale && candidate.zero == q.zero) {
+            error = errors[p];
+            assert_int_equal(fit, candidate_fit);
         }
     }
+    assert_int_equal(q.bits, o->spec.bits);
+    assert_least(error, errors, (double)q.scale);
+    assert_true(o->min[g] == sorted[0] && o->max[g] == sorted[n - 1]);
     free(sorted);
-    free(scratch);
-    return fit;
 }
 
 static void check_group(const struct vt_observer *o, const struct stream *s, size_t g)
 {
     size_t n;
-    float *x = gathered(s, &o->spec, g, &n), range[2];
-    struct vt_quantizer q, expected;
-    double error, sum = 0, sum_of_magnitudes = 0, max_abs = 0;
-    const enum vt_fit fit = vt_observer_quantizer(o, g, &q, &error);
-    assert_int_equal(array_quantizer(&expected, x, n, &o->spec), fit);
-    assert_true(q.scale == expected.scale && q.zero == expected.zero && q.bits == expected.bits);
-    if (!o->spec.log)
-        assert_true(error == vt_quantizer_error(&q, x, n) / (double)n);
-    for (size_t i = 0; i < n; i++) {
-        sum += x[i];
-        sum_of_magnitudes += fabs(x[i]);
-        max_abs = fmax(max_abs, fabs(x[i]));
-    }
-    assert_near(vt_observer_mean(o, g), sum / (double)n, /* the plain sum's error, and the stated one */
-                (double)n * (sum_of_magnitudes / (double)n + max_abs) * 2 * DBL_EPSILON);
-    float *sorted = sorted_copy(x, n);
-    vt_observer_range(o, g, &range[0], &range[1]);
-    assert_true(range[0] == sorted[0] && range[1] == sorted[n - 1] && vt_observer_max_abs(o, g) == (float)max_abs);
-    free(sorted);
+    float *x = gathered(s, &o->spec, g, &n);
+    check_choice(o, g, x, n);
     free(x);
 }
 
@@ -163,7 +161,6 @@ static void test_observers_against_arrays(void **state)
                                                        .columns = s.columns,
                                                        .bits = variant & 2 ? 4 : 8,
                                                        .per_column = variant & 1,
-                                                       .whole = variant & 2,
                                                        .log = variant >= 4 };
                 check_stream(&s, &spec);
                 free(s.x);
@@ -172,19 +169,16 @@ static void test_observers_against_arrays(void **state)
 
 static void test_observer_without_numbers(void **state)
 {
-    const struct vt_observer_spec spec = { .rows = 10, .columns = 4, .bits = 8, .per_column = true, .whole = true };
+    const struct vt_observer_spec spec = { .rows = 10, .columns = 4, .bits = 8, .per_column = true };
     const struct stream none = { 0, 4, 4, NULL };
     struct vt_observer o;
     struct vt_quantizer q;
-    double error;
-    float range[2];
     (void)state;
     observe(&o, &spec, &none, false);
     for (size_t g = 0; g < 4; g++) {
-        assert_int_equal(vt_observer_quantizer(&o, g, &q, &error), VT_FIT_WIDENED);
-        vt_observer_range(&o, g, &range[0], &range[1]);
-        assert_true(q.scale == VT_MIN_SCALE && q.zero == 0 && error == 0 && vt_observer_mean(&o, g) == 0);
-        assert_true(range[0] == 0 && range[1] == 0 && vt_observer_max_abs(&o, g) == 0);
+        assert_int_equal(vt_observer_quantizer(&o, g, &q), VT_FIT_WIDENED);
+        assert_true(q.scale == 1.0f / 255 && q.zero == 0);
+        assert_true(o.min[g] == 0 && o.max[g] == 0);
     }
     vt_observer_free(&o, &vt_default_allocator);
 }
@@ -201,18 +195,79 @@ static void test_observer_not_finite(void **state)
             };
             struct vt_observer o;
             struct vt_quantizer q;
-            double error;
             s.x[7 * s.ld + 66] = bad[k];
             s.x[9 * s.ld + 1] = s.x[9 * s.ld + 2] = bad[k];
             observe(&o, &spec, &s, true);
             assert_int_equal(o.not_finite, 3);
             for (size_t g = 0; g < o.groups; g++) {
-                assert_int_equal(vt_observer_quantizer(&o, g, &q, &error), VT_FIT_NOT_FINITE);
+                assert_int_equal(vt_observer_quantizer(&o, g, &q), VT_FIT_NOT_FINITE);
                 assert_true(q.scale == VT_MIN_SCALE && q.zero == 0);
             }
             vt_observer_free(&o, &vt_default_allocator);
             free(s.x);
         }
+}
+
+static void test_range_search(void **state) /* A2: worked examples */
+{
+    static const struct {
+        float outlier;
+        uint8_t bits;
+        double errors[3];
+        int pick;
+        double scale;
+    } cases[] = { { 1400, 4, { 529.2291, 683.8497, 733.4551 }, 0, 66.533333 },
+                  { 1400, 8, { 162.7162, 3.9800, 2.5115 }, 2, 5.474431 },
+                  { 20000, 4, { 361083.0753, 146909.1524, 180766.8279 }, 1, 1206.653333 },
+                  { 20000, 8, { 360716.5623, 4023.9475, 543.1110 }, 2, 77.686196 },
+                  { 1000, 8, { 1.2776, 1.2804, 1.2804 }, 0, 3.913725 } };
+    enum { N = 1001 };
+    float x[N];
+    (void)state;
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        const struct vt_observer_spec spec = { .rows = N, .columns = 1, .bits = cases[k].bits };
+        struct stream s = { N, 1, 1, x };
+        struct vt_observer o;
+        struct vt_quantizer q, pick;
+        for (int i = 0; i < N; i++)
+            x[i] = (float)i;
+        x[N - 1] = cases[k].outlier;
+        observe(&o, &spec, &s, false);
+        for (int p = 0; p < 3; p++) {
+            assert_int_equal(percentile_candidate(&q, x, N, p, cases[k].bits), VT_FIT_OK);
+            const double scale = (double)q.scale;
+            assert_true(q.zero == 0);
+            /* Four digits, and what rounding the scale to float moves values by. */
+            assert_near(sum_of_errors(&o, 0, (size_t)p) * scale * scale / N, cases[k].errors[p],
+                        5e-5 + 4 * (double)FLT_EPSILON * cases[k].errors[p]);
+        }
+        assert_int_equal(vt_observer_quantizer(&o, 0, &q), VT_FIT_OK);
+        assert_near((double)q.scale, cases[k].scale, cases[k].scale * (double)FLT_EPSILON / 2 + 5e-7);
+        percentile_candidate(&pick, x, N, cases[k].pick, cases[k].bits);
+        assert_true(q.scale == pick.scale && q.zero == pick.zero && q.bits == cases[k].bits);
+        vt_observer_free(&o, &vt_default_allocator);
+    }
+}
+
+/* Numbers as attention's probabilities, many of which are 0. */
+static void test_probabilities(void **state)
+{
+    enum { ROWS = 100, COLUMNS = 200 };
+    struct stream s = { ROWS, COLUMNS, COLUMNS, numbers(CONSTANT, (size_t)ROWS * COLUMNS) };
+    (void)state;
+    for (uint8_t bits = 4; bits <= 8; bits += 2) {
+        const struct vt_observer_spec spec = { .rows = ROWS, .columns = COLUMNS, .bits = bits, .log = true };
+        struct vt_observer o;
+        struct vt_quantizer q;
+        for (size_t i = 0; i < (size_t)ROWS * COLUMNS; i++)
+            s.x[i] = (float)(exp(-8 * uniform()) * (uniform() < 0.5));
+        s.x[17] = 1;
+        observe(&o, &spec, &s, false);
+        check_choice(&o, 0, s.x, (size_t)ROWS * COLUMNS);
+        assert_int_equal(vt_observer_quantizer(&o, 0, &q), VT_FIT_OK);
+        vt_observer_free(&o, &vt_default_allocator);
+    }
+    free(s.x);
 }
 
 /* Beyond the limits quantiles are of every n-th row, everything else is of all. */
@@ -222,8 +277,7 @@ static void check_sampling(bool per_column, size_t rows, size_t columns, size_t 
     const struct vt_observer_spec spec = { .rows = rows, .columns = columns, .bits = 4, .per_column = per_column };
     struct vt_observer o;
     struct vt_quantizer q, candidates[3];
-    float range[2], *sample = malloc((rows / stride + 1) * columns * sizeof *sample);
-    double error, sum = 0;
+    float *sample = malloc((rows / stride + 1) * columns * sizeof *sample);
     size_t n = 0;
     bool found = false;
     s.x[columns * (rows - 1)] = 100; /* in no sample: the last row's number is odd */
@@ -233,21 +287,26 @@ static void check_sampling(bool per_column, size_t rows, size_t columns, size_t 
         for (size_t c = 0; c < (per_column ? 1 : columns); c++)
             sample[n++] = s.x[r * columns + c];
     qsort(sample, n, sizeof *sample, ascending);
-    vt_observer_quantizer(&o, 0, &q, &error);
+    vt_observer_quantizer(&o, 0, &q);
     for (int p = 0; p < 3; p++) {
         percentile_candidate(&candidates[p], sample, n, p, 4);
         found |= candidates[p].scale == q.scale && candidates[p].zero == q.zero;
     }
     assert_true(found);
-    vt_observer_range(&o, 0, &range[0], &range[1]);
-    assert_true(range[1] == 100);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < (per_column ? 1 : columns); c++)
-            sum += s.x[r * columns + c];
-    assert_near(vt_observer_mean(&o, 0), sum / ((double)rows * (per_column ? 1 : (double)columns)), 1e-6);
+    assert_true(o.max[0] == 100);
     free(sample);
     free(s.x);
     vt_observer_free(&o, &vt_default_allocator);
+}
+
+static size_t bytes_of(const struct vt_observer_spec *spec)
+{
+    struct vt_observer o;
+    vitrt_error err;
+    assert_ok(vt_observer_init(&o, spec, &vt_default_allocator, &err), &err);
+    const size_t bytes = o.block_bytes;
+    vt_observer_free(&o, &vt_default_allocator);
+    return bytes;
 }
 
 static void test_sampling(void **state)
@@ -258,8 +317,8 @@ static void test_sampling(void **state)
     const struct vt_observer_spec wide = { .rows = 4096, .columns = 32768, .bits = 8 };
     struct vt_observer_spec exact = wide;
     exact.rows = 2048;
-    assert_int_equal(vt_observer_bytes(&wide), vt_observer_bytes(&exact)); /* bounded */
-    assert_true(vt_observer_bytes(&exact) < 600000);
+    assert_int_equal(bytes_of(&wide), bytes_of(&exact)); /* bounded */
+    assert_true(bytes_of(&exact) < 600000);
 }
 
 static void test_observer_memory(void **state)
@@ -272,14 +331,13 @@ static void test_observer_memory(void **state)
     (void)state;
     counting_init(&counting);
     assert_ok(vt_observer_init(&o, &spec, &counting.allocator, &err), &err);
-    assert_int_equal(counting.live_bytes, vt_observer_bytes(&spec));
+    assert_int_equal(counting.live_bytes, o.block_bytes);
     vt_observer_free(&o, &counting.allocator);
     vt_observer_free(&o, &counting.allocator);
     counting.fail_at = counting.calls + 1;
     assert_int_equal(vt_observer_init(&o, &spec, &counting.allocator, &err), VITRT_ENOMEM);
     vt_observer_free(&o, &counting.allocator);
     counting.fail_at = 0;
-    assert_int_equal(vt_observer_bytes(&endless), SIZE_MAX);
     assert_int_equal(vt_observer_init(&o, &endless, &counting.allocator, &err), VITRT_ENOMEM);
     vt_observer_free(&o, &counting.allocator);
     assert_int_equal(counting.live, 0);
@@ -289,7 +347,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_observers_against_arrays),
                                         cmocka_unit_test(test_observer_without_numbers),
-                                        cmocka_unit_test(test_observer_not_finite), cmocka_unit_test(test_sampling),
+                                        cmocka_unit_test(test_observer_not_finite),
+                                        cmocka_unit_test(test_range_search),
+                                        cmocka_unit_test(test_probabilities),
+                                        cmocka_unit_test(test_sampling),
                                         cmocka_unit_test(test_observer_memory) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

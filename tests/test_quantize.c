@@ -7,6 +7,7 @@
 #define _XOPEN_SOURCE 700 /* setenv */
 #include "check.h"
 
+#include "graph_text.h"
 #include "session.h"
 #include "temp_folder.h"
 
@@ -17,9 +18,9 @@
  * test_precision.c, r independent roundings on a path add up to sqrt(r) of that, and there are ten in a block: both
  * norms, four weights, q with k and v, the probabilities, the output of attention and the hidden layer; image and
  * patch embedding, head and its input are four more. With f32 or bf16 products there are only the weights, four in a
- * block and two more. Scores of Swin V2 make errors of unit vectors grow, which are those of weights in any
- * precision. An
- * error may be MOST times the model's. */
+ * block and two more. In integers alone norms, softmax and GELU add to the codes' errors what is less than theirs, and
+ * words of 16 bits next to nothing. Scores of Swin V2 make errors of unit vectors grow, which are those of weights in
+ * any precision. An error may be MOST times the model's. */
 #define CODE_ERROR 0x1p-7
 #define MOST       3.0
 
@@ -58,19 +59,32 @@ static float *run_case(const char *name, const vitrt_model *m, vitrt_precision p
     return copy;
 }
 
+/* Is there a form of the case in integers alone? */
+static bool has_integers(const char *name, const vitrt_model *m)
+{
+    vitrt_session_options options = { .threads = 1, .precision = VITRT_PRECISION_I8_STRICT };
+    vitrt_session_info info;
+    vitrt_error err;
+    golden_size(name, &options.height, &options.width);
+    const vitrt_status st = vitrt_session_measure(m, &options, &info, &err);
+    assert_true(st == VITRT_OK || st == VITRT_EUNSUPPORTED);
+    return !st;
+}
+
 static double expected_error(const vitrt_model *m, double roundings_of_block, double more)
 {
     const uint32_t blocks = m->facts.blocks;
     return CODE_ERROR * sqrt(roundings_of_block * blocks + more + score_roundings(m, blocks));
 }
 
-static int compared;
+static int compared, compared_integers;
 
 static void compare_case(const char *name)
 {
     static const struct precision_case precisions[] = { { VITRT_PRECISION_I8, 10, 4 },
                                                         { VITRT_PRECISION_F32, 4, 2 },
-                                                        { VITRT_PRECISION_BF16, 4.5, 2 } };
+                                                        { VITRT_PRECISION_BF16, 4.5, 2 },
+                                                        { VITRT_PRECISION_I8_STRICT, 10, 4 } };
     vitrt_model *m, *quantized = quantized_case(name, NULL);
     vitrt_error err;
     size_t n, count;
@@ -79,12 +93,16 @@ static void compare_case(const char *name)
     for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
         const struct precision_case *p = &precisions[i];
         const double model = expected_error(m, p->roundings_of_block, p->more);
+        const bool strict = p->precision == VITRT_PRECISION_I8_STRICT;
+        if (strict && !has_integers(name, quantized))
+            continue;
         float *found = run_case(name, quantized, p->precision, &count);
         assert_int_equal(count, n);
         const double error = rms(n, found, wanted) / rms(n, wanted, NULL);
         if (!(error > 0 && error <= MOST * model))
             fail_msg("%s in precision %d: error %g, expected about %g", name, (int)p->precision, error, model);
         compared++;
+        compared_integers += strict;
         free(found);
     }
     free(wanted);
@@ -96,8 +114,8 @@ static void test_close_to_f32(void **state)
 {
     (void)state;
     for_each_golden(compare_case);
-    print_message("%d outputs compared\n", compared);
-    assert_true(compared > 400);
+    print_message("%d outputs compared, %d of them of integers alone\n", compared, compared_integers);
+    assert_true(compared > 400 && compared_integers > 50);
 }
 
 /* ---- Bits ---- */
@@ -132,10 +150,10 @@ static void pictures_free(struct pictures *p)
 }
 
 /* Logits of a batch that begins with picture `first` and goes on in turn. */
-static void run_batch(const char *name, const vitrt_model *m, const struct pictures *p, size_t batch, size_t first,
-                      int threads, float logits[BATCH][MOST_CLASSES])
+static void run_batch(const char *name, const vitrt_model *m, vitrt_precision precision, const struct pictures *p,
+                      size_t batch, size_t first, int threads, float logits[BATCH][MOST_CLASSES])
 {
-    vitrt_session_options options = { .threads = threads, .max_batch = (uint32_t)batch };
+    vitrt_session_options options = { .threads = threads, .precision = precision, .max_batch = (uint32_t)batch };
     vitrt_image images[BATCH];
     vitrt_output out = { 0 };
     vitrt_session *s;
@@ -144,7 +162,7 @@ static void run_batch(const char *name, const vitrt_model *m, const struct pictu
     for (size_t i = 0; i < batch; i++)
         images[i] = p->of[(first + i) % 2];
     assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
-    assert_int_equal(s->plan->precision, VT_PRECISION_I8);
+    assert_int_equal(s->plan->precision, precision ? VT_PRECISION_STRICT : VT_PRECISION_I8);
     assert_ok(vitrt_run(s, images, batch, &out, &err), &err);
     assert_in_range(out.columns, 1, MOST_CLASSES);
     memset(logits, 0, BATCH * sizeof *logits);
@@ -155,6 +173,7 @@ static void run_batch(const char *name, const vitrt_model *m, const struct pictu
 
 static vitrt_model *model_of_all;
 static const char *name_of_all;
+static vitrt_precision precision_of_all;
 static float logits_of_all[2][MOST_CLASSES];
 
 /* Any number of threads, any batch, any place in it. */
@@ -166,7 +185,7 @@ static void bits_of_bundle(const struct vt_kernels *kernels)
     for (int threads = 1; threads <= 4; threads++)
         for (size_t batch = 1; batch <= BATCH; batch += BATCH - 1)
             for (size_t first = 0; first < 2; first++) {
-                run_batch(name_of_all, model_of_all, &p, batch, first, threads, found);
+                run_batch(name_of_all, model_of_all, precision_of_all, &p, batch, first, threads, found);
                 for (size_t i = 0; i < batch; i++)
                     assert_memory_equal(found[i], logits_of_all[(first + i) % 2], sizeof *found);
             }
@@ -183,23 +202,89 @@ static void visit_bundles(void (*visit)(const struct vt_kernels *))
     assert_int_equal(setenv("VITRT_CPU", saved, 1), 0); /* empty: as if it were not set */
 }
 
+static void check_bits(vitrt_precision precision)
+{
+    struct pictures p = pictures_new(name_of_all);
+    float logits[BATCH][MOST_CLASSES];
+    precision_of_all = precision;
+    for (size_t k = 0; k < 2; k++) {
+        run_batch(name_of_all, model_of_all, precision, &p, 1, k, 1, logits);
+        memcpy(logits_of_all[k], logits[0], sizeof *logits);
+    }
+    assert_memory_not_equal(logits_of_all[0], logits_of_all[1], sizeof *logits_of_all);
+    visit_bundles(bits_of_bundle);
+    pictures_free(&p);
+}
+
 static void test_bits(void **state)
 {
+    int in_integers = 0;
     (void)state;
     for (size_t i = 0; i < NAMES; i++) {
-        struct pictures p = pictures_new(names[i]);
-        float logits[BATCH][MOST_CLASSES];
         name_of_all = names[i];
         model_of_all = quantized_case(names[i], NULL);
-        for (size_t k = 0; k < 2; k++) {
-            run_batch(names[i], model_of_all, &p, 1, k, 1, logits);
-            memcpy(logits_of_all[k], logits[0], sizeof *logits);
+        check_bits(VITRT_PRECISION_DEFAULT);
+        if (has_integers(name_of_all, model_of_all)) {
+            check_bits(VITRT_PRECISION_I8_STRICT);
+            in_integers++;
         }
-        assert_memory_not_equal(logits_of_all[0], logits_of_all[1], sizeof *logits_of_all);
-        visit_bundles(bits_of_bundle);
         vitrt_model_free(model_of_all);
-        pictures_free(&p);
     }
+    assert_true(in_integers >= 3);
+}
+
+/* Queries of few rows with codes of their own, and keys and values of all rows, at columns that end tiles of some
+ * kernels only. */
+static const char split_graph[] =
+    "{\"version\":2,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"x\"},"
+    "{\"op\":\"conv2d\",\"name\":\"p\",\"in\":[\"x\"],\"weight\":\"i8.8x3x2x2\",\"stride\":[2,2],\"unit\":1e-3,"
+    "\"quantize\":[{\"bits\":8,\"scale\":0.008,\"zero_point\":126}]},"
+    "{\"op\":\"linear\",\"name\":\"qkv\",\"in\":[\"p\"],\"weight\":\"i8.24x8\",\"unit\":0.017,"
+    "\"quantize\":[{\"bits\":8,\"scale\":0.01,\"zero_point\":120}]},"
+    "{\"op\":\"attention\",\"name\":\"a\",\"in\":[[\"qkv\",0,8],[\"qkv\",8,8],[\"qkv\",16,8]],\"heads\":2,"
+    "\"scale\":20,\"unit\":1e-4,\"quantize\":[{\"bits\":7,\"scale\":0.01,\"zero_point\":64},"
+    "{\"bits\":8,\"scale\":0.01,\"zero_point\":128},{\"bits\":8,\"scale\":0.01,\"zero_point\":128}]},"
+    "{\"op\":\"slice\",\"name\":\"s\",\"in\":[\"a\"],\"row_count\":12}],\"outputs\":{\"s\":\"s\"}}";
+
+enum { SPLIT_NUMBERS = 12 * 8 };
+
+static void run_split(vitrt_precision precision, float *numbers)
+{
+    const vitrt_session_options options = { .threads = 1, .precision = precision };
+    vitrt_output out = { .buffer = numbers, .buffer_bytes = SPLIT_NUMBERS * sizeof *numbers };
+    float pixels[GRAPH_SIDE * GRAPH_SIDE * 3];
+    const vitrt_image image = graph_noise(1, pixels);
+    struct counting counting;
+    struct graph g;
+    vitrt_model *m;
+    vitrt_session *s;
+    vitrt_error err;
+    strcpy(g.text, split_graph);
+    assert_ok(graph_open(&g, &counting, &m, &err), &err);
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
+    assert_ok(vitrt_run(s, &image, 1, &out, &err), &err);
+    vitrt_session_free(s);
+    vitrt_model_free(m);
+}
+
+static float split_numbers[2][SPLIT_NUMBERS];
+
+static void split_of_bundle(const struct vt_kernels *kernels)
+{
+    float found[SPLIT_NUMBERS];
+    assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
+    for (int i = 0; i < 2; i++) {
+        run_split(i ? VITRT_PRECISION_I8_STRICT : VITRT_PRECISION_I8, found);
+        assert_memory_equal(found, split_numbers[i], sizeof found);
+    }
+}
+
+static void test_bits_of_split_layers(void **state)
+{
+    (void)state;
+    run_split(VITRT_PRECISION_I8, split_numbers[0]);
+    run_split(VITRT_PRECISION_I8_STRICT, split_numbers[1]);
+    visit_bundles(split_of_bundle);
 }
 
 /* ---- Files ---- */
@@ -391,6 +476,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_close_to_f32),
         cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits_of_split_layers),
         cmocka_unit_test(test_stored_models),
         IN_FOLDER(test_files),
         IN_FOLDER(test_files_depend_on_no_cpu_and_threads),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranges that vitrt_model_quantize finds: of channels that never change, of zeros, behind codes of other layers. */
+/* Ranges that vitrt_model_quantize finds: for the zeros of padding, behind codes of other layers. What never changes is in
+ * test_quantize_constants.c. */
 #include "graph_text.h"
 #include "model.h"
 #include "weight_rows.h"
@@ -7,33 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Channels that are always the same, of the image and behind it; an input without numbers but 0. */
-static void test_constant_channels(void **state)
-{
-    const struct graph g = graph_load("vit");
-    float pixels[GRAPH_SIDE * GRAPH_SIDE * 3], logits[4];
-    const vitrt_image image = graph_noise(1, pixels);
-    const vitrt_quantize_options o = { .images = &image, .image_count = 1 };
-    struct counting counting;
-    vitrt_model *m, *quantized;
-    vitrt_session *s;
-    vitrt_error err;
-    vitrt_output out = { .buffer = logits, .buffer_bytes = sizeof logits };
-    (void)state;
-    for (size_t i = 0; i < GRAPH_SIDE * GRAPH_SIDE * 3; i++)
-        pixels[i] = i % 3 ? 0 : pixels[i];
-    assert_ok(graph_open(&g, &counting, &m, &err), &err);
-    assert_ok(vitrt_model_quantize(m, &o, &quantized, &err), &err);
-    assert_ok(vitrt_session_create(quantized, NULL, &s, &err), &err);
-    assert_ok(vitrt_run(s, &image, 1, &out, &err), &err);
-    for (size_t i = 0; i < 4; i++)
-        assert_true(isfinite(logits[i]));
-    vitrt_session_free(s);
-    vitrt_model_free(quantized);
-    vitrt_model_free(m);
-    assert_int_equal(counting.live, 0);
-}
 
 static void read_vector(const vitrt_model *m, vt_weight w, float *numbers)
 {
@@ -173,7 +147,6 @@ static void test_sequential(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_constant_channels),
         cmocka_unit_test(test_zeros_have_a_code),
         cmocka_unit_test(test_sequential),
     };

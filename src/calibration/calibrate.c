@@ -28,7 +28,7 @@ struct vt_calibration {
     size_t *value_taps; /* [node_count] */
     vitrt_session *session;
     bool second;  /* pass */
-    size_t blank; /* images, in this pass */
+    size_t blank; /* images, in the first pass */
     float *kept;  /* [kept_count][kept_numbers]: pixels */
     size_t kept_count, kept_numbers;
 };
@@ -179,7 +179,7 @@ static bool is_blank(const vitrt_session *s)
 static void keep_image(struct vt_calibration *c, size_t i)
 {
     const size_t n = c->o->image_count, number = i * c->kept_count / n;
-    if (!c->second && c->kept && (!i || (i - 1) * c->kept_count / n < number))
+    if (c->kept && (!i || (i - 1) * c->kept_count / n < number))
         memcpy(c->kept + number * c->kept_numbers, c->session->pixels[0], c->kept_numbers * sizeof *c->kept);
 }
 
@@ -191,10 +191,11 @@ static vitrt_status run_image(struct vt_calibration *c, const vitrt_image *image
     vt_parallel(c->session->pool, c->count, 1, see, c);
     if (c->only != VT_NO_VALUE)
         return VITRT_OK;
+    if (c->second)
+        return VITRT_OK;
     c->blank += is_blank(c->session);
     keep_image(c, i);
-    if (!c->second)
-        vt_parallel(c->session->pool, c->model->graph.node_count, 8, observe_units, c);
+    vt_parallel(c->session->pool, c->model->graph.node_count, 8, observe_units, c);
     return VITRT_OK;
 }
 

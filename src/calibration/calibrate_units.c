@@ -34,5 +34,6 @@ void vt_unit_observe(float *largest, const float *x, size_t rows, size_t columns
 
 float vt_unit_of_largest(float largest)
 {
-    return vt_symmetric_scale(UNIT_MARGIN * (double)largest, 16);
+    const float unit = vt_symmetric_scale(UNIT_MARGIN * (largest > 0 ? (double)largest : 1), 16);
+    return unit < VT_MAX_SCALE ? unit : VT_MAX_SCALE;
 }

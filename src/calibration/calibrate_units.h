@@ -11,7 +11,8 @@ bool vt_has_unit(const struct vt_node *node);
 /* The largest magnitude among rows of x, ld apart, and *largest. */
 void vt_unit_observe(float *largest, const float *x, size_t rows, size_t columns, size_t ld);
 
-/* A unit that reaches so far, and further. */
+/* A unit that reaches so far, and further. Of a value that was always 0 it is as if that had reached 1: no unit is so
+ * large or small that it cannot be added to others. */
 float vt_unit_of_largest(float largest);
 
 #endif

@@ -37,29 +37,35 @@ static struct range seen(const struct vt_spread *s, const struct vt_column *c, d
 {
     const double mean = c->sum / rows, variance = c->squares / rows - mean * mean;
     const double reach = s->deviations * sqrt(variance > 0 ? variance : 0);
-    const double lo = (double)c->min, hi = (double)c->max;
-    return reach > 0 ? (struct range){ fmin(lo, mean - reach), fmax(hi, mean + reach) } : (struct range){ lo, hi };
+    struct range r = { (double)c->min, (double)c->max };
+    if (reach > 0)
+        r = (struct range){ fmin(r.lo, mean - reach), fmax(r.hi, mean + reach) };
+    vt_widen_constant(&r.lo, &r.hi);
+    return r;
 }
 
 enum vt_fit vt_spread_columns(const struct vt_spread *s, const struct vt_column *columns, size_t n, uint64_t rows,
                               unsigned bits, struct vt_quantizer *q)
 {
-    double lowest = INFINITY, widest = 0;
+    double lowest = INFINITY, widest = 0, widths = 0;
     bool finite = rows > 0;
     for (size_t c = 0; c < n; c++) {
-        lowest = fmin(lowest, (double)columns[c].min);
+        lowest = fmin(lowest, seen(s, &columns[c], (double)rows).lo);
         finite = finite && isfinite(columns[c].squares);
     }
     for (size_t c = 0; c < n; c++) {
         const struct range r = seen(s, &columns[c], (double)rows);
-        widest = fmax(widest, r.hi - (s->one_sided ? lowest : r.lo));
+        const double width = r.hi - (s->one_sided ? lowest : r.lo);
+        widest = fmax(widest, width);
+        widths += width;
     }
     enum vt_fit worst = finite ? VT_FIT_OK : VT_FIT_NOT_FINITE;
     for (size_t c = 0; c < n; c++) {
         struct range r = seen(s, &columns[c], (double)rows);
         if (s->one_sided)
             r.lo = lowest;
-        const double width = s->margin * pow(r.hi - r.lo, s->alpha) * pow(widest, 1 - s->alpha);
+        const double own = r.hi > r.lo ? r.hi - r.lo : widths / (double)n;
+        const double width = s->margin * pow(own, s->alpha) * pow(widest, 1 - s->alpha);
         const double middle = (r.lo + r.hi) / 2;
         const double lo = s->one_sided ? lowest : middle - width / 2, hi = lo + width;
         const enum vt_fit fit = finite ? vt_quantizer_of_range(&q[c], lo, hi, bits) : VT_FIT_NOT_FINITE;

@@ -33,7 +33,9 @@ struct vt_spread vt_spread_for(const struct vt_spread *s, size_t images);
 /* Adds rows of x, ld apart, to n columns, which begin as { INFINITY, -INFINITY, 0, 0 }. */
 void vt_columns_add(struct vt_column *columns, size_t n, const float *x, size_t rows, size_t ld);
 
-/* Quantizers q[n] of columns that have seen `rows` rows. integer: zero points are whole numbers. The worst fit. */
+/* Quantizers q[n] of columns that have seen `rows` rows; zero points are whole numbers. A constant's range reaches to 0.
+ * A column that was always 0 counts as wide as columns are on average: its weights, which take over the scale, then
+ * are no larger or smaller than others of their row. The worst fit. */
 enum vt_fit vt_spread_columns(const struct vt_spread *s, const struct vt_column *columns, size_t n, uint64_t rows,
                               unsigned bits, struct vt_quantizer *q);
 

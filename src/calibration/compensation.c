@@ -6,11 +6,15 @@
 #include "dot.h"
 #include "error.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 /* Of the mean square, added to each: few rows show more connections than there are. */
 #define DAMPING 0.01
+
+/* What rounding adds to the mean square of codes. */
+#define ROUNDING (1.0f / 12)
 
 /* Rows that are multiplied together. */
 #define PRODUCT_ROWS ((size_t)256)
@@ -25,7 +29,8 @@ static size_t carve(struct vt_products *p, const struct vt_kernels *kernels, cha
     *block = base ? (float *)(void *)(base + sums) : NULL;
     *panel = base ? (float *)(void *)(base + sums + columns) : NULL;
     p->means = base ? (double *)(void *)(base + sums + columns + one) : NULL;
-    return vt_size_add(vt_size_add(sums, columns), vt_size_add(one, p->n * sizeof *p->means));
+    p->shift = base ? (float *)(void *)(p->means + p->n) : NULL;
+    return vt_size_add(vt_size_add(sums, columns), vt_size_add(one, p->n * (sizeof *p->means + sizeof *p->shift)));
 }
 
 static struct vt_products described(size_t n)
@@ -61,16 +66,29 @@ void vt_products_free(struct vt_products *p, const vitrt_allocator *a)
     *p = (struct vt_products){ .n = 0 };
 }
 
+static void choose_shift(struct vt_products *p, const float *x, size_t rows, size_t ld)
+{
+    for (size_t c = 0; c < p->n; c++) {
+        double sum = 0;
+        for (size_t r = 0; r < rows; r++)
+            sum += (double)x[r * ld + c];
+        p->shift[c] = (float)(sum / (double)rows);
+    }
+}
+
 /* rows <= PRODUCT_ROWS */
 static void add_block(struct vt_products *p, const struct vt_kernels *kernels, const float *x, size_t rows, size_t ld)
 {
     const struct vt_gemm_kernel *kernel = &kernels->gemm[VT_PRODUCT_F32];
     float *block, *panel;
     carve(p, kernels, p->block, &block, &panel);
+    if (!p->rows)
+        choose_shift(p, x, rows, ld);
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < p->n; c++) {
-            block[c * PRODUCT_ROWS + r] = x[r * ld + c];
-            p->means[c] += (double)x[r * ld + c];
+            const float shifted = x[r * ld + c] - p->shift[c];
+            block[c * PRODUCT_ROWS + r] = shifted;
+            p->means[c] += (double)shifted;
         }
     for (size_t j = 0; j < p->n; j += kernel->nr) {
         const size_t columns = p->n - j < kernel->nr ? p->n - j : kernel->nr;
@@ -92,13 +110,23 @@ void vt_products_add(struct vt_products *p, const struct vt_kernels *kernels, co
 
 /* ---- The factor ---- */
 
+/* In units of codes, of columns that vary; before their rounding is added. */
 static double covariance(const struct vt_products *p, const float *scales, size_t scale_count, size_t i, size_t j)
 {
     const double scale = (double)scales[scale_count > 1 ? i : 0] * (double)scales[scale_count > 1 ? j : 0];
     const size_t low = i < j ? i : j, high = i < j ? j : i;
     const double n = (double)p->rows;
     const double mean = p->means[i] / n * (p->means[j] / n);
-    return ((double)p->sums[high * p->ld + low] / n - mean) / scale + (i == j ? 1.0 / 12 : 0);
+    return ((double)p->sums[high * p->ld + low] / n - mean) / scale;
+}
+
+/* 0 where it is less than what sums in float lose, or infinite. */
+static double variance(const struct vt_products *p, const float *scales, size_t scale_count, size_t i)
+{
+    const double scale = (double)scales[scale_count > 1 ? i : 0];
+    const double lost = (double)FLT_EPSILON * (double)p->sums[i * p->ld + i] / (scale * scale);
+    const double found = covariance(p, scales, scale_count, i, i);
+    return found > lost && found < (double)FLT_MAX / 2 ? found : 0;
 }
 
 /* Columns of large inputs first, whose errors all others can make up for. n is some thousands: shell sort. */
@@ -149,27 +177,42 @@ static void factor(const struct vt_compensation *c, float least, struct vt_pool 
     }
 }
 
+/* Covariances and, in the diagonal, the twelfth of rounding and damping, in the order of c. */
+static void fill_shares(const struct vt_compensation *c, const struct vt_products *p, const float *scales,
+                        size_t scale_count, const float *diagonal, double damping)
+{
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t j = 0; j <= i; j++) {
+            const size_t a = c->order[i], b = c->order[j];
+            const bool both = diagonal[a] > ROUNDING && diagonal[b] > ROUNDING; /* else one is left out */
+            const double found = i == j ? (double)diagonal[a] + damping
+                                 : both ? covariance(p, scales, scale_count, a, b)
+                                        : 0;
+            c->shares[i * c->n + j] = (float)found;
+        }
+}
+
 vitrt_status vt_compensation_init(struct vt_compensation *c, const struct vt_products *p, const float *scales,
                                   size_t scale_count, struct vt_pool *pool, const vitrt_allocator *a, vitrt_error *err)
 {
     const size_t n = p->n;
+    float *diagonal = vt_calloc(a, n, sizeof *diagonal);
+    double damping = 0;
     *c = (struct vt_compensation){ .n = n };
     c->order = vt_calloc(a, n, sizeof *c->order);
     c->shares = vt_calloc(a, n * n, sizeof *c->shares);
-    if (!c->order || !c->shares)
-        return vt_err_memory(err, n * n * sizeof *c->shares, "the shares of rounding errors");
-    for (size_t i = 0; i < n; i++)
-        c->shares[i] = (float)covariance(p, scales, scale_count, i, i);
-    sort(c->order, c->shares, n);
-    double damping = 0;
-    for (size_t i = 0; i < n; i++)
-        damping += DAMPING / (double)n * (double)c->shares[i];
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j <= i; j++)
-            c->shares[i * n + j] =
-                (float)(covariance(p, scales, scale_count, c->order[i], c->order[j]) + (i == j ? damping : 0));
-    factor(c, (float)damping, pool);
-    return VITRT_OK;
+    const bool ready = diagonal && c->order && c->shares;
+    for (size_t i = 0; i < n && ready; i++) {
+        diagonal[i] = (float)variance(p, scales, scale_count, i) + ROUNDING;
+        damping += DAMPING / (double)n * (double)diagonal[i];
+    }
+    if (ready) {
+        sort(c->order, diagonal, n);
+        fill_shares(c, p, scales, scale_count, diagonal, damping);
+        factor(c, (float)damping, pool);
+    }
+    vt_free(a, diagonal, n * sizeof *diagonal);
+    return ready ? VITRT_OK : vt_err_memory(err, n * n * sizeof *c->shares, "the shares of rounding errors");
 }
 
 void vt_compensation_free(struct vt_compensation *c, const vitrt_allocator *a)

@@ -12,12 +12,15 @@
 #include "pool.h"
 #include "quantizer.h"
 
-/* Sums over rows of x[i] * x[j], j <= i, and of x[i]. */
+/* Sums over rows of x[i] * x[j], j <= i, and of x[i], all less a shift, which covariances do not depend on: the mean of
+ * the first rows. Of N rows, n of which are these, it is no further from the mean of all than sqrt(N / n) deviations, so
+ * that sums in float show the covariances also where columns vary little beside their distance from 0. */
 struct vt_products {
     size_t n, ld;
     uint64_t rows; /* so far */
     float *sums;   /* [n][ld] */
     double *means; /* [n]: sums, too */
+    float *shift;  /* [n] */
     void *block;
     size_t block_bytes;
 };
@@ -38,8 +41,8 @@ struct vt_compensation {
 };
 
 /* Of inputs as codes, whose scales differ or are one for all (scale_count 1), and whose rounding adds a twelfth to
- * their squares. Means do not count: the bias makes up for them. Free with vt_compensation_free, also after a
- * failure. */
+ * their squares. Means do not count: the bias makes up for them. Columns that do not vary, or so much that their squares
+ * are infinite, are left out. Free with vt_compensation_free, also after a failure. */
 vitrt_status vt_compensation_init(struct vt_compensation *c, const struct vt_products *p, const float *scales,
                                   size_t scale_count, struct vt_pool *pool, const vitrt_allocator *a, vitrt_error *err);
 void vt_compensation_free(struct vt_compensation *c, const vitrt_allocator *a);

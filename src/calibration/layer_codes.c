@@ -5,9 +5,13 @@
 #include "quantizer_search.h"
 #include "weight_rows.h"
 
+#include <math.h>
 #include <string.h>
 
 #define READ_SCRATCH_BYTES ((size_t)1 << 18)
+
+/* In units of sums; a few bits are left for the sums themselves. */
+#define MOST_BIAS 0x1p28
 
 /* What one thread needs, and how far it came. */
 struct worker {
@@ -43,17 +47,31 @@ static double mean_loss(const struct vt_layer *l, size_t r, const float *row, co
     return sum;
 }
 
-static enum vt_fit quantize_row(const struct vt_layer *l, const struct worker *w, int8_t *codes, float *scale)
+/* A row that is next to nothing beside its bias, such as one of zeros, has a scale for which the bias in units of sums is
+ * an integer of 32 bits. */
+static void fit_to_bias(const struct vt_layer *l, size_t r, struct vt_quantizer *q)
+{
+    const float least = (float)(fabs((double)l->new_bias[r]) / l->in_scale / MOST_BIAS);
+    if (q->scale < least) {
+        q->zero = (float)vt_round_even((double)q->zero * (double)q->scale / (double)least);
+        q->scale = least;
+    }
+}
+
+static enum vt_fit quantize_row(const struct vt_layer *l, const struct worker *w, size_t r, int8_t *codes)
 {
     const size_t columns = (size_t)l->weight->columns;
     struct vt_quantizer q;
     unsigned top;
-    if (!l->compensation)
-        return vt_quantize_row(w->row, columns, l->bits, codes, scale, w->search);
     const enum vt_fit fit = vt_row_quantizer(w->row, columns, l->bits, &q, &top, w->search);
-    *scale = q.scale;
-    if (fit != VT_FIT_NOT_FINITE)
+    if (fit == VT_FIT_NOT_FINITE)
+        return fit;
+    fit_to_bias(l, r, &q);
+    l->row_scales[r] = q.scale;
+    if (l->compensation)
         vt_compensate_row(l->compensation, &q, top, w->row, w->errors, codes);
+    else
+        vt_row_codes(&q, top, w->row, columns, codes);
     return fit;
 }
 
@@ -66,9 +84,9 @@ static vitrt_status make_row(const struct vt_layer *l, size_t r, struct worker *
     if (st)
         return st;
     absorb(l, w->row);
-    if (quantize_row(l, w, codes, &l->row_scales[r]) == VT_FIT_NOT_FINITE)
+    if (quantize_row(l, w, r, codes) == VT_FIT_NOT_FINITE)
         return vt_err(&w->err, VITRT_EFORMAT,
-                      "%s: row %zu of weight %s is not finite any more when it takes over the scales of its input",
+                      "%s: row %zu of weight %s is too large for codes when it takes over the scales of its input",
                       vt_checkpoint_path(l->checkpoint), r, l->weight->name);
     if (r < l->exact_row || r >= l->exact_end)
         l->new_bias[r] = (float)((double)l->new_bias[r] + mean_loss(l, r, w->row, codes, l->row_scales[r]));

@@ -42,7 +42,7 @@ static void *take(char *base, size_t *used, size_t count, size_t size)
 static size_t carve(struct vt_observer *o, char *base)
 {
     const size_t tails = vt_size_mul(o->groups, vt_size_mul(2, tail_capacity(o)));
-    const size_t all = vt_size_mul(o->groups, o->candidates);
+    const size_t all = vt_size_mul(o->groups, VT_PERCENTILES);
     size_t used = 0;
     o->tails = take(base, &used, o->groups, sizeof *o->tails);
     o->storage = take(base, &used, tails, sizeof *o->storage);
@@ -50,31 +50,21 @@ static size_t carve(struct vt_observer *o, char *base)
     o->max = take(base, &used, o->groups, sizeof *o->max);
     o->quantizers = take(base, &used, all, sizeof *o->quantizers);
     o->fits = take(base, &used, all, sizeof *o->fits);
-    for (size_t k = 0; k < o->candidates; k++)
+    for (size_t k = 0; k < VT_PERCENTILES; k++)
         o->sums[k] = (struct vt_error_sums){ .inverse = take(base, &used, o->lanes, sizeof(double)),
                                              .zero = take(base, &used, o->lanes, sizeof(double)),
                                              .anchor = take(base, &used, o->lanes, sizeof(double)),
                                              .coarse = take(base, &used, o->lanes, sizeof(double)),
                                              .fine = take(base, &used, o->lanes, sizeof(double)) };
-    o->anchor = take(base, &used, o->lanes, sizeof *o->anchor);
-    o->sum = take(base, &used, o->lanes, sizeof *o->sum);
     return used;
 }
 
 static struct vt_observer described(const struct vt_observer_spec *spec)
 {
-    const bool whole = spec->whole && !spec->log;
     return (struct vt_observer){ .spec = *spec,
                                  .groups = spec->per_column ? spec->columns : 1,
                                  .lanes = spec->per_column ? spec->columns : VT_ERROR_COLUMNS,
-                                 .candidates = VT_PERCENTILES + (size_t)whole,
                                  .stride = choose_stride(spec) };
-}
-
-size_t vt_observer_bytes(const struct vt_observer_spec *spec)
-{
-    struct vt_observer o = described(spec);
-    return carve(&o, NULL);
 }
 
 vitrt_status vt_observer_init(struct vt_observer *o, const struct vt_observer_spec *spec, const vitrt_allocator *a,
@@ -172,8 +162,6 @@ static enum vt_fit log_candidate(struct vt_quantizer *q, double delta, unsigned 
 /* Candidate k of a group whose quantiles are of n > 0 numbers. */
 static enum vt_fit make_candidate(const struct vt_observer *o, size_t g, size_t k, uint64_t n, struct vt_quantizer *q)
 {
-    if (k == VT_PERCENTILES)
-        return vt_quantizer_of_range(q, o->min[g], o->max[g], o->spec.bits);
     const double hi = vt_tails_quantile(&o->tails[g], n, vt_percentiles[k]);
     if (o->spec.log)
         return log_candidate(q, hi, o->spec.bits);
@@ -192,13 +180,10 @@ static void begin_sums(struct vt_observer *o, size_t g)
 {
     const uint64_t n = group_count(o, o->collected);
     const size_t first = o->spec.per_column ? g : 0, count = o->spec.per_column ? 1 : o->lanes;
-    for (size_t c = first; c < first + count; c++) {
-        for (size_t k = 0; k < o->candidates; k++) {
-            const struct vt_quantizer *q = &o->quantizers[k * o->groups + g];
+    for (size_t k = 0; k < VT_PERCENTILES; k++) {
+        const struct vt_quantizer *q = &o->quantizers[k * o->groups + g];
+        for (size_t c = first; c < first + count; c++)
             vt_begin_error_sum(&o->sums[k], c, &o->rule, q->scale, q->zero, n, o->min[g], o->max[g]);
-        }
-        o->anchor[c] = vt_sum_anchor(vt_observer_max_abs(o, g), n);
-        o->sum[c] = 0;
     }
 }
 
@@ -209,7 +194,7 @@ void vt_observer_end_collecting(struct vt_observer *o)
     o->rule = vt_error_rule_of(vt_top_code(o->spec.bits), o->spec.log, group_count(o, o->collected));
     for (size_t g = 0; g < o->groups; g++) {
         end_range(o, g, usable ? n : 0);
-        for (size_t k = 0; k < o->candidates; k++) {
+        for (size_t k = 0; k < VT_PERCENTILES; k++) {
             struct vt_quantizer *q = &o->quantizers[k * o->groups + g];
             o->fits[k * o->groups + g] =
                 (uint8_t)(usable ? make_candidate(o, g, k, n, q)
@@ -230,46 +215,21 @@ void vt_observer_compare(struct vt_observer *o, const float *x, size_t rows, siz
     for (size_t c = 0, end; c < o->spec.columns; c = end) {
         end = block_end(o, c);
         const size_t lane = o->spec.per_column ? c : 0;
-        for (size_t k = 0; k < o->candidates; k++)
+        for (size_t k = 0; k < VT_PERCENTILES; k++)
             for (size_t r = 0; r < rows; r++)
                 vt_add_squared_errors(&o->sums[k], lane, &o->rule, end - c, x + r * ld + c);
-        for (size_t r = 0; r < rows; r++)
-            for (size_t i = 0; i < end - c; i++)
-                o->sum[lane + i] += (x[r * ld + c + i] + o->anchor[lane + i]) - o->anchor[lane + i];
     }
 }
 
 /* ---- Results ---- */
 
-void vt_observer_range(const struct vt_observer *o, size_t g, float *min, float *max)
-{
-    *min = o->min[g];
-    *max = o->max[g];
-}
-
-float vt_observer_max_abs(const struct vt_observer *o, size_t g)
-{
-    return fmaxf(-o->min[g], o->max[g]);
-}
-
-double vt_observer_mean(const struct vt_observer *o, size_t g)
+enum vt_fit vt_observer_quantizer(const struct vt_observer *o, size_t g, struct vt_quantizer *q)
 {
     const size_t first = o->spec.per_column ? g : 0, count = o->spec.per_column ? 1 : o->lanes;
-    const uint64_t n = group_count(o, o->compared);
-    double sum = 0;
-    for (size_t c = first; c < first + count; c++)
-        sum += o->sum[c];
-    return n ? sum / (double)n : 0;
-}
-
-enum vt_fit vt_observer_quantizer(const struct vt_observer *o, size_t g, struct vt_quantizer *q, double *error)
-{
-    const size_t first = o->spec.per_column ? g : 0, count = o->spec.per_column ? 1 : o->lanes;
-    const uint64_t n = group_count(o, o->compared);
     double least = INFINITY;
     enum vt_fit fit = VT_FIT_NOT_FINITE; /* what stays if the second pass brings NaN that the first one had not */
     *q = o->quantizers[g];
-    for (size_t k = 0; k < o->candidates; k++) {
+    for (size_t k = 0; k < VT_PERCENTILES; k++) {
         const struct vt_quantizer *candidate = &o->quantizers[k * o->groups + g];
         const double sum = vt_error_sum(&o->sums[k], first, count) * candidate->scale * candidate->scale;
         if (sum < least) {
@@ -278,7 +238,5 @@ enum vt_fit vt_observer_quantizer(const struct vt_observer *o, size_t g, struct 
             fit = (enum vt_fit)o->fits[k * o->groups + g];
         }
     }
-    if (error)
-        *error = n ? least / (double)n : 0;
     return fit;
 }

@@ -153,6 +153,7 @@ static vitrt_status make_layer(struct vt_quantized *q, const struct vt_operand *
                           .bias = node->bias == VT_NO_WEIGHT ? NULL : &q->graph.weights[node->bias],
                           .bits = q->weight_bits,
                           .scales = absorbs ? operand->scales : NULL,
+                          .in_scale = absorbs ? 1 : (double)operand->scales[0],
                           .means = means,
                           .code_means = means ? means + channels : NULL,
                           .channels = channels / w->groups,

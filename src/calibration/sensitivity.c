@@ -96,9 +96,12 @@ static vitrt_status make_reference(struct trials *t)
     vitrt_status st = create_session(t, t->q->model, &s);
     for (size_t i = 0; i < images && !st; i++) {
         st = run(t, s, i, &out);
-        t->numbers = out.offsets[1] * out.columns;
-        if (!st && !t->reference && !(t->reference = vt_calloc(&t->q->alloc, images * t->numbers, sizeof(float))))
-            st = vt_err_memory(t->err, images * t->numbers * sizeof(float), "the outputs");
+        if (!st && !t->reference) {
+            t->numbers = out.offsets[1] * out.columns;
+            t->reference = vt_calloc(&t->q->alloc, images * t->numbers, sizeof(float));
+            if (!t->reference)
+                st = vt_err_memory(t->err, images * t->numbers * sizeof(float), "the outputs");
+        }
         for (size_t k = 0; k < t->numbers && !st; k++)
             t->reference[i * t->numbers + k] = ((const float *)out.data)[k];
     }

@@ -4,7 +4,9 @@
 
 #include <math.h>
 
-double vt_sum_anchor(double max_abs, uint64_t n)
+/* The anchor for rounding numbers of at most max_abs to a unit whose multiples add up exactly, n of them: at most
+ * n * max_abs * 2^-50. */
+static double sum_anchor(double max_abs, uint64_t n)
 {
     int exponent;
     frexp(max_abs * (double)n, &exponent); /* the sum is below 2^exponent, and below half of that of the anchor */
@@ -27,7 +29,7 @@ void vt_begin_error_sum(const struct vt_error_sums *s, size_t c, const struct vt
         rule->log ? fmax(1, fmax(fabs(least), fabs(most))) : fmax(0.5, fmax(-(least + zero), most + zero - rule->top));
     s->inverse[c] = inverse;
     s->zero[c] = zero;
-    s->anchor[c] = vt_sum_anchor(largest * largest, n);
+    s->anchor[c] = sum_anchor(largest * largest, n);
     s->coarse[c] = s->fine[c] = 0;
 }
 

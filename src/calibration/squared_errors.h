@@ -44,8 +44,4 @@ void vt_add_squared_errors(const struct vt_error_sums *s, size_t c, const struct
 /* The sum of columns [c, c + n), which are one quantizer's, in units of scale^2. */
 double vt_error_sum(const struct vt_error_sums *s, size_t c, size_t n);
 
-/* The anchor for rounding numbers of at most max_abs to a unit whose multiples add up exactly, n of them: at most
- * n * max_abs * 2^-50. */
-double vt_sum_anchor(double max_abs, uint64_t n);
-
 #endif

@@ -233,6 +233,9 @@ void vt_watch_see(struct vt_watch *w, const vitrt_session *s, bool second)
 /* Columns of q and k count as no narrower than this part of the widest one of their head. */
 #define LEAST_SHARE 1e-3
 
+/* No step of a score is finer: softmax would not notice, and integers of a pruned head could not follow. */
+#define LEAST_SCORE 0x1p-24
+
 /* An image's 8-bit values are codes already: those of channel c that stand for what preprocessing makes of them. */
 static void code_pixels(const vitrt_model *m, struct vt_watch *w)
 {
@@ -264,6 +267,7 @@ static void reach_of(const struct vt_watch *w, size_t c, double *lo, double *hi)
 {
     *lo = (double)w->columns[c].min;
     *hi = (double)w->columns[c].max;
+    vt_widen_constant(lo, hi);
     if (w->operand.input == 0) {
         *lo = fmin(*lo, 0);
         *hi = fmax(*hi, 0);
@@ -271,28 +275,32 @@ static void reach_of(const struct vt_watch *w, size_t c, double *lo, double *hi)
 }
 
 /* The width of a column's numbers, at least so much that scales around it can have any ratio: no quantizer may become
- * wider than balance_head asks for. */
+ * wider than balance_head asks for. 1 in a head of zeros. */
 static double width_of(const struct vt_watch *w, size_t c, double widest)
 {
     double lo, hi;
     reach_of(w, c, &lo, &hi);
-    return fmax(fmax(hi - lo, fmax(-lo, hi) / 128), fmax(LEAST_SHARE * widest, 0x1p-40));
+    return fmax(fmax(hi - lo, fmax(-lo, hi) / 128), widest > 0 ? LEAST_SHARE * widest : 1);
 }
 
 static double widest_of(const struct vt_watch *w, size_t first, size_t n)
 {
     double widest = 0;
-    for (size_t c = first; c < first + n; c++)
-        widest = fmax(widest, width_of(w, c, 0));
+    for (size_t c = first; c < first + n; c++) {
+        double lo, hi;
+        reach_of(w, c, &lo, &hi);
+        widest = fmax(widest, hi - lo);
+    }
     return widest;
 }
 
 /* Columns [first, first + n) of a head, q's or k's: a column's width is that of its own numbers times a factor, by
  * which the other one's is divided, so that the products of their scales are the same for all columns. */
-static enum vt_fit balance_head(struct vt_watch *w, size_t first, size_t n)
+static enum vt_fit balance_head(struct vt_watch *w, size_t first, size_t n, double score_scale)
 {
     const double own = widest_of(w, first, n), other = widest_of(w->other, first, n);
-    double both = 0;
+    const double steps = vt_top_code(w->operand.bits) / w->spread.margin;
+    double both = LEAST_SCORE / score_scale * steps * steps;
     enum vt_fit worst = VT_FIT_OK;
     for (size_t c = first; c < first + n; c++)
         both = fmax(both, width_of(w, c, own) * width_of(w->other, c, other));
@@ -309,9 +317,28 @@ static enum vt_fit balance_head(struct vt_watch *w, size_t first, size_t n)
     return worst;
 }
 
+/* Columns that were always 0 have the scale that others have on average: their weights take it over, and must be no
+ * larger or smaller than others of their row. */
+static void fill_zero_columns(struct vt_watch *w)
+{
+    double sum = 0;
+    size_t count = 0;
+    for (size_t c = 0; c < w->view.columns; c++)
+        if (w->columns[c].squares > 0) {
+            sum += (double)w->quantizers[c].scale;
+            count++;
+        }
+    for (size_t c = 0; c < w->view.columns && count; c++)
+        if (!(w->columns[c].squares > 0)) {
+            w->quantizers[c].scale = (float)(sum / (double)count);
+            w->quantizers[c].zero = (float)((vt_top_code(w->operand.bits) + 1) / 2);
+        }
+}
+
 static enum vt_fit find_quantizers(const vitrt_model *m, struct vt_watch *w)
 {
-    const size_t n = w->view.columns, heads = m->graph.nodes[w->operand.node].u.attention.heads;
+    const struct vt_node *node = &m->graph.nodes[w->operand.node];
+    const size_t n = w->view.columns, heads = node->u.attention.heads;
     enum vt_fit worst = VT_FIT_OK;
     switch (w->way) {
     case VT_WAY_PIXELS: code_pixels(m, w); break;
@@ -319,16 +346,18 @@ static enum vt_fit find_quantizers(const vitrt_model *m, struct vt_watch *w)
     case VT_WAY_TENSOR: return join_columns(w, 0, n);
     case VT_WAY_BALANCED:
         for (size_t i = 0; i < n; i += n / heads) {
-            const enum vt_fit fit = balance_head(w, i, n / heads);
+            const enum vt_fit fit = balance_head(w, i, n / heads, (double)node->u.attention.scale);
             worst = fit > worst ? fit : worst;
         }
         break;
     case VT_WAY_SEARCH:
     case VT_WAY_PROBABILITIES:
         for (size_t i = 0; i < w->operand.columns; i++) {
-            const enum vt_fit fit = vt_observer_quantizer(&w->observer, i, &w->quantizers[i], NULL);
+            const enum vt_fit fit = vt_observer_quantizer(&w->observer, i, &w->quantizers[i]);
             worst = fit > worst ? fit : worst;
         }
+        if (w->by_column)
+            fill_zero_columns(w);
         break;
     }
     return worst;
@@ -366,6 +395,10 @@ vitrt_status vt_watch_finish(struct vt_watch *w, const vitrt_model *m, vitrt_err
             reach_zero(&w->quantizers[g]);
         w->scales[g] = w->quantizers[g].scale;
         w->zeros[g] = w->quantizers[g].zero;
+        if (g < w->operand.columns && !vt_is_code_scale(w->scales[g]))
+            return vt_err(
+                err, VITRT_EINVAL, "%s: node %s: codes of input %u need a scale of %g, expected 1e-30 to 1e30",
+                vt_checkpoint_path(m->checkpoint), node->name, (unsigned)w->operand.input, (double)w->scales[g]);
         w->means[g] = w->columns[g].sum / (double)w->rows;
         if (w->has_observer) /* both passes are over */
             w->code_means[g] = w->means[g];

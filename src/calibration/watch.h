@@ -53,8 +53,7 @@ vitrt_status vt_watch_allocate(struct vt_watch *w, const vitrt_session *s, size_
 void vt_watch_free(struct vt_watch *w, const vitrt_allocator *a);
 
 /* What the session has read of the image that it ran last; all images pass twice, and watches without observer are
- * finished in between. Each watch is used by one thread at a
- * time. */
+ * finished in between. Each watch is used by one thread at a time. */
 void vt_watch_see(struct vt_watch *w, const vitrt_session *s, bool second);
 
 /* The quantizers, as w->operand. Fails where what was seen gives none. */

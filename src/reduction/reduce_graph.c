@@ -146,7 +146,7 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
     const struct vt_node *old = &w->g->nodes[b->attention];
     const struct vt_view keys = w->out->nodes[attention].in[1];
     struct vt_node node = { .in_count = 1 };
-    node.u.select.groups = old->u.attention.heads;
+    node.u.select.groups = w->r->flags & VITRT_REDUCE_WHOLE_KEYS ? 1 : old->u.attention.heads;
     node.in[0] = vt_view_of(w->moved[b->mid]);
     switch (w->r->method) {
     case VITRT_REDUCTION_TOME:

@@ -2,9 +2,11 @@
 /*
  * libFuzzer target: saved models. What begins with '{' is a graph, which goes with the tensors of tiny_file.c; what
  * begins with 'G' makes one (grow_graph.c); anything else is a whole file. What opens is measured, run if that is
- * cheap, saved, and must then give the same bits; a float model is quantized and run again.
+ * cheap, saved, and must then give the same bits; a float model is quantized and run again. Codes give the same bits
+ * with the kernels of "ref".
  * Run: fuzz_graph -dict=tests/fuzz/graph.dict CORPUS tests/fuzz/corpus_graph
  */
+#define _XOPEN_SOURCE 700 /* setenv */
 #include "grow_graph.h"
 #include "tiny_file.h"
 #include "use_model.h"
@@ -56,10 +58,35 @@ static void save(const vitrt_model *m, const struct answers *a)
     if (!saved)
         return;
     struct answers b = run_model(saved, VITRT_PRECISION_DEFAULT, SIDE, SIDE);
-    for (size_t i = 0; i < b.count; i++)
-        check(a->of[i].bytes == b.of[i].bytes && !memcmp(a->of[i].data, b.of[i].data, a->of[i].bytes));
+    check_same(a, &b);
     free_answers(&b);
     vitrt_model_free(saved);
+}
+
+/* The same bits on every CPU. */
+static void use_codes(const vitrt_model *m, vitrt_precision precision, size_t first, size_t count)
+{
+    struct answers a = run_outputs(m, precision, SIDE, SIDE, first, count), b = { 0 };
+    check(!setenv("VITRT_CPU", "ref", 1));
+    if (a.count)
+        b = run_outputs(m, precision, SIDE, SIDE, first, count);
+    check(!unsetenv("VITRT_CPU"));
+    check_same(&a, &b);
+    free_answers(&a);
+    free_answers(&b);
+}
+
+/* bf16 has other bits on other CPUs. In integers alone each output is asked for by itself: most graphs have some node
+ * without such a form. */
+static void use_quantized(const vitrt_model *m)
+{
+    bool has_bf16 = false;
+    for (size_t i = 0; i < m->graph.node_count; i++)
+        has_bf16 = has_bf16 || m->graph.nodes[i].float_product == VT_FLOAT_PRODUCT_BF16;
+    if (!has_bf16)
+        use_codes(m, VITRT_PRECISION_I8, 0, m->graph.output_count);
+    for (size_t i = 0; i < m->graph.output_count && i < MAX_ANSWERS; i++)
+        use_codes(m, VITRT_PRECISION_I8_STRICT, i, 1);
 }
 
 static void use(const vitrt_model *m)
@@ -71,11 +98,10 @@ static void use(const vitrt_model *m)
     free_answers(&a);
     free_answers(&floats);
     free_answers(&rounded);
+    use_quantized(m);
     vitrt_model *quantized = quantize_model(m, SIDE, SIDE);
-    if (quantized) {
-        struct answers b = run_model(quantized, VITRT_PRECISION_I8, SIDE, SIDE);
-        free_answers(&b);
-    }
+    if (quantized)
+        use_quantized(quantized);
     vitrt_model_free(quantized);
 }
 

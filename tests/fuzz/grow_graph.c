@@ -64,13 +64,15 @@ static int pick(const struct grower *g, unsigned wanted, unsigned columns, int r
     return -1;
 }
 
-/* Ends a node's text and adds its value, like x with so many columns. */
+/* Ends a node's text, with a unit for most, and adds its value, like x with so many columns. */
 static struct value *add(struct grower *g, const struct value *x, unsigned columns)
 {
     struct value *v = &g->values[g->count++];
     *v = *x;
     v->columns = columns;
     v->attends = 0;
+    if (g->c % 16 < 15)
+        put(g, ",\"unit\":%g", 1e-6 * (1 << g->c % 16));
     put(g, "}");
     return v;
 }
@@ -328,8 +330,10 @@ size_t grow_graph(const uint8_t *data, size_t size, char *text, size_t room)
         "{\"version\":2,\"size\":[8,8],\"windows\":[{\"size\":[2,2]},{\"size\":[2,3],\"shift\":[1,1],\"fit\":"
         "\"each_side\",\"shift_first\":true,\"mask\":-100},{\"size\":[3,3],\"shift\":[1,2],\"fit\":\"shorter_side\","
         "\"mask\":-5}],\"nodes\":[{\"op\":\"input\",\"name\":\"n0\"},{\"op\":\"conv2d\",\"name\":\"n1\","
-        "\"in\":[\"n0\"],"
-        "\"weight\":\"f32.8x3x2x2\",\"stride\":[2,2]}");
+        "\"in\":[\"n0\"],\"stride\":[2,2]");
+    g.codes = size > 1 && data[1] & 128 ? 8 : 0;
+    put_weight(&g, g.codes ? "i8.8x3x2x2" : "f32.8x3x2x2", 3, 1);
+    put(&g, ",\"unit\":0.001}");
     for (; size >= 4 && g.count < MAX_VALUES - 2; size -= 4, data += 4) {
         g.a = data[1];
         g.b = data[2];

@@ -2,6 +2,7 @@
 /* See use_model.h. */
 #include "use_model.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,11 +83,17 @@ static void run_session(vitrt_session *s, const vitrt_image *image, struct answe
 
 struct answers run_model(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width)
 {
+    return run_outputs(m, precision, height, width, 0, m->graph.output_count);
+}
+
+struct answers run_outputs(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width,
+                           size_t first, size_t count)
+{
     struct answers a = { 0 };
     const char *names[MAX_ANSWERS];
-    const size_t count = m->graph.output_count < MAX_ANSWERS ? m->graph.output_count : MAX_ANSWERS;
+    count = count < MAX_ANSWERS ? count : MAX_ANSWERS;
     for (size_t i = 0; i < count; i++)
-        names[i] = m->graph.outputs[i].name;
+        names[i] = m->graph.outputs[first + i].name;
     const vitrt_session_options o = { .threads = 1,
                                       .precision = precision,
                                       .height = height,
@@ -122,6 +129,21 @@ vitrt_model *quantize_model(const vitrt_model *m, uint32_t height, uint32_t widt
     check((st == VITRT_OK) == (quantized != NULL));
     check_error(st, &err);
     return quantized;
+}
+
+static bool same_float(const float *a, const float *b)
+{
+    return !memcmp(a, b, sizeof *a) || (isnan(*a) && isnan(*b));
+}
+
+void check_same(const struct answers *a, const struct answers *b)
+{
+    for (size_t i = 0; i < a->count && i < b->count; i++) {
+        const float *x = a->of[i].data, *y = b->of[i].data;
+        check(a->of[i].bytes == b->of[i].bytes);
+        for (size_t k = 0; k < a->of[i].bytes / sizeof *x; k++)
+            check(same_float(x + k, y + k));
+    }
 }
 
 void free_answers(struct answers *a)

@@ -29,6 +29,13 @@ struct answers {
 struct answers run_model(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width);
 void free_answers(struct answers *a);
 
+/* The same for count outputs from one on. */
+struct answers run_outputs(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width,
+                           size_t first, size_t count);
+
+/* Aborts unless they have the same bits, but for those of NaN, or one has nothing. */
+void check_same(const struct answers *a, const struct answers *b);
+
 /* The model quantized on the same image, or NULL where that costs much or is not possible. */
 vitrt_model *quantize_model(const vitrt_model *m, uint32_t height, uint32_t width);
 
