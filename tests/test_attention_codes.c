@@ -14,10 +14,10 @@ struct shape {
     size_t queries, keys, dim, dim_v;
 };
 
-/* As in test_attention.c: one of each, a class token's, a ViT's, a window's, multiples of nothing. */
+/* As in test_attention.c: one of each, a class token's, a ViT's, a window's, multiples of nothing; a wide head. */
 static const struct shape shapes[] = { { 1, 1, 1, 1 },     { 1, 197, 64, 64 }, { 65, 65, 64, 64 }, { 49, 49, 32, 32 },
                                        { 50, 13, 24, 40 }, { 7, 101, 40, 24 }, { 2, 33, 3, 65 },   { 31, 31, 17, 5 },
-                                       { 13, 2, 80, 1 },   { 3, 65, 2, 33 },   { 5, 0, 16, 24 } };
+                                       { 13, 2, 80, 1 },   { 3, 65, 2, 33 },   { 5, 0, 16, 24 },   { 3, 3, 900, 8 } };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* ONE_MASK and ONE_BOTH: the same mask for all queries. */
@@ -101,7 +101,10 @@ static void call_new(struct call *c, const struct vt_kernels *kernels, enum vt_d
     a->first_row = guarded_floats(&c->first_row, s.keys * HEADS, place) + HEAD;
     a->column_sums = guarded_floats(&c->column_sums, s.keys * HEADS, place) + HEAD;
     a->ld_scores = HEADS;
-    guarded_new(&c->scratch, vt_attention_scratch_bytes(kernels, VT_PRODUCT_U8S8, s.keys, s.dim, s.dim_v), place);
+    const size_t scratch = vt_attention_scratch_bytes(kernels, VT_PRODUCT_U8S8, s.keys, s.dim, s.dim_v);
+    int32_t *numbers = guarded_new(&c->scratch, scratch, place);
+    for (size_t i = 0; i < scratch / sizeof *numbers; i++) /* to which nothing can be added that is below 0 */
+        numbers[i] = INT32_MIN;
 }
 
 static void call_free(struct call *c)
