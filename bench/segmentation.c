@@ -14,11 +14,10 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: bench_segmentation [-p PRECISION] [-t THREADS] [--exits K[,K]...] [--dtop P[,P]...] -m MODEL PICTURES LABELS\n"
+    "usage: bench_segmentation -m MODEL [OPTION]... PICTURES LABELS\n"
     "Mean intersection over union and time of a segmentation model, whole and reduced by DToP.\n"
     "\n"
-    "  PICTURES LABELS  two folders of images that are sorted alike; a grey value of LABELS is a class, values that are\n"
-    "                   none count as unknown\n"
+    "  PICTURES LABELS  two folders of images that are sorted alike; a grey value of LABELS is a class, or unknown\n"
     "  -p PRECISION     " PRECISION_NAMES " (default: the model's own)\n"
     "  -t THREADS       (default 1)\n"
     "  --exits K[,K]... blocks behind which tokens leave\n"

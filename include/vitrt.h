@@ -324,9 +324,10 @@ typedef struct vitrt_reduce_options {
  * K where tokens leave, is [tokens, 1]: for each token of the input 1 + the row that it is in behind that block, 0 if it
  * has left. Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
  *
- * VITRT_EINVAL: no layers and no budget, a block without a head (DToP), a block that there is not or twice, a share outside of (0, 1], fewer than two
- * samples; a method that needs a class token without one; a budget that cannot be met. VITRT_EUNSUPPORTED: a model
- * whose tokens cannot leave: attention in windows or with a relative bias, convolutions between blocks, or reduced
+ * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share or threshold outside of (0, 1],
+ * fewer than two samples; a method that needs a class token without one; a block without "head.K", or without a block
+ * behind it (DToP); a budget that cannot be met. VITRT_EUNSUPPORTED: a model whose tokens cannot leave: attention in
+ * windows or with a relative bias, convolutions between blocks, a head that does not go token by token, or reduced
  * already. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_reduce(const vitrt_model *model,
                                                           const vitrt_reduce_options *options, vitrt_model **out,

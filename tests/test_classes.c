@@ -107,7 +107,8 @@ static void expect_argmax(const float *found, const float *x, size_t rows, size_
 static void test_upsample(void **state)
 {
     static const char text[] = "{\"version\":3,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"x\"},"
-                               "{\"op\":\"conv2d\",\"name\":\"c\",\"in\":[\"x\"],\"weight\":\"f32.8x3x2x2\",\"stride\":[2,2]},"
+                               "{\"op\":\"conv2d\",\"name\":\"c\",\"in\":[\"x\"],"
+                               "\"weight\":\"f32.8x3x2x2\",\"stride\":[2,2]},"
                                "{\"op\":\"upsample\",\"name\":\"u\",\"in\":[\"c\"]},"
                                "{\"op\":\"argmax\",\"name\":\"a\",\"in\":[\"u\"]},"
                                "{\"op\":\"upsample\",\"name\":\"s\",\"in\":[[\"c\",3,2]],\"factor\":[5,1]}],"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a segmenter of road scenes with heads on two of its blocks, for DToP (docs/token_reduction.md), on one CPU core.
+"""Trains a segmenter of road scenes with heads on two of its blocks, for DToP (docs/token_reduction.md), on one core.
 
     camvid.py heads BACKBONE CAMVID HEADS.pt     BACKBONE: folder of a Hugging Face Dinov2 checkpoint (ViT-S/14)
     camvid.py tune HEADS.pt CAMVID MODEL.pt      goes on with the blocks
@@ -254,9 +254,9 @@ def graph():
 def export(checkpoint, path):
     """Matrices in BF16."""
     tensors = {k: v.bfloat16() if v.ndim > 1 else v for k, v in torch.load(checkpoint).items()}
-    preprocessor = {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": dict(zip(("height", "width"), SIZE)), "resample": 3,
-                    "do_center_crop": False, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
-                    "image_mean": MEAN, "image_std": STD}
+    preprocessor = {"image_processor_type": "ViTImageProcessor", "do_resize": True, "resample": 3,
+                    "size": dict(zip(("height", "width"), SIZE)), "do_center_crop": False, "do_rescale": True,
+                    "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": MEAN, "image_std": STD}
     save_file({k: v.contiguous() for k, v in tensors.items()}, path,
               metadata={"vitrt.graph": json.dumps(graph()), "vitrt.preprocessor": json.dumps(preprocessor),
                         "vitrt.config": json.dumps({"label_names": CLASSES})})
