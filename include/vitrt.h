@@ -274,7 +274,10 @@ typedef enum vitrt_reduction {
     /* EViT (Liang et al. 2022, arXiv:2202.07800): the tokens that the class token attends to most. */
     VITRT_REDUCTION_EVIT,
     VITRT_REDUCTION_UNIFORM, /* evenly spread ones, and random ones: to compare with */
-    VITRT_REDUCTION_RANDOM
+    VITRT_REDUCTION_RANDOM,
+    /* DToP (Tang et al. 2023, arXiv:2308.01045), of models that name the class of each token, with heads between their
+     * blocks: tokens leave where a head is sure of their class, which is then what it said. */
+    VITRT_REDUCTION_DTOP
 } vitrt_reduction;
 
 /* What happens in one block: to `keep` of the tokens that there are (over 0, up to 1), or, where that is 0, by count.
@@ -282,10 +285,13 @@ typedef enum vitrt_reduction {
  * or takes two samples. */
 typedef struct vitrt_reduce_layer {
     uint32_t block;   /* 0, 1, .. */
-    uint32_t count;   /* tokens that stay; ATS: samples, at least 2; ToMe: tokens that are merged into others */
+    uint32_t count;   /* tokens that stay; ATS: samples, at least 2; ToMe: tokens that are merged into others; DToP: how
+                         many stay of each class that "head.K" is sure of, the surest, which is 5 in the paper */
     uint32_t similar; /* Zero-TPrune: of the tokens that leave so many for their similarity */
     uint32_t reserved;
     double keep; /* ATS: samples for each token that there is; ToMe: what is left, half at least */
+    double threshold; /* DToP: tokens leave whose class has a greater probability, over 0 and up to 1: none leaves */
+    uint64_t reserved64[2];
 } vitrt_reduce_layer;
 
 /* vitrt_reduce_options.flags */
@@ -303,7 +309,8 @@ typedef struct vitrt_reduce_options {
     const vitrt_reduce_layer *layers; /* ascending by block; only read during the call */
     size_t layer_count;
     /* Without layers: the share of the multiply-adds (over 0, up to 1) that the model is to have, at most, at
-     * height x width. ToMe merges in every block, the others drop tokens in four blocks, each the same share. */
+     * height x width. ToMe merges in every block, the others drop tokens in four blocks, each the same share. None of
+     * DToP's. */
     double budget;
     uint32_t height, width; /* 0: the model's default; schedules work at every size */
     uint32_t seed;          /* of RANDOM */
@@ -317,9 +324,10 @@ typedef struct vitrt_reduce_options {
  * K where tokens leave, is [tokens, 1]: for each token of the input 1 + the row that it is in behind that block, 0 if it
  * has left. Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
  *
- * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share outside of (0, 1], fewer than two
- * samples; a method that needs a class token without one; a budget that cannot be met. VITRT_EUNSUPPORTED: a model
- * whose tokens cannot leave: attention in windows or with a relative bias, convolutions between blocks, or reduced
+ * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share or threshold outside of (0, 1],
+ * fewer than two samples; a method that needs a class token without one; a block without "head.K", or without a block
+ * behind it (DToP); a budget that cannot be met. VITRT_EUNSUPPORTED: a model whose tokens cannot leave: attention in
+ * windows or with a relative bias, convolutions between blocks, a head that does not go token by token, or reduced
  * already. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_reduce(const vitrt_model *model,
                                                           const vitrt_reduce_options *options, vitrt_model **out,
@@ -356,6 +364,9 @@ typedef struct vitrt_session_options {
  *   "stage.K"    [map, channels]      of models with stages: the feature map after the last block of stage K, without
  *                                     a class token, before it is made smaller for the next stage
  *   "pixels"     [height * width, 3]  the preprocessed input
+ *   "segmentation" [map, classes]     of models that name the class of each token: logits
+ *   "head.K"     [map, classes]       the same of a head behind block K
+ *   "classmap"   [height * width, 1]  the class of each pixel, a whole number
  *
  * What is not asked for is not computed. options may be NULL. Free with vitrt_session_free.
  *

@@ -205,6 +205,8 @@ const struct vt_op *vt_op_of(enum vt_node_type type)
     case VT_NODE_SELECT: return &vt_op_select;
     case VT_NODE_APPLY: return &vt_op_apply;
     case VT_NODE_SCATTER: return &vt_op_scatter;
+    case VT_NODE_UPSAMPLE: return &vt_op_upsample;
+    case VT_NODE_ARGMAX: return &vt_op_argmax;
     case VT_NODE_INPUT:
     case VT_NODE_ATTENTION_SCORES: /* comes with its attention */
     case VT_NODE_TYPE_COUNT: break;

@@ -149,6 +149,17 @@ struct vt_view vt_view_columns(vt_value value, uint32_t column, uint32_t columns
     return (struct vt_view){ value, column, columns };
 }
 
+/* A node with one input, and as many columns. */
+static struct vt_node *add_unary(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x)
+{
+    struct vt_node *node = add_node(g, type, name);
+    if (!node)
+        return NULL;
+    add_input(g, node, x);
+    node->columns = node->in[0].columns;
+    return node;
+}
+
 vt_value vt_graph_input(struct vt_graph *g, uint32_t channels)
 {
     struct vt_node *node = add_node(g, VT_NODE_INPUT, "pixels");
@@ -208,13 +219,11 @@ vt_value vt_graph_linear(struct vt_graph *g, const char *name, struct vt_view x,
 vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight gamma, vt_weight beta,
                              uint32_t groups, float eps)
 {
-    struct vt_node *node = add_node(g, VT_NODE_LAYER_NORM, name);
+    struct vt_node *node = add_unary(g, VT_NODE_LAYER_NORM, name, x);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
     node->weight = gamma;
     node->bias = beta;
-    node->columns = node->in[0].columns;
     node->u.norm.groups = groups;
     node->u.norm.eps = eps;
     expect_parts(g, node, "columns", node->columns, groups);
@@ -227,12 +236,10 @@ vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_vie
 
 vt_value vt_graph_l2_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight scales, uint32_t groups)
 {
-    struct vt_node *node = add_node(g, VT_NODE_L2_NORM, name);
+    struct vt_node *node = add_unary(g, VT_NODE_L2_NORM, name, x);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
     node->weight = scales;
-    node->columns = node->in[0].columns;
     node->u.norm.groups = groups;
     expect_parts(g, node, "columns", node->columns, groups);
     expect_weight(g, node, scales, groups, 1);
@@ -337,11 +344,9 @@ vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_valu
 
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation)
 {
-    struct vt_node *node = add_node(g, VT_NODE_ACTIVATION, name);
+    struct vt_node *node = add_unary(g, VT_NODE_ACTIVATION, name, x);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
-    node->columns = node->in[0].columns;
     node->u.activation = activation;
     return value_of(g, node);
 }
@@ -407,11 +412,9 @@ vt_value vt_graph_scale(struct vt_graph *g, const char *name, struct vt_view x, 
 static vt_value add_rows(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x,
                          uint32_t first_row, uint32_t row_count)
 {
-    struct vt_node *node = add_node(g, type, name);
+    struct vt_node *node = add_unary(g, type, name, x);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
-    node->columns = node->in[0].columns;
     node->u.rows.first_row = first_row;
     node->u.rows.row_count = row_count;
     return value_of(g, node);
@@ -438,11 +441,9 @@ vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, 
 vt_value vt_graph_pool2d(struct vt_graph *g, const char *name, struct vt_view x, bool largest,
                          const struct vt_sliding *slide)
 {
-    struct vt_node *node = add_node(g, VT_NODE_POOL2D, name);
+    struct vt_node *node = add_unary(g, VT_NODE_POOL2D, name, x);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
-    node->columns = node->in[0].columns;
     node->u.pool2d.slide = *slide;
     node->u.pool2d.largest = largest;
     expect_sliding(g, node, slide);
@@ -490,23 +491,17 @@ vt_order vt_graph_order(struct vt_graph *g, const struct vt_window_pattern *p)
 
 vt_value vt_graph_windows(struct vt_graph *g, const char *name, struct vt_view x, vt_order order)
 {
-    struct vt_node *node = add_node(g, VT_NODE_WINDOWS, name);
+    struct vt_node *node = add_unary(g, VT_NODE_WINDOWS, name, x);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
-    node->columns = node->in[0].columns;
     node->u.order = order;
     return value_of(g, node);
 }
 
 vt_value vt_graph_unwindows(struct vt_graph *g, const char *name, struct vt_view x)
 {
-    struct vt_node *node = add_node(g, VT_NODE_UNWINDOWS, name);
-    if (!node)
-        return VT_NO_VALUE;
-    add_input(g, node, x);
-    node->columns = node->in[0].columns;
-    return value_of(g, node);
+    const struct vt_node *node = add_unary(g, VT_NODE_UNWINDOWS, name, x);
+    return node ? value_of(g, node) : VT_NO_VALUE;
 }
 
 vt_value vt_graph_space_to_depth(struct vt_graph *g, const char *name, struct vt_view x, const uint32_t block[2])
@@ -673,6 +668,21 @@ static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
         expect_parts(g, node, "columns of the features", node->in[features].columns, node->u.select.groups);
 }
 
+/* Only one kind has a threshold and a context; none of the others writes them. */
+static void settle_threshold(struct vt_graph *g, struct vt_node *node)
+{
+    if (node->u.select.by != VT_SELECT_UNSURE) {
+        node->u.select.threshold = 1;
+        node->u.select.context = VT_USUAL_CONTEXT;
+    } else if (!(node->u.select.threshold >= 0 && node->u.select.threshold <= 1)) {
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: the threshold is %g, expected 0 to 1", node->name,
+                      (double)node->u.select.threshold);
+    } else if (node->u.select.count || node->u.select.keep < 1) {
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: selections by \"unsure\" have no \"keep\" and no \"count\"",
+                      node->name);
+    }
+}
+
 vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_node *like)
 {
     struct vt_node *node = add_like(g, VT_NODE_SELECT, name, like);
@@ -691,6 +701,7 @@ vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_n
         expect(g, node, "number of samples", 1, 2);
     if (by == VT_SELECT_SAMPLES && node->u.select.count > VT_MAX_SAMPLES)
         expect(g, node, "number of samples", node->u.select.count, VT_MAX_SAMPLES);
+    settle_threshold(g, node);
     return value_of(g, node);
 }
 
@@ -726,6 +737,24 @@ vt_value vt_graph_scatter(struct vt_graph *g, const char *name, struct vt_view x
         expect(g, node, "number of columns of what rows are otherwise", node->in[2].columns, node->columns);
     }
     return value_of(g, node);
+}
+
+vt_value vt_graph_upsample(struct vt_graph *g, const char *name, struct vt_view x, const uint32_t factor[2])
+{
+    struct vt_node *node = add_unary(g, VT_NODE_UPSAMPLE, name, x);
+    if (!node)
+        return VT_NO_VALUE;
+    memcpy(node->u.upsample.factor, factor, sizeof node->u.upsample.factor);
+    expect_sides(g, node, "the factor", factor, factor[0] || factor[1]);
+    return value_of(g, node);
+}
+
+vt_value vt_graph_argmax(struct vt_graph *g, const char *name, struct vt_view x)
+{
+    struct vt_node *node = add_unary(g, VT_NODE_ARGMAX, name, x);
+    if (node)
+        node->columns = 1;
+    return node ? value_of(g, node) : VT_NO_VALUE;
 }
 
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)

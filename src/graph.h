@@ -33,6 +33,7 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_MAX_TERMS  65000u /* of a sum of products of codes, which 32 bits hold exactly; of a score, half as many */
 #define VT_NAME_SIZE  64
 #define VT_MAX_SAMPLES (1u << 20) /* of tokens */
+#define VT_USUAL_CONTEXT 5u /* of selections by "unsure": DToP's */
 #define VT_MAX_SIDE   65536u /* of kernels, strides, paddings, blocks and grids */
 
 /* Of values that have more columns than what they read, so that a chain of a few nodes does not grow beyond measure. */
@@ -141,6 +142,8 @@ enum vt_node_type {
     VT_NODE_APPLY,       /* in[0]'s rows as the map in[1] has it; each image has a number of its own of these */
     VT_NODE_SCATTER, /* back: the rows that the map in[1] is made for, each being the row of in[0] that it went to, or
                         else its row of in[2], or zeros */
+    VT_NODE_UPSAMPLE,    /* in[0], a map without prefix, resized to one `factor` as large, or to the input's size */
+    VT_NODE_ARGMAX,      /* of each row the number of its greatest column, the first of equal ones */
     VT_NODE_TYPE_COUNT
 };
 
@@ -170,6 +173,7 @@ enum vt_selection {
     VT_SELECT_MATCH,   /* features, and sizes in in[1] if they are there: `count` rows are merged into others */
     VT_SELECT_EVEN,
     VT_SELECT_RANDOM,
+    VT_SELECT_UNSURE, /* logits of classes: vt_stay_unsure */
     VT_SELECT_COUNT
 };
 
@@ -277,10 +281,15 @@ struct vt_node {
             bool fuse;                /* rows that leave become one, their sum weighted by the scores */
             bool in_order;            /* samples: the paper's variant */
             uint32_t seed;            /* random */
+            float threshold;          /* unsure: rows of a class that is more probable leave, */
+            uint32_t context;         /* but so many of the surest of each class */
         } select;
         struct {
             bool sum; /* rows that become one are added, without weights */
         } apply;
+        struct {
+            uint32_t factor[2]; /* 0, 0: what makes it the input's size */
+        } upsample;
         enum vt_activation activation;
         struct {
             uint32_t first_row, row_count;
@@ -398,6 +407,8 @@ vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_n
 vt_value vt_graph_apply(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, bool sum);
 /* base: a value with as many columns, or VT_NO_VALUE. */
 vt_value vt_graph_scatter(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, vt_value base);
+vt_value vt_graph_upsample(struct vt_graph *g, const char *name, struct vt_view x, const uint32_t factor[2]);
+vt_value vt_graph_argmax(struct vt_graph *g, const char *name, struct vt_view x);
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value);
 
 /* ---- Building: quantizers ---- */

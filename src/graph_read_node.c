@@ -244,6 +244,8 @@ static vt_value build(struct vt_graph *g, const char *name, const struct vt_node
     case VT_NODE_APPLY: return vt_graph_apply(g, name, x, second, n->u.apply.sum);
     case VT_NODE_SCATTER:
         return vt_graph_scatter(g, name, x, second, n->in_count > 2 ? n->in[2].value : VT_NO_VALUE);
+    case VT_NODE_UPSAMPLE: return vt_graph_upsample(g, name, x, n->u.upsample.factor);
+    case VT_NODE_ARGMAX: return vt_graph_argmax(g, name, x);
     case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: break;
     }

@@ -13,7 +13,7 @@ static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_
 static const char *const token_score_names[VT_TOKEN_SCORE_COUNT] = {
     "mean", "values", "head_values", "votes", "ones", "logarithm", "number"
 };
-static const char *const selection_names[VT_SELECT_COUNT] = { "top", "samples", "match", "even", "random" };
+static const char *const selection_names[VT_SELECT_COUNT] = { "top", "samples", "match", "even", "random", "unsure" };
 static const char *const float_product_names[VT_FLOAT_PRODUCT_COUNT] = { "f32", "bf16" };
 static const char *const filter_names[2] = { "bicubic", "bicubic_antialias" };
 
@@ -45,9 +45,9 @@ _Static_assert(sizeof(enum vt_activation) == sizeof(int) && sizeof(enum vt_atten
     {                                                                                                                  \
         key, VT_ATTRIBUTE_NUMBER, true, 0, AT(member), NULL, 0                                                         \
     }
-#define MAY_NUMBER(key, member)                                                                                        \
+#define MAY_NUMBER(key, member, usual)                                                                                 \
     {                                                                                                                  \
-        key, VT_ATTRIBUTE_NUMBER, false, 0, AT(member), NULL, 0                                                        \
+        key, VT_ATTRIBUTE_NUMBER, false, usual, AT(member), NULL, 0                                                        \
     }
 #define MAY_SIGNED(key, member, usual)                                                                                 \
     {                                                                                                                  \
@@ -110,7 +110,7 @@ const struct vt_op_schema vt_op_schemas[] = {
       0,
       { { 0 } },
       { NEEDED_COUNT("heads", attention.heads), NUMBER("scale", attention.scale),
-        COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale),
+        COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale, 0),
         MAY_SIGNED("gamma", attention.gamma, 0), MAY_SIGNED("zeta", attention.zeta, 1), FLAG("gated", attention.gated),
         FLAG("key_bias", attention.key_bias), PRECISION } },
     { "attention_scores", VT_NODE_ATTENTION_SCORES, 1, 1, 1, { { 0 } }, { CHOICE("scores", scores, scores_names) } },
@@ -169,8 +169,8 @@ const struct vt_op_schema vt_op_schemas[] = {
       2,
       0,
       { { 0 } },
-      { CHOICE("score", token_score.kind, token_score_names), MAY_NUMBER("boost", token_score.boost),
-        MAY_NUMBER("lowest", token_score.lowest), MAY_NUMBER("highest", token_score.highest) } },
+      { CHOICE("score", token_score.kind, token_score_names), MAY_NUMBER("boost", token_score.boost, 0),
+        MAY_NUMBER("lowest", token_score.lowest, 0), MAY_NUMBER("highest", token_score.highest, 0) } },
     { "select",
       VT_NODE_SELECT,
       1,
@@ -180,9 +180,12 @@ const struct vt_op_schema vt_op_schemas[] = {
       { CHOICE("by", select.by, selection_names), COUNT("protect", select.protect, 0), SHARE("keep", select.keep),
         COUNT("count", select.count, 0), FLAG("up", select.up), COUNT("similar", select.similar, 0),
         COUNT("groups", select.groups, 1), FLAG("fuse", select.fuse), FLAG("in_order", select.in_order),
-        COUNT("seed", select.seed, 0) } },
+        COUNT("seed", select.seed, 0), MAY_NUMBER("threshold", select.threshold, 1),
+        COUNT("context", select.context, VT_USUAL_CONTEXT) } },
     { "apply", VT_NODE_APPLY, 2, 2, 2, { { 0 } }, { FLAG("sum", apply.sum) } },
     { "scatter", VT_NODE_SCATTER, 2, 3, 6, { { 0 } }, { { 0 } } },
+    { "upsample", VT_NODE_UPSAMPLE, 1, 1, 0, { { 0 } }, { SIDES("factor", upsample.factor, 0) } },
+    { "argmax", VT_NODE_ARGMAX, 1, 1, 0, { { 0 } }, { { 0 } } },
 };
 
 const size_t vt_op_schema_count = sizeof vt_op_schemas / sizeof *vt_op_schemas;

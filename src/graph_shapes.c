@@ -244,6 +244,7 @@ static size_t rows_left(const struct vt_node *select, size_t rows)
         return rows - (merged < candidates / 2 ? merged : candidates / 2);
     }
     case VT_SELECT_TOP: return protect + kept + (select->u.select.fuse && kept < candidates);
+    case VT_SELECT_UNSURE: return rows;
     case VT_SELECT_SAMPLES:
     case VT_SELECT_EVEN:
     case VT_SELECT_RANDOM:
@@ -280,6 +281,17 @@ static vitrt_status scatter_shape(const struct vt_graph *g, const struct vt_node
                       vt_checkpoint_path(g->checkpoint), node->name, g->nodes[node->in[0].value].name,
                       g->nodes[node->in[1].value].name);
     return node->in_count > 2 ? same_rows(g, node, out, &shapes[node->in[2].value], err) : VITRT_OK;
+}
+
+static vitrt_status upsample_shape(const struct vt_graph *g, const struct vt_node *node, const uint32_t input[2],
+                                   const struct vt_shape *in, struct vt_shape *out, vitrt_error *err)
+{
+    const uint32_t *factor = node->u.upsample.factor;
+    for (int i = 0; i < 2; i++) {
+        const uint64_t side = factor[0] ? (uint64_t)in->map[i] * factor[i] : input[i];
+        out->map[i] = side > UINT32_MAX ? UINT32_MAX : (uint32_t)side; /* both are too many rows */
+    }
+    return plain_map(g, node, in, err);
 }
 
 /* Rows in the order of windows pass through what works row by row, attention, and the way back. */
@@ -341,10 +353,12 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
     case VT_NODE_SELECT: st = select_shape(g, node, shapes, err); break;
     case VT_NODE_APPLY: st = apply_shape(g, node, shapes, out, err); break;
     case VT_NODE_SCATTER: st = scatter_shape(g, node, shapes, out, err); break;
+    case VT_NODE_UPSAMPLE: st = upsample_shape(g, node, input, in, out, err); break;
     case VT_NODE_LINEAR:
     case VT_NODE_LAYER_NORM:
     case VT_NODE_L2_NORM:
     case VT_NODE_ACTIVATION:
+    case VT_NODE_ARGMAX:
     case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: break;
     }

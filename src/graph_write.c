@@ -241,8 +241,9 @@ static void put_pattern(struct vt_text *t, const struct vt_window_pattern *p, bo
 static unsigned version_of_node(const struct vt_node *node)
 {
     const bool reduces = node->type == VT_NODE_TOKEN_SCORE || node->type == VT_NODE_SELECT ||
-                         node->type == VT_NODE_APPLY || node->type == VT_NODE_SCATTER;
-    if (reduces || vt_key_bias_input(node) || (node->type == VT_NODE_POOL && node->in_count > 1))
+                         node->type == VT_NODE_APPLY || node->type == VT_NODE_SCATTER,
+               maps_classes = node->type == VT_NODE_UPSAMPLE || node->type == VT_NODE_ARGMAX;
+    if (reduces || maps_classes || vt_key_bias_input(node) || (node->type == VT_NODE_POOL && node->in_count > 1))
         return 3;
     if (vt_is_quantized(node) || node->unit > 0 || node->float_product != VT_FLOAT_PRODUCT_F32 ||
         (node->type == VT_NODE_ATTENTION && node->u.attention.log_bits) || vt_is_clipped(node) || vt_gate_input(node))

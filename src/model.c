@@ -52,17 +52,25 @@ static bool same_text(const vt_json_iterator *it, vt_json string)
            !memcmp(text, it->key, n);
 }
 
+/* Of images, or of tokens. */
+static size_t class_count(const vitrt_model *m)
+{
+    const vt_value v = vt_graph_find_output(&m->graph, "segmentation");
+    return m->facts.classes || v == VT_NO_VALUE ? m->facts.classes : m->graph.nodes[v].columns;
+}
+
 /* Hugging Face: id2label {"0": name}; timm: label_names [name] and label_descriptions {name: text} in the same order.
  */
 static vitrt_status read_labels(vitrt_model *m, vitrt_error *err)
 {
     const vt_json config = vt_checkpoint_config(m->checkpoint);
-    if (!m->facts.classes)
+    const size_t count = class_count(m);
+    if (!count)
         return VITRT_OK;
-    m->labels = vt_calloc(&m->alloc, m->facts.classes, sizeof *m->labels);
+    m->labels = vt_calloc(&m->alloc, count, sizeof *m->labels);
     if (!m->labels)
-        return vt_err_memory(err, m->facts.classes * sizeof *m->labels, "labels");
-    m->label_count = m->facts.classes;
+        return vt_err_memory(err, count * sizeof *m->labels, "labels");
+    m->label_count = count;
     vitrt_status st = VITRT_OK;
     for (vt_json_iterator it = vt_json_first(vt_json_get(config, "id2label")); vt_json_type(it.value) && !st;
          vt_json_next(&it))

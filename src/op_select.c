@@ -16,6 +16,9 @@ struct places {
     uint32_t *row;        /* [n]: rows in the order in which they are compared */
     uint64_t *keys;       /* [2 n], of ranking */
     void *rules;          /* vt_select_scratch_bytes */
+    float *classes;       /* [in[0].columns]: one row's, */
+    float *confidence;    /* [n]: the probability of its greatest, */
+    uint32_t *class_of;   /* [n]: and which that is */
     float *best;          /* [n]: of each row that may go, the greatest similarity, */
     uint32_t *to;         /* [n]: and the row it is to */
     float *from, *others; /* [n, dim] each: unit features of rows that may go and of those that they are compared with */
@@ -56,6 +59,11 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
     at->row = take(base, &used, n, sizeof *at->row);
     at->keys = take(base, &used, 2 * n, sizeof *at->keys);
     at->rules = take(base, &used, vt_select_scratch_bytes(n), 1);
+    if (node->u.select.by == VT_SELECT_UNSURE) {
+        at->classes = take(base, &used, node->in[0].columns, sizeof *at->classes);
+        at->confidence = take(base, &used, n, sizeof *at->confidence);
+        at->class_of = take(base, &used, n, sizeof *at->class_of);
+    }
     if (!compares(node))
         return used;
     at->ld_similar = vt_round_up(n, kernel->nr);
@@ -87,26 +95,6 @@ static void gather_features(const struct vt_step_job *j, const struct vt_image_r
     kernels->l2_norm_f32(count, dim, y, dim, 1, y, dim);
 }
 
-/* The first of the largest of n > 0 numbers. Their value is found first, in lanes that compilers make vectors of. */
-static size_t largest(const float *x, size_t n)
-{
-    enum { LANES = 16 };
-    float lanes[LANES], most = x[0];
-    size_t i = 0;
-    for (size_t l = 0; l < LANES; l++)
-        lanes[l] = x[0];
-    for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
-    for (; i < n; i++)
-        most = x[i] > most ? x[i] : most;
-    for (size_t l = 0; l < LANES; l++)
-        most = lanes[l] > most ? lanes[l] : most;
-    for (i = 0; i < n && x[i] != most; i++) {
-    }
-    return i < n ? i : 0; /* 0: NaN */
-}
-
 /* best[i], to[i] of `count` rows in `from`: the greatest similarity to one of the `others` > 0, and which of these. */
 static void find_most_similar(const struct vt_step_job *j, const struct places *at, size_t count, size_t others)
 {
@@ -122,7 +110,7 @@ static void find_most_similar(const struct vt_step_job *j, const struct places *
                          at->panels + k / nr * at->panel_bytes, NULL, NULL, 0, at->similar + k, at->ld_similar);
         for (size_t r = 0; r < m; r++) {
             const float *row = at->similar + r * at->ld_similar;
-            at->to[i + r] = (uint32_t)largest(row, others);
+            at->to[i + r] = (uint32_t)vt_largest(row, others);
             at->best[i + r] = row[at->to[i + r]];
         }
     }
@@ -194,6 +182,23 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
     return vt_map_of_match(c, at->best, at->to, count, sizes, map);
 }
 
+/* Rows by the probability of their most probable class: its share of a softmax, where its own exponential is 1. */
+static void stay_unsure(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
+                        size_t image)
+{
+    const struct vt_node *node = j->s->node;
+    const struct vt_image_rows logits = vt_exec_image_rows(j->x, node->in[0], image);
+    const size_t classes = node->in[0].columns;
+    for (size_t i = 0; i < c->rows; i++) {
+        const float *x = (const float *)(const void *)logits.at + i * logits.ld;
+        float sum;
+        j->x->plan->kernels->softmax_f32(1, classes, 1, x, classes, at->classes, classes, &sum);
+        at->class_of[i] = (uint32_t)vt_largest(x, classes);
+        at->confidence[i] = 1 / sum;
+    }
+    vt_stay_unsure(c, at->confidence, at->class_of, node->u.select.threshold, node->u.select.context, at->stay);
+}
+
 /* How many of the candidates stay, or samples are taken, or rows are merged. */
 static size_t wanted_count(const struct vt_node *node, size_t candidates)
 {
@@ -228,6 +233,7 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
         break;
     case VT_SELECT_EVEN: vt_stay_even(c, count, at->stay); break;
     case VT_SELECT_RANDOM: vt_stay_random(c, count, node->u.select.seed, at->stay); break;
+    case VT_SELECT_UNSURE: stay_unsure(j, at, c, image); break;
     case VT_SELECT_COUNT: break;
     }
     return vt_map_of_stay(c->rows, at->stay, map);

@@ -24,6 +24,7 @@ bool vt_row_by_row(const struct vt_node *node, uint32_t k)
     case VT_NODE_MUL:
     case VT_NODE_CONCAT:
     case VT_NODE_HEAD_COMBINE:
+    case VT_NODE_ARGMAX:
     case VT_NODE_CONVERT: return true;
     case VT_NODE_ATTENTION: return k == 0 || (k && k == vt_gate_input(node));
     default: return false;

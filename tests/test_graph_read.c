@@ -12,7 +12,7 @@
 
 static void test_examples_open(void **state)
 {
-    static const char *const names[] = { "vit", "windows", "conv" };
+    static const char *const names[] = { "vit", "windows", "conv", "classes" };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct graph g = graph_load(names[i]);
@@ -339,6 +339,32 @@ static const struct mistake mistakes[] = {
       "node u0: the rows of its input are not in the order of windows", VITRT_EFORMAT },
     { "windows", "\"in\": [\"p\", \"u\"]", "\"in\": [\"p\", \"o\"]",
       "node r: the rows of its inputs are not in the same order", VITRT_EFORMAT },
+
+    /* selections by how sure classes are, maps of classes */
+    { "classes", "\"threshold\":0.5", "\"threshold\":1.5", "node s0: the threshold is 1.5, expected 0 to 1",
+      VITRT_EFORMAT },
+    { "classes", "\"threshold\":0.5", "\"threshold\":-0.5", "node s0: threshold is -0.5, expected", VITRT_EFORMAT },
+    { "classes", "\"context\":1", "\"context\":-1", "node s0: context is -1, expected", VITRT_EFORMAT },
+    { "classes", "\"context\":1", "\"count\":1",
+      "node s0: selections by \"unsure\" have no \"keep\" and no \"count\"", VITRT_EFORMAT },
+    { "classes", "\"context\":1", "\"keep\":0.5", "node s0: selections by \"unsure\" have no \"keep\"",
+      VITRT_EFORMAT },
+    { "classes", "\"context\":1", "\"similar\":1", "node s0: number of inputs is 1, expected 2", VITRT_EFORMAT },
+    { "classes", "\"in\":[\"h0\"],\"by\"", "\"in\":[\"h0\",\"h0\"],\"by\"",
+      "node s0: number of inputs is 2, expected 1", VITRT_EFORMAT },
+    { "classes", "\"protect\":3", "\"protect\":20", "node s0: number of protected rows is 20, expected 19",
+      VITRT_EFORMAT },
+    { "classes", "\"factor\":[3,2]", "\"factor\":[0,2]", "node some: the factor is 0x2, expected sides from 1",
+      VITRT_EFORMAT },
+    { "classes", "\"factor\":[3,2]", "\"factor\":[3,65537]", "node some: the factor is 3x65537", VITRT_EFORMAT },
+    { "classes", "\"factor\":[3,2]", "\"factor\":[65536,65536]", "node some would have over 2^28 rows at 8x8",
+      VITRT_ELIMIT },
+    { "classes", "\"in\":[\"map\"]", "\"in\":[\"all\"]", "node u: number of rows before the map is 3, expected 0",
+      VITRT_EFORMAT },
+    { "classes", "\"in\":[\"map\"]", "\"in\":[\"b0\"]", "node u: number of rows before the map is 19, expected 0",
+      VITRT_EFORMAT },
+    { "classes", "\"in\":[\"u\"]", "\"in\":[\"u\",\"u\"]", "node class: it has 2 inputs, expected 1 to 1 for argmax",
+      VITRT_EFORMAT },
 
     /* parts of the graph */
     { "vit", "\"op\": \"input\"", "\"op\": \"linear\"",

@@ -64,6 +64,8 @@ static void test_bad_layers(void **state)
     INVALID(ATS, "layer 1 takes 1 sample, expected at least 2", l[1].count = 1);
     INVALID(EVIT, "layer 1 has members that are not of this method", l[1].similar = 3);
     INVALID(ZERO_TPRUNE, "layer 0 has members that are not of this method", l[0].reserved = 1);
+    INVALID(TOME, "layer 0 has members that are not of this method", l[0].threshold = 0.9);
+    INVALID(TOME, "layer 1 has members that are not of this method", l[1].reserved64[1] = 1);
     assert_int_equal(counting.live, live);
     vitrt_model_free(m);
     assert_int_equal(counting.live, 0);
@@ -81,7 +83,7 @@ static void test_bad_options(void **state)
     expect_refused(NULL, &good, VITRT_EINVAL, "the model is NULL");
     expect_refused(m, NULL, VITRT_EINVAL, "none that this version knows");
     INVALID(TOME, "method 0 of token reduction is none that this version knows", o.method = (vitrt_reduction)0);
-    INVALID(TOME, "method 7 of token reduction is none that this version knows", o.method = (vitrt_reduction)7);
+    INVALID(TOME, "method 8 of token reduction is none that this version knows", o.method = (vitrt_reduction)8);
     INVALID(TOME, "flags that are not of this method", o.flags = VITRT_REDUCE_FUSE);
     INVALID(TOME, "flags that are not of this method", o.flags = 64);
     INVALID(EVIT, "flags that are not of this method", o.flags = 1u << 31);

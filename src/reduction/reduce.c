@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vitrt_model_reduce: options and budgets; the graph is rewritten in reduce_graph.c. */
+#include "exits.h"
 #include "float_env.h"
 #include "model.h"
 #include "ops.h"
@@ -21,14 +22,15 @@ static uint32_t flags_of(vitrt_reduction method)
     case VITRT_REDUCTION_TOME: return VITRT_REDUCE_EQUAL_KEYS | VITRT_REDUCE_WHOLE_KEYS;
     case VITRT_REDUCTION_EVIT: return VITRT_REDUCE_FUSE;
     case VITRT_REDUCTION_UNIFORM:
-    case VITRT_REDUCTION_RANDOM: break;
+    case VITRT_REDUCTION_RANDOM:
+    case VITRT_REDUCTION_DTOP: break;
     }
     return 0;
 }
 
 static vitrt_status check_options(const vitrt_reduce_options *o, vitrt_error *err)
 {
-    if (!o || o->method < VITRT_REDUCTION_ATS || o->method > VITRT_REDUCTION_RANDOM)
+    if (!o || o->method < VITRT_REDUCTION_ATS || o->method > VITRT_REDUCTION_DTOP)
         return vt_err(err, VITRT_EINVAL, "method %d of token reduction is none that this version knows",
                       o ? (int)o->method : 0);
     if (o->flags & ~flags_of(o->method) || o->reserved32)
@@ -44,10 +46,26 @@ static vitrt_status check_options(const vitrt_reduce_options *o, vitrt_error *er
         return vt_err(err, VITRT_EINVAL, "layer_count is %zu but layers is NULL", o->layer_count);
     if ((o->layer_count > 0) == (o->budget != 0))
         return vt_err(err, VITRT_EINVAL, "expected either layers or a budget");
+    if (!o->layer_count && o->method == VITRT_REDUCTION_DTOP)
+        return vt_err(err, VITRT_EINVAL, "how many tokens leave is up to each image: expected layers, not a budget");
     if (!o->layer_count && !(o->budget > 0 && o->budget <= 1))
         return vt_err(err, VITRT_EINVAL, "the budget is %g of the multiply-adds, expected over 0 and up to 1",
                       o->budget);
     return VITRT_OK;
+}
+
+static bool has_reserved(const vitrt_reduce_layer *l)
+{
+    return l->reserved || l->reserved64[0] || l->reserved64[1];
+}
+
+static vitrt_status check_exit(const vitrt_reduce_layer *l, size_t i, vitrt_error *err)
+{
+    if (!(l->threshold > 0 && l->threshold <= 1))
+        return vt_err(err, VITRT_EINVAL, "layer %zu has the threshold %g, expected over 0 and up to 1", i, l->threshold);
+    return has_reserved(l) || l->similar || l->keep != 0
+               ? vt_err(err, VITRT_EINVAL, "layer %zu has members that are not of this method", i)
+               : VITRT_OK;
 }
 
 static vitrt_status check_layer(const struct vt_reduction *r, size_t i, vitrt_error *err)
@@ -60,13 +78,15 @@ static vitrt_status check_layer(const struct vt_reduction *r, size_t i, vitrt_er
     if (i && l->block <= l[-1].block)
         return vt_err(err, VITRT_EINVAL, "layer %zu is for block %u behind one for block %u, expected ascending ones",
                       i, (unsigned)l->block, (unsigned)l[-1].block);
+    if (r->method == VITRT_REDUCTION_DTOP)
+        return check_exit(l, i, err);
     if (by_share == (l->count != 0) || (by_share && !(l->keep > 0 && l->keep <= 1)))
         return vt_err(err, VITRT_EINVAL, "layer %zu keeps %g and has the count %u, expected a share over 0 and up to 1, "
                       "or a count",
                       i, l->keep, (unsigned)l->count);
     if (r->method == VITRT_REDUCTION_ATS && l->count == 1)
         return vt_err(err, VITRT_EINVAL, "layer %zu takes 1 sample, expected at least 2", i);
-    if (l->reserved || (l->similar && r->method != VITRT_REDUCTION_ZERO_TPRUNE))
+    if (has_reserved(l) || l->threshold != 0 || (l->similar && r->method != VITRT_REDUCTION_ZERO_TPRUNE))
         return vt_err(err, VITRT_EINVAL, "layer %zu has members that are not of this method", i);
     return VITRT_OK;
 }
@@ -97,7 +117,8 @@ static vitrt_status derive(const vitrt_model *m, const struct vt_reduction *r, c
     vitrt_model *d = vt_model_derive(m, err);
     if (!d)
         return VITRT_ENOMEM;
-    vitrt_status st = vt_reduce_graph(&m->graph, r, &d->graph);
+    vitrt_status st = r->method == VITRT_REDUCTION_DTOP ? vt_reduce_by_exits(&m->graph, r, &d->graph)
+                                                        : vt_reduce_graph(&m->graph, r, &d->graph);
     d->graph.err = NULL;
     struct vt_shape *shapes = st ? NULL : vt_calloc(&m->alloc, d->graph.node_count, sizeof *shapes);
     if (!st)
