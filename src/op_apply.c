@@ -22,14 +22,6 @@ static void add_entries(const struct vt_step_job *j, const struct vt_image_rows 
     }
 }
 
-/* The image whose rows [offsets[image], offsets[image + 1]) have row number `row` of the pass, from `image` on. */
-static size_t image_of(const size_t *offsets, size_t image, size_t row)
-{
-    while (offsets[image + 1] - offsets[0] <= row)
-        image++;
-    return image;
-}
-
 static void apply_row(const struct vt_step_job *j, size_t image, size_t i, size_t bytes)
 {
     const struct vt_node *node = j->s->node;
@@ -68,7 +60,7 @@ static void each_row(const struct vt_step_job *j, size_t begin, size_t end,
     const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
     const size_t bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
     for (size_t r = begin, image = 0; r < end; r++) {
-        image = image_of(offsets, image, r);
+        image = vt_exec_image_of(j->x, j->s->out, image, r);
         row(j, image, r - (offsets[image] - offsets[0]), bytes);
     }
 }
