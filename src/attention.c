@@ -60,12 +60,13 @@ static void center(char *panel, size_t bytes)
         panel[i] ^= (char)0x80;
 }
 
-/* What the zero point of q takes off the scores of n keys. */
+/* What the zero point of q takes off the scores of n keys, and 0 up to the width of a tile, which adds all of them. */
 static void find_key_bias(const struct vt_attention *a, const char *panel, size_t n, int32_t *bias)
 {
-    a->kernels->gemm[VT_PRODUCT_U8S8].tile(1, n, a->dim, a->query_zero, a->dim, panel, NULL, NULL, 0, bias, n);
-    for (size_t i = 0; i < n; i++)
-        bias[i] = -bias[i];
+    const struct vt_gemm_kernel *kernel = &a->kernels->gemm[VT_PRODUCT_U8S8];
+    kernel->tile(1, n, a->dim, a->query_zero, a->dim, panel, NULL, NULL, 0, bias, n);
+    for (size_t i = 0; i < kernel->nr; i++)
+        bias[i] = i < n ? -bias[i] : 0;
 }
 
 static void pack(const struct vt_attention *a, const struct vt_attention_head *h)
