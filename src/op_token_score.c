@@ -19,7 +19,8 @@ static void votes(const struct vt_step_job *j, size_t image, float *score)
     const float *first = node->in_count > 1 ? heads_of(j, 1, image).at : NULL;
     const struct vt_vote_options o = { .boost = node->u.token_score.boost,
                                        .lowest = node->u.token_score.lowest,
-                                       .highest = node->u.token_score.highest };
+                                       .highest = node->u.token_score.highest > 0 ? node->u.token_score.highest
+                                                                                  : INFINITY };
     vt_score_votes(&sums, first, &o, j->scratch, score);
 }
 
