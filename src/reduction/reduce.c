@@ -144,15 +144,18 @@ static vitrt_status measure(const vitrt_model *m, const uint32_t size[2], uint64
     return st;
 }
 
-/* The usual blocks, each keeping the same share; returns how many. layers has room for all blocks. */
-static size_t usual_layers(const struct vt_reduction *r, double keep, vitrt_reduce_layer *layers)
+/* The usual blocks, each keeping the same share; returns how many. layers has room for all blocks. Drops are spread from
+ * half of the budget's share of the blocks on to three quarters: blocks before the first take their part of the budget. */
+static size_t usual_layers(const struct vt_reduction *r, double budget, double keep, vitrt_reduce_layer *layers)
 {
-    const size_t all = r->block_count, merge = r->method == VITRT_REDUCTION_TOME;
-    const size_t drops = merge || all < DROPS ? all : DROPS;
-    for (size_t i = 0; i < drops; i++) /* from a quarter of the blocks on, none in the last sixth */
-        layers[i] = (vitrt_reduce_layer){
-            .block = (uint32_t)(drops == all ? i : (all * 3 + i * 2 * all + 5) / (4 * 3)), .keep = keep
-        };
+    const bool merge = r->method == VITRT_REDUCTION_TOME || r->block_count < 2 * DROPS;
+    const size_t drops = merge ? r->block_count : DROPS;
+    const double all = (double)r->block_count, first = all * budget / 2, last = all * 3 / 4;
+    for (size_t i = 0; i < drops; i++) {
+        const uint32_t at = (uint32_t)(first + (last - first) * (double)i / (DROPS - 1)),
+                       next = i ? layers[i - 1].block + 1 : 0;
+        layers[i] = (vitrt_reduce_layer){ .block = merge || at < next ? next : at, .keep = keep };
+    }
     return drops;
 }
 
@@ -168,7 +171,7 @@ static vitrt_status meet_budget(const vitrt_model *m, struct vt_reduction *r, co
         vitrt_model *d = NULL;
         if (most + step > 1u << STEPS)
             continue;
-        r->layer_count = usual_layers(r, (double)(most + step) / (1u << STEPS), layers);
+        r->layer_count = usual_layers(r, o->budget, (double)(most + step) / (1u << STEPS), layers);
         st = derive(m, r, size, &d, err);
         if (!st)
             st = measure(d, size, &macs, err);
