@@ -309,8 +309,8 @@ typedef struct vitrt_reduce_options {
     const vitrt_reduce_layer *layers; /* ascending by block; only read during the call */
     size_t layer_count;
     /* Without layers: the share of the multiply-adds (over 0, up to 1) that the model is to have, at most, at
-     * height x width. ToMe merges in every block, the others drop tokens in four blocks, each the same share. None of
-     * DToP's. */
+     * height x width. ToMe merges in every block, the others drop tokens in four blocks, each the same share, of
+     * Zero-TPrune's half for their similarity. None of DToP's. */
     double budget;
     uint32_t height, width; /* 0: the model's default; schedules work at every size */
     uint32_t seed;          /* of RANDOM */

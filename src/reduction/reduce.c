@@ -5,6 +5,7 @@
 #include "model.h"
 #include "ops.h"
 #include "reduce_graph.h"
+#include "token_map.h"
 
 #include <string.h>
 
@@ -145,16 +146,22 @@ static vitrt_status measure(const vitrt_model *m, const uint32_t size[2], uint64
 }
 
 /* The usual blocks, each keeping the same share; returns how many. layers has room for all blocks. Drops are spread from
- * half of the budget's share of the blocks on to three quarters: blocks before the first take their part of the budget. */
+ * half of the budget's share of the blocks on to three quarters: blocks before the first take their part of the budget.
+ * Of Zero-TPrune's every other token that leaves does so for its similarity. */
 static size_t usual_layers(const struct vt_reduction *r, double budget, double keep, vitrt_reduce_layer *layers)
 {
     const bool merge = r->method == VITRT_REDUCTION_TOME || r->block_count < 2 * DROPS;
     const size_t drops = merge ? r->block_count : DROPS;
     const double all = (double)r->block_count, first = all * budget / 2, last = all * 3 / 4;
+    size_t tokens = r->tokens;
     for (size_t i = 0; i < drops; i++) {
+        const size_t stay = vt_keep_count(tokens, keep, false);
         const uint32_t at = (uint32_t)(first + (last - first) * (double)i / (DROPS - 1)),
                        next = i ? layers[i - 1].block + 1 : 0;
         layers[i] = (vitrt_reduce_layer){ .block = merge || at < next ? next : at, .keep = keep };
+        if (r->method == VITRT_REDUCTION_ZERO_TPRUNE)
+            layers[i].similar = (uint32_t)((tokens - stay) / 2);
+        tokens = stay;
     }
     return drops;
 }
@@ -229,6 +236,7 @@ static vitrt_status find_and_reduce(const vitrt_model *m, const vitrt_reduce_opt
     if (!st)
         st = vt_find_blocks(g, shapes, &blocks, &r.block_count, &r.prefix, err);
     r.blocks = blocks;
+    r.tokens = st ? 0 : vt_shape_rows(&shapes[blocks[0].in]) - r.prefix;
     r.classes = class_tokens(g, r.prefix);
     if (!st)
         st = reduce(m, o, &r, size, out, err);

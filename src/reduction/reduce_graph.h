@@ -13,6 +13,7 @@ struct vt_reduction {
     const struct vt_block *blocks;
     size_t block_count;
     uint32_t prefix;  /* rows that stay */
+    size_t tokens;    /* the others, at the size that a budget is for */
     uint32_t classes; /* the first of them, whose attention counts: class and distillation token */
 };
 
