@@ -107,7 +107,8 @@ emulated_x86() {
 # and the tests of attention and products place where nothing can be read.
 slow_cpus() {
     if [ "$(uname -m)" = x86_64 ]; then
-        emulated_x86 "x86-64 without AVX (emulated)" Nehalem ref -E "test_(attention|graph_file|hierarchical|memory|precision|session)"
+        emulated_x86 "x86-64 without AVX (emulated)" Nehalem ref \
+            -E "test_(attention|graph_file|hierarchical|memory|precision|quantize$|quantized_steps|reduce|session)"
         emulated_x86 "x86-64 without AVX-512 (emulated)" Haswell avx2 -E "^check_|test_(attention|gemm)"
     fi
     # Header-only libraries are taken from this system, everything else from the cross compiler's.
