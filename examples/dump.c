@@ -18,23 +18,6 @@ struct dump_tensor {
     size_t bytes;
 };
 
-const char **dump_outputs(uint32_t blocks, const char *last)
-{
-    enum { LENGTH = 24 };
-    const size_t n = (size_t)blocks + 2;
-    const char **names = malloc(n * (sizeof(*names) + LENGTH));
-    if (!names)
-        return NULL;
-    char *text = (char *)(names + n);
-    names[0] = "pixels";
-    for (uint32_t i = 0; i < blocks; i++, text += LENGTH) {
-        snprintf(text, LENGTH, "block.%" PRIu32, i);
-        names[1 + i] = text;
-    }
-    names[n - 1] = last;
-    return names;
-}
-
 static bool grow(struct dump *d)
 {
     if (d->count < d->capacity)

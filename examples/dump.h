@@ -12,10 +12,6 @@ struct dump {
     size_t count, capacity;
 };
 
-/* The outputs to ask a session for: "pixels", "block.0" and so on, and last: blocks + 2 names in one allocation to be
- * freed, or NULL. */
-const char **dump_outputs(uint32_t blocks, const char *last);
-
 /* Copies output o (f32) of image number image as tensor "<image>/<name>": pixels as [height, width, 3], logits as
  * [classes], the rest as [rows, columns]. False: not enough memory. */
 bool dump_add(struct dump *d, size_t image, const vitrt_output *o, const vitrt_session_info *info);

@@ -9,17 +9,23 @@
 #include <string.h>
 
 const char options_usage[] =
-    "usage: classify [-m MODEL] [-k TOP] [-t THREADS] [-p PRECISION] [--size HxW] [--json] [--dump FILE] IMAGE...\n"
+    "usage: classify [-m MODEL] [-k TOP] [-t THREADS] [-p PRECISION] [-r REDUCTION] [OPTION]... IMAGE...\n"
     "\n"
-    "  IMAGE         a JPEG, PNG or BMP file, or a folder: its images and those of its direct subfolders\n"
-    "  -m MODEL      folder with config.json and model.safetensors, or a saved model (default: the bundled one)\n"
-    "  -k TOP        how many classes to print (default 5)\n"
-    "  -t THREADS    1 to 256 (default 0: as many as this process may use)\n"
-    "  -p PRECISION  " PRECISION_NAMES " (default: the model's own)\n"
-    "  --size HxW    input size in pixels (default: the model's own)\n"
-    "  --json        one line of JSON per image; ms_prepare: read and decode; ms_run: resize, normalise, network\n"
-    "  --dump FILE   also write i/pixels, i/block.K, i/logits (or i/features) of image i = 0, 1, ... as safetensors\n"
-    "  -h, --help    this text\n";
+    "  IMAGE               a JPEG, PNG or BMP file, or a folder: its images and those of its direct subfolders\n"
+    "  -m MODEL            folder with config.json and model.safetensors, or a saved model (default: bundled)\n"
+    "  -k TOP              how many classes to print (default 5)\n"
+    "  -t THREADS          1 to 256 (default 0: as many as this process may use)\n"
+    "  -p PRECISION        " PRECISION_NAMES " (default: the model's own)\n"
+    "  -r REDUCTION        of tokens: " REDUCTION_FORM ", where METHOD is\n"
+    "                      " REDUCTION_NAMES "\n"
+    "  --size HxW          input size in pixels (default: the model's own)\n"
+    "  --json              one line of JSON per image; ms_prepare: read, decode; ms_run: resize, normalise, network\n"
+    "  --dump FILE         also write i/pixels, i/block.K, i/tokens.K where tokens leave, i/logits (or i/features) of\n"
+    "                      image i = 0, 1, ... as safetensors\n"
+    "  --show-tokens FILE  also draw, as PNG, each image as the model sees it and behind every block where tokens\n"
+    "                      leave: patches that have left are dark, those that have become one token have their mean\n"
+    "                      colour and an outline\n"
+    "  -h, --help          this text\n";
 
 /* A decimal number in [min, max] at s, ended by the character end. */
 static bool parse_number(const char *s, char end, unsigned long min, unsigned long max, unsigned long *value)
@@ -51,6 +57,10 @@ static bool parse_option(struct options *o, const char *name, const char *value)
         o->model = value;
     } else if (ok && strcmp(name, "--dump") == 0) {
         o->dump = value;
+    } else if (ok && strcmp(name, "--show-tokens") == 0) {
+        o->picture = value;
+    } else if (ok && strcmp(name, "-r") == 0) {
+        ok = reduction_from_text(value, strlen(value), &o->reduction);
     } else if (ok && strcmp(name, "-k") == 0) {
         ok = parse_number(value, '\0', 1, 1000000, &n);
         o->top = n;
@@ -69,7 +79,7 @@ static bool parse_option(struct options *o, const char *name, const char *value)
 
 static bool takes_value(const char *name)
 {
-    static const char *const names[] = { "-m", "-k", "-t", "-p", "--size", "--dump" };
+    static const char *const names[] = { "-m", "-k", "-t", "-p", "-r", "--size", "--dump", "--show-tokens" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(name, names[i]) == 0)
             return true;

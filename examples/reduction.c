@@ -45,18 +45,20 @@ static bool read_layer(const char **p, vitrt_reduce_layer *layer)
         return false;
     if (**p == '+' && (++*p, !read_number(p, &similar)))
         return false;
+    if (block >= 1e6 || keep >= 1e6 || similar >= 1e6)
+        return false;
     *layer = (vitrt_reduce_layer){ .block = (uint32_t)block, .similar = (uint32_t)similar };
     if (keep > 1)
         layer->count = (uint32_t)keep;
     else
         layer->keep = keep;
-    return block < 1e6 && keep < 1e6 && similar < 1e6;
+    return true;
 }
 
 static bool read_schedule(const char *p, struct reduction *r)
 {
     if (!strchr(p, '@'))
-        return read_number(&p, &r->options.budget) && !*p;
+        return read_number(&p, &r->options.budget) && !*p && r->options.budget > 0;
     while (r->options.layer_count < REDUCTION_LAYERS) {
         if (!read_layer(&p, &r->layers[r->options.layer_count++]))
             return false;
@@ -68,25 +70,49 @@ static bool read_schedule(const char *p, struct reduction *r)
     return false;
 }
 
+bool reduction_from_name(const char *name, size_t n, struct reduction *r)
+{
+    memset(r, 0, sizeof *r);
+    for (size_t i = 0; i < COUNT; i++)
+        if (strlen(methods[i].name) == n && !strncmp(methods[i].name, name, n)) {
+            r->options.method = methods[i].method;
+            r->options.flags = methods[i].flags;
+            return true;
+        }
+    return false;
+}
+
 bool reduction_from_text(const char *text, size_t n, struct reduction *r)
 {
     char copy[1024];
-    memset(r, 0, sizeof *r);
     if (n >= sizeof copy)
         return false;
     memcpy(copy, text, n);
     copy[n] = 0;
-    char *colon = strchr(copy, ':');
-    if (!colon)
-        return false;
-    *colon = 0;
+    const size_t name = strcspn(copy, ":");
+    return copy[name] && reduction_from_name(copy, name, r) && read_schedule(copy + name + 1, r);
+}
+
+const char *reduction_name(const struct reduction *r)
+{
     for (size_t i = 0; i < COUNT; i++)
-        if (!strcmp(methods[i].name, copy)) {
-            r->options.method = methods[i].method;
-            r->options.flags = methods[i].flags;
-            return read_schedule(colon + 1, r);
-        }
-    return false;
+        if (methods[i].method == r->options.method && methods[i].flags == r->options.flags)
+            return methods[i].name;
+    return "?";
+}
+
+void reduction_to_text(const struct reduction *r, char *text, size_t size)
+{
+    size_t n = (size_t)snprintf(text, size, "%s:", reduction_name(r));
+    if (!r->options.layer_count && n < size)
+        snprintf(text + n, size - n, "%g", r->options.budget);
+    for (size_t i = 0; i < r->options.layer_count && n < size; i++) {
+        const vitrt_reduce_layer *l = &r->layers[i];
+        n += (size_t)snprintf(text + n, size - n, "%s%u@%g", i ? "/" : "", (unsigned)l->block,
+                              l->count ? l->count : l->keep);
+        if (l->similar && n < size)
+            n += (size_t)snprintf(text + n, size - n, "+%u", (unsigned)l->similar);
+    }
 }
 
 const vitrt_reduce_options *reduction_options(struct reduction *r)

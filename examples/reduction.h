@@ -19,10 +19,17 @@ struct reduction {
     vitrt_reduce_layer layers[REDUCTION_LAYERS];
 };
 
+/* Zeroes r but for method and flags. False: no method has the name that the n characters at name are. */
+bool reduction_from_name(const char *name, size_t n, struct reduction *r);
+
 /* Reads the n characters at text: "tome:0.7" is a budget, "evit:3@0.7/6@0.7" keeps that share of the tokens in these
  * blocks, a whole number over 1 is a count; "+30" behind it is how many leave for being similar. False: they are no
  * such thing. */
 bool reduction_from_text(const char *text, size_t n, struct reduction *r);
+
+/* The name of the method, and the whole as it is read: terminated, cut at size bytes. A count of 1 has no notation. */
+const char *reduction_name(const struct reduction *r);
+void reduction_to_text(const struct reduction *r, char *text, size_t size);
 
 /* Valid as long as r stays where it is. */
 const vitrt_reduce_options *reduction_options(struct reduction *r);

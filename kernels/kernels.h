@@ -196,8 +196,9 @@ typedef void vt_softmax_bf16_fn(size_t m, size_t n, float scale, const float *x,
 /* Probabilities as codes, not normalised, so that the largest one of a row is always 255: for each of m rows of n
  * y[i] = round(255 * exp(s[i] - max s)), s[i] = (float)x[i] * scale + bias[i], and sums[row] = the sum of the codes,
  * exact for n <= 65,000. Without bias (NULL) s[i] - max s is scale * (float)(x[i] - max x). |x[i]| < 2^30;
- * 0 < scale < 2^60. bias: rows ld_bias apart, finite. exp is within 1e-3 of its result, relatively, and may be 0 below
- * 2^-16. n = 0 gives the sum 0. Rows are done in fours: fewer take as long. */
+ * 0 < scale < 2^60. bias: rows ld_bias apart. exp is within 1e-3 of its result, relatively, and may be 0 below 2^-16.
+ * The code of a NaN is 0, as are all of a row whose largest s, NaN aside, is infinite. n = 0 gives the sum 0. Rows are
+ * done in fours: fewer take as long. */
 typedef void vt_softmax_u8_fn(size_t m, size_t n, float scale, const int32_t *x, size_t ldx, const float *bias,
                               size_t ld_bias, uint8_t *y, size_t ldy, float *sums);
 

@@ -52,6 +52,14 @@ const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value)
     return x->offsets[x->plan->values[value].row_set] + x->first;
 }
 
+size_t vt_exec_image_of(const struct vt_exec *x, vt_value value, size_t from, size_t row)
+{
+    const size_t *offsets = vt_exec_offsets(x, value);
+    while (offsets[from + 1] - offsets[0] <= row)
+        from++;
+    return from;
+}
+
 size_t vt_exec_rows(const struct vt_exec *x, vt_value value)
 {
     const size_t *offsets = vt_exec_offsets(x, value);

@@ -22,44 +22,58 @@ static void add_entries(const struct vt_step_job *j, const struct vt_image_rows 
     }
 }
 
-static void apply_images(const struct vt_step_job *j, size_t begin, size_t end)
+static void apply_row(const struct vt_step_job *j, size_t image, size_t i, size_t bytes)
 {
     const struct vt_node *node = j->s->node;
-    const size_t bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
-    for (size_t image = begin; image < end; image++) {
-        const struct vt_image_rows in = vt_exec_image_rows(j->x, node->in[0], image),
-                                   out = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
-        const struct vt_token_entry *map = map_of(j, image);
-        for (size_t i = 0, e = 0; i < out.rows; e = (size_t)map[i].end, i++) {
-            char *y = out.at + i * out.ld * bytes;
-            if ((size_t)map[i].end == e + 1 && (map[e].weight == 1 || node->u.apply.sum))
-                memcpy(y, in.at + (size_t)map[e].source * in.ld * bytes, node->columns * bytes);
-            else
-                add_entries(j, &in, map, e, (size_t)map[i].end, (float *)(void *)y);
-        }
+    const struct vt_image_rows in = vt_exec_image_rows(j->x, node->in[0], image),
+                               out = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
+    const struct vt_token_entry *map = map_of(j, image);
+    const size_t begin = i ? (size_t)map[i - 1].end : 0, end = (size_t)map[i].end;
+    char *y = out.at + i * out.ld * bytes;
+    if (end == begin + 1 && (map[begin].weight == 1 || node->u.apply.sum))
+        memcpy(y, in.at + (size_t)map[begin].source * in.ld * bytes, node->columns * bytes);
+    else
+        add_entries(j, &in, map, begin, end, (float *)(void *)y);
+}
+
+static void scatter_row(const struct vt_step_job *j, size_t image, size_t i, size_t bytes)
+{
+    const struct vt_node *node = j->s->node;
+    const struct vt_image_rows in = vt_exec_image_rows(j->x, node->in[0], image),
+                               out = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
+    const int32_t from = map_of(j, image)[i].destination;
+    char *y = out.at + i * out.ld * bytes;
+    if (from >= 0) {
+        memcpy(y, in.at + (size_t)from * in.ld * bytes, node->columns * bytes);
+    } else if (node->in_count > 2) {
+        const struct vt_image_rows base = vt_exec_image_rows(j->x, node->in[2], image);
+        memcpy(y, base.at + i * base.ld * bytes, node->columns * bytes);
+    } else {
+        memset(y, 0, node->columns * bytes);
     }
 }
 
-static void scatter_images(const struct vt_step_job *j, size_t begin, size_t end)
+/* Rows of this pass, whichever images they are of. */
+static void each_row(const struct vt_step_job *j, size_t begin, size_t end,
+                     void (*row)(const struct vt_step_job *j, size_t image, size_t i, size_t bytes))
 {
-    const struct vt_node *node = j->s->node;
+    const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
     const size_t bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
-    for (size_t image = begin; image < end; image++) {
-        const struct vt_image_rows in = vt_exec_image_rows(j->x, node->in[0], image),
-                                   out = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
-        const struct vt_image_rows base = node->in_count > 2 ? vt_exec_image_rows(j->x, node->in[2], image) : out;
-        const struct vt_token_entry *map = map_of(j, image);
-        for (size_t i = 0; i < out.rows; i++) {
-            char *y = out.at + i * out.ld * bytes;
-            if (map[i].destination >= 0)
-                memcpy(y, in.at + (size_t)map[i].destination * in.ld * bytes, node->columns * bytes);
-            else if (node->in_count > 2)
-                memcpy(y, base.at + i * base.ld * bytes, node->columns * bytes);
-            else
-                memset(y, 0, node->columns * bytes);
-        }
+    for (size_t r = begin, image = 0; r < end; r++) {
+        image = vt_exec_image_of(j->x, j->s->out, image, r);
+        row(j, image, r - (offsets[image] - offsets[0]), bytes);
     }
 }
 
-const struct vt_op vt_op_apply = { .name = "apply", .images = apply_images };
-const struct vt_op vt_op_scatter = { .name = "scatter", .images = scatter_images };
+static void apply_rows(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    each_row(j, begin, end, apply_row);
+}
+
+static void scatter_rows(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    each_row(j, begin, end, scatter_row);
+}
+
+const struct vt_op vt_op_apply = { .name = "apply", .rows = apply_rows };
+const struct vt_op vt_op_scatter = { .name = "scatter", .rows = scatter_rows };

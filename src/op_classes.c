@@ -72,8 +72,7 @@ static void upsample_rows(const struct vt_step_job *j, size_t begin, size_t end)
     const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
     size_t image = 0;
     for (size_t r = begin; r < end; r++) {
-        while (r >= offsets[image + 1] - offsets[0])
-            image++;
+        image = vt_exec_image_of(j->x, j->s->out, image, r);
         upsample_row(j, image, r - (offsets[image] - offsets[0]));
     }
 }

@@ -245,6 +245,7 @@ static void select_images(const struct vt_step_job *j, size_t begin, size_t end)
     const struct vt_plan_value *value = &j->x->plan->values[j->s->out];
     size_t *left = j->x->offsets[value->result_set] + j->x->first + 1;
     struct places at;
+    assert(j->x->plan->row_sets[value->result_set].rows_of == j->s->out);
     carve(j->x->plan, j->s->node, j->scratch, &at);
     for (size_t image = begin; image < end; image++) {
         const struct vt_image_rows map = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);

@@ -3,6 +3,7 @@
 #include "ops.h"
 #include "token_score.h"
 
+#include <float.h>
 #include <math.h>
 
 static struct vt_head_scores heads_of(const struct vt_step_job *j, uint32_t input, size_t image)
@@ -18,7 +19,8 @@ static void votes(const struct vt_step_job *j, size_t image, float *score)
     const float *first = node->in_count > 1 ? heads_of(j, 1, image).at : NULL;
     const struct vt_vote_options o = { .boost = node->u.token_score.boost,
                                        .lowest = node->u.token_score.lowest,
-                                       .highest = node->u.token_score.highest };
+                                       .highest = node->u.token_score.highest > 0 ? node->u.token_score.highest
+                                                                                  : INFINITY };
     vt_score_votes(&sums, first, &o, j->scratch, score);
 }
 
@@ -30,12 +32,14 @@ static void values(const struct vt_step_job *j, size_t image, float *score)
                     j->s->node->u.token_score.kind == VT_TOKEN_HEAD_VALUES, score);
 }
 
-/* ln of what is 1 or more, to within a rounding of f32 and with the same bits everywhere: x = m 2^e with m from 0.7 to
- * 1.4, ln m = 2 artanh((m - 1) / (m + 1)) as a series, whose 12th term is below 2e-20. */
+/* ln to within a rounding of f32 and with the same bits everywhere: x = m 2^e with m from 0.7 to 1.4, ln m =
+ * 2 artanh((m - 1) / (m + 1)) as a series, whose 12th term is below 2e-20. Of 0 it is -infinity, of less a NaN. */
 static float logarithm(float x)
 {
     const double ln2 = 0.69314718055994530942;
     int e = 0;
+    if (!(x > 0 && x <= FLT_MAX))
+        return x > 0 ? x : x == 0 ? -INFINITY : NAN;
     double m = frexp((double)x, &e);
     if (m < 0.70710678118654752440) {
         m *= 2;
@@ -86,4 +90,6 @@ static size_t score_scratch(const struct vt_plan *p, const struct vt_step *s)
                : 0;
 }
 
-const struct vt_op vt_op_token_score = { .name = "token_score", .images = score_images, .scratch_bytes = score_scratch };
+const struct vt_op vt_op_token_score = { .name = "token_score",
+                                         .images = score_images,
+                                         .scratch_bytes = score_scratch };

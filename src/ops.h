@@ -79,6 +79,10 @@ struct vt_image_rows {
     char *at;
     size_t rows, ld; /* elements from row to row */
 };
+
+/* The image that row number `row` of this pass belongs to, which is no earlier one than `from`. */
+size_t vt_exec_image_of(const struct vt_exec *x, vt_value value, size_t from, size_t row);
+
 struct vt_image_rows vt_exec_image_rows(const struct vt_exec *x, struct vt_view view, size_t image);
 
 /* What a kernel is to make of a value's numbers. */

@@ -7,17 +7,11 @@
 #include "plan.h"
 #include "row_needs.h"
 
-/* Do rows stay as they are or leave, none of them becoming another? */
-static bool only_drops(const struct vt_node *select)
-{
-    return select->u.select.by != VT_SELECT_MATCH && !select->u.select.fuse;
-}
-
 /* Is node an application of a map to whole columns of a linear layer, the first of which a tile begins with? */
 static bool is_candidate(const struct vt_graph *g, const struct vt_node *node, size_t align)
 {
     return node->type == VT_NODE_APPLY && g->nodes[node->in[0].value].type == VT_NODE_LINEAR &&
-           only_drops(&g->nodes[node->in[1].value]) && node->in[0].column % align == 0;
+           vt_only_drops(&g->nodes[node->in[1].value]) && node->in[0].column % align == 0;
 }
 
 /* Does somebody else read rows of these columns that are not protected? */
@@ -32,7 +26,7 @@ static bool is_wanted_early(const struct vt_graph *g, const struct vt_shape *sha
             const bool apart = node->in[k].column >= view.column + view.columns ||
                                node->in[k].column + node->in[k].columns <= view.column;
             if (node->in[k].value == view.value && !apart &&
-                vt_rows_wanted(g, node, k, needs[i], (uint32_t)vt_shape_rows(&shapes[view.value])).end > protect)
+                vt_rows_wanted(g, shapes, (vt_value)i, k, needs[i]).end > protect)
                 return true;
         }
     }

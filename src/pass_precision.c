@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Precision: what linear layers and attention read in a narrower type than f32 is converted where it comes from. */
 #include "plan.h"
+#include "row_needs.h"
 
 #include <string.h>
 
@@ -64,6 +65,8 @@ struct precision_pass {
     const struct vt_graph *g;
     struct vt_graph *out;
     enum vt_precision precision;
+    const vt_value *outputs; /* [output_count], in g */
+    size_t output_count;
     vt_value *moved;                    /* [node_count]: values of g in out */
     vt_value (*operands)[VT_MAX_CODED]; /* [node_count]: what stands in out for the inputs of a node of g; VT_NO_VALUE:
                                            what `moved` says */
@@ -81,13 +84,21 @@ static uint32_t readable_operands(const struct vt_node *node)
     return node->type == VT_NODE_APPLY ? 1 : vt_operand_count(node);
 }
 
-/* A token map moves rows of any type: where all readers of those that it leaves want them alike, its input is converted,
- * which others may want converted, too. */
+/* Is this the application of a map that moves rows, of any type, and adds none? Outputs are floats. */
+static bool moves_rows(const struct precision_pass *p, vt_value v)
+{
+    const struct vt_node *node = &p->g->nodes[v];
+    return node->type == VT_NODE_APPLY && vt_only_drops(&p->g->nodes[node->in[1].value]) &&
+           !vt_is_output(p->outputs, p->output_count, v);
+}
+
+/* Where all readers of moved rows want them alike, the input of the application is converted, which others may want
+ * converted, too. */
 static struct operand operand_of_apply(const struct precision_pass *p, vt_value apply)
 {
     const struct operand plain = { VT_F32, NULL };
+    const bool moves = moves_rows(p, apply);
     struct operand wanted = plain;
-    const bool moves = p->g->nodes[apply].type == VT_NODE_APPLY && !p->g->nodes[apply].u.apply.sum;
     for (size_t i = (size_t)apply + 1; i < p->g->node_count && moves; i++) {
         struct vt_node node = p->g->nodes[i];
         node.product = product_of(p->precision, &node);
@@ -236,7 +247,7 @@ vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_precision preci
                                struct vt_graph *out, vitrt_error *err)
 {
     const size_t n = g->node_count;
-    struct precision_pass p = { .g = g, .out = out, .precision = precision };
+    struct precision_pass p = { .g = g, .out = out, .precision = precision, .outputs = outputs, .output_count = count };
     size_t more = 0; /* conversions, and copies of positions */
     for (size_t v = 0; v < n; v++)
         more += readable_operands(&g->nodes[v]) + (g->nodes[v].type == VT_NODE_EMBED ? 1 : 0);

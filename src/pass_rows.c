@@ -84,17 +84,40 @@ static struct vt_view new_view(struct vt_graph *out, const struct rewritten *in,
     return (struct vt_view){ slice, 0, view.columns };
 }
 
-static vt_value rewrite_slice(const struct vt_graph *g, const struct vt_shape *shapes, const struct rewritten *values,
-                              const struct vt_node *node, struct vt_row_range need, struct vt_graph *out)
+/* Does the node read one number of each row where no others stand between them? */
+static bool reads_packed(const struct vt_node *node, uint32_t k)
 {
+    switch (node->type) {
+    case VT_NODE_SELECT: return k == (node->u.select.by == VT_SELECT_MATCH ? 1 : 0); /* sizes, or scores */
+    case VT_NODE_ATTENTION: return k && k == vt_key_bias_input(node);
+    case VT_NODE_POOL: return k == 1;
+    default: return false;
+    }
+}
+
+/* One of several columns as a value of its own. */
+static struct vt_view packed_view(struct vt_graph *out, struct vt_view view)
+{
+    if (view.columns != out->nodes[view.value].columns)
+        view = (struct vt_view){ append_slice(out, view, 0, 0), 0, view.columns };
+    return view;
+}
+
+static vt_value rewrite_slice(const struct vt_graph *g, const struct vt_shape *shapes, const struct rewritten *values,
+                              vt_value v, struct vt_graph *out)
+{
+    const struct vt_node *node = &g->nodes[v];
     const struct rewritten *in = &values[node->in[0].value];
-    const struct vt_row_range want = vt_rows_wanted(g, node, 0, need, 0);
-    if (vt_rows_same(want, in->need) && node->in[0].columns == g->nodes[node->in[0].value].columns)
+    const struct vt_shape *of = &shapes[node->in[0].value];
+    const struct vt_row_range want = vt_rows_wanted(g, shapes, v, 0, values[v].need);
+    /* rows that always stay, and that are all that a token map leaves, are no longer the map's */
+    const bool frees = of->rows_of != shapes[v].rows_of && want.end - want.begin == vt_shape_rows(of);
+    if (vt_rows_same(want, in->need) && node->in[0].columns == g->nodes[node->in[0].value].columns && !frees)
         return in->value; /* its input has become these rows alone */
     struct vt_node copy = *node;
     copy.in[0].value = in->value;
     copy.u.rows.first_row = want.begin - in->need.begin;
-    copy.u.rows.row_count = slice_count(&shapes[node->in[0].value], want);
+    copy.u.rows.row_count = frees ? want.end - want.begin : slice_count(of, want);
     return vt_graph_append(out, &copy);
 }
 
@@ -117,15 +140,17 @@ static void rewrite_node(const struct vt_graph *g, const struct vt_shape *shapes
     const struct vt_node *node = &g->nodes[v];
     struct rewritten *r = &values[v];
     if (node->type == VT_NODE_SLICE) {
-        r->value = rewrite_slice(g, shapes, values, node, r->need, out);
-    } else if (vt_are_protected(g, node, r->need)) {
+        r->value = rewrite_slice(g, shapes, values, v, out);
+    } else if (vt_are_protected(g, shapes, v, r->need)) {
         r->value = rewrite_protected(g, shapes, values, node, r->need, out);
     } else {
         struct vt_node copy = *node;
         for (uint32_t k = 0; k < node->in_count; k++) {
             const vt_value in = node->in[k].value;
-            const struct vt_row_range want = vt_rows_wanted(g, node, k, r->need, (uint32_t)vt_shape_rows(&shapes[in]));
+            const struct vt_row_range want = vt_rows_wanted(g, shapes, v, k, r->need);
             copy.in[k] = new_view(out, &values[in], &shapes[in], node->in[k], want);
+            if (reads_packed(node, k))
+                copy.in[k] = packed_view(out, copy.in[k]);
         }
         r->value = vt_graph_append(out, &copy);
     }

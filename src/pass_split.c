@@ -27,7 +27,7 @@ static bool rows_of_columns(const struct vt_graph *g, const struct vt_shape *sha
                 continue;
             if (first < begin || last > end)
                 return false;
-            *rows = vt_rows_union(*rows, vt_rows_wanted(g, node, k, values[i].need, (uint32_t)vt_shape_rows(&shapes[v])));
+            *rows = vt_rows_union(*rows, vt_rows_wanted(g, shapes, (vt_value)i, k, values[i].need));
         }
     }
     return true;

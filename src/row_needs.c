@@ -31,21 +31,30 @@ bool vt_row_by_row(const struct vt_node *node, uint32_t k)
     }
 }
 
-bool vt_are_protected(const struct vt_graph *g, const struct vt_node *apply, struct vt_row_range rows)
+/* All that a map leaves stay its rows, which others may have to have the same of. */
+bool vt_are_protected(const struct vt_graph *g, const struct vt_shape *shapes, vt_value v, struct vt_row_range rows)
 {
-    return apply->type == VT_NODE_APPLY && rows.end <= g->nodes[apply->in[1].value].u.select.protect;
+    const struct vt_node *node = &g->nodes[v];
+    return node->type == VT_NODE_APPLY && rows.end <= g->nodes[node->in[1].value].u.select.protect &&
+           rows.end - rows.begin < vt_shape_rows(&shapes[v]);
 }
 
-struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_node *node, uint32_t k,
-                                   struct vt_row_range of, uint32_t input_rows)
+struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_shape *shapes, vt_value v, uint32_t k,
+                                   struct vt_row_range of)
 {
+    const struct vt_node *node = &g->nodes[v];
     if (vt_row_by_row(node, k))
         return of;
-    if (vt_are_protected(g, node, of))
+    if (vt_are_protected(g, shapes, v, of))
         return k ? (struct vt_row_range){ 0, 0 } : of;
     if (node->type == VT_NODE_SLICE)
         return (struct vt_row_range){ node->u.rows.first_row + of.begin, node->u.rows.first_row + of.end };
-    return (struct vt_row_range){ 0, input_rows };
+    return (struct vt_row_range){ 0, (uint32_t)vt_shape_rows(&shapes[node->in[k].value]) };
+}
+
+bool vt_only_drops(const struct vt_node *select)
+{
+    return select->u.select.by != VT_SELECT_MATCH && !select->u.select.fuse;
 }
 
 void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, const vt_value *outputs, size_t count,
@@ -58,12 +67,12 @@ void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, 
         const struct vt_node *node = &g->nodes[v];
         if (vt_rows_empty(needs[v]) && node->type != VT_NODE_INPUT)
             continue;
-        if (!vt_row_by_row(node, 0) && node->type != VT_NODE_SLICE && !vt_are_protected(g, node, needs[v]))
+        if (!vt_row_by_row(node, 0) && node->type != VT_NODE_SLICE &&
+            !vt_are_protected(g, shapes, (vt_value)v, needs[v]))
             needs[v] = (struct vt_row_range){ 0, (uint32_t)vt_shape_rows(&shapes[v]) }; /* only as a whole */
         for (uint32_t k = 0; k < node->in_count; k++) {
             const vt_value in = node->in[k].value;
-            needs[in] =
-                vt_rows_union(needs[in], vt_rows_wanted(g, node, k, needs[v], (uint32_t)vt_shape_rows(&shapes[in])));
+            needs[in] = vt_rows_union(needs[in], vt_rows_wanted(g, shapes, (vt_value)v, k, needs[v]));
         }
     }
 }

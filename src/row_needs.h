@@ -25,12 +25,16 @@ struct vt_row_range vt_rows_union(struct vt_row_range a, struct vt_row_range b);
 /* Does the node compute each row of its value from the same row of input k? */
 bool vt_row_by_row(const struct vt_node *node, uint32_t k);
 
-/* Rows of input k that the rows `of` of the node's value are made from. */
-struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_node *node, uint32_t k,
-                                   struct vt_row_range of, uint32_t input_rows);
+/* Rows of input k that the rows `of` of value v are made from. */
+struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_shape *shapes, vt_value v, uint32_t k,
+                                   struct vt_row_range of);
 
-/* Are these rows of what `apply` yields the same ones of its input, as protected ones are, so that no map is needed? */
-bool vt_are_protected(const struct vt_graph *g, const struct vt_node *apply, struct vt_row_range rows);
+/* Are these rows of value v, some of what a token map leaves, the same ones of its input, as protected ones are, so that
+ * no map is needed? */
+bool vt_are_protected(const struct vt_graph *g, const struct vt_shape *shapes, vt_value v, struct vt_row_range rows);
+
+/* Do rows stay as they are or leave by this token map, none of them becoming another? */
+bool vt_only_drops(const struct vt_node *select);
 
 /* needs[node_count]: the rows that a value must have. */
 void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, const vt_value *outputs, size_t count,

@@ -141,6 +141,11 @@ static void fill_output(const vitrt_session *s, size_t i, vitrt_output *out)
     out->map_width = shape->map[1];
 }
 
+size_t vt_output_rows(const vitrt_session *s, size_t i)
+{
+    return s->offsets[s->plan->values[s->outputs[i].value].row_set][s->images];
+}
+
 static size_t output_bytes(const vitrt_session *s, size_t i, size_t images)
 {
     const struct vt_plan_value *value = &s->plan->values[s->outputs[i].value];

@@ -42,6 +42,9 @@ size_t vt_output_numbers(const vitrt_session *s, size_t i);
 vitrt_status vt_session_create(const vitrt_model *m, const vitrt_session_options *options, const vt_value *taps,
                                size_t tap_count, vitrt_session **out, vitrt_error *err);
 
+/* How many rows of output i the last run has made, of all its images. */
+size_t vt_output_rows(const vitrt_session *s, size_t i);
+
 /* The session's state while it runs, or has run: of all passes; the first one's images are still to be said. */
 struct vt_exec vt_session_exec(const vitrt_session *s);
 

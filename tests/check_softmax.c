@@ -325,6 +325,36 @@ static void check_codes(const struct vt_kernels *k, struct code_case t, uint64_t
     }
 }
 
+/* Biases that are no numbers: the code of a NaN is 0, and of all in a row of an infinity. */
+static void wild_codes_of_bundle(const struct vt_kernels *k)
+{
+    enum { N = 37, ROWS = 4 };
+    int32_t x[ROWS * N];
+    float bias[ROWS * N] = { 0 }, sums[ROWS];
+    uint8_t y[ROWS * N];
+    uint64_t seed = 7;
+    for (size_t i = 0; i < ROWS * N; i++)
+        x[i] = random_score(&seed, 8);
+    bias[5] = bias[N - 1] = NAN;
+    bias[N + 20] = INFINITY;
+    bias[2 * N + 36] = -INFINITY;
+    for (size_t i = 3 * N; i < 4 * N; i++)
+        bias[i] = i % 2 ? NAN : -INFINITY;
+    k->softmax_u8(ROWS, N, 0.5f, x, N, bias, N, y, N, sums);
+    for (size_t i = 0; i < ROWS * N; i++) {
+        const bool none = i / N % 2 == 1 || !isfinite(bias[i]);
+        if (none ? y[i] != 0 : sums[i / N] < UINT8_MAX)
+            fail_msg("softmax_u8 %s: bias %g gives code %d", k->bundle, (double)bias[i], y[i]);
+    }
+    assert_true(sums[1] == 0 && sums[3] == 0);
+}
+
+static void test_wild_codes(void **state)
+{
+    (void)state;
+    for_each_bundle(wild_codes_of_bundle);
+}
+
 /* Scores from a few to all bits, with scales that make exponents of a few units of them, or much more. */
 static void codes_of_bundle(const struct vt_kernels *k)
 {
@@ -380,7 +410,7 @@ int main(int argc, char **argv)
     check_options(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp),   cmocka_unit_test(test_rows),      cmocka_unit_test(test_masks_and_nan),
-        cmocka_unit_test(test_codes), cmocka_unit_test(test_exp_codes),
+        cmocka_unit_test(test_codes), cmocka_unit_test(test_exp_codes), cmocka_unit_test(test_wild_codes),
     };
     return cmocka_run_group_tests_name("check_softmax", tests, NULL, NULL);
 }

@@ -9,10 +9,12 @@ import math
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 from array import array
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -41,6 +43,42 @@ def read_safetensors(path):
         end = max(end, stop)
     assert len(data) == 8 + length + end, path
     return tensors
+
+
+def paeth(left, up, corner):
+    distances = [abs(left + up - corner - x) for x in (left, up, corner)]
+    return (left, up, corner)[distances.index(min(distances))]
+
+
+def read_png(path):
+    """Rows of (red, green, blue) of a PNG file with 8 bits per channel."""
+    data, at, packed = pathlib.Path(path).read_bytes(), 8, b""
+    while at < len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        chunk = data[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", chunk[:8])
+            assert chunk[8:] == bytes([8, 2, 0, 0, 0]), chunk
+        elif kind == b"IDAT":
+            packed += chunk
+        at += length + 12
+    raw, rows, above = zlib.decompress(packed), [], bytes(3 * width)
+    for y in range(height):
+        start = y * (3 * width + 1)
+        kind, line = raw[start], bytearray(raw[start + 1 : start + 1 + 3 * width])
+        for x in range(3 * width):
+            left, corner = (line[x - 3], above[x - 3]) if x > 2 else (0, 0)
+            line[x] = (line[x] + (0, left, above[x], (left + above[x]) // 2, paeth(left, above[x], corner))[kind]) % 256
+        above = line
+        rows.append([tuple(line[x : x + 3]) for x in range(0, 3 * width, 3)])
+    assert len(raw) == height * (3 * width + 1), path
+    return rows
+
+
+def patches(rows, left, size, patch):
+    """The patches of a square panel that begins in column left, in raster order, as lists of pixels."""
+    return [[pixel for row in rows[y : y + patch] for pixel in row[left + x : left + x + patch]]
+            for y in range(0, size, patch) for x in range(0, size, patch)]
 
 
 def softmax(logits):
@@ -114,6 +152,50 @@ class Classify(unittest.TestCase):
         self.assertEqual((status, out), (1, ""))
         self.assertIn("height is 4", err)
 
+    def test_tokens_that_leave(self):
+        """The bundled model sees 168x168 pixels in 12x12 patches."""
+        picture, dump, photo = self.work / "tokens.png", self.work / "dump", str(PHOTOS / "chelsea.png")
+        status, out, err = classify("-r", "zero-tprune:2@0.5/7@0.5", "--show-tokens", str(picture), "--dump", str(dump),
+                                    photo, str(PHOTOS / "coffee.jpg"))
+        self.assertEqual((status, err), (0, ""))
+        rows, dumped = read_png(picture), read_safetensors(dump)
+        self.assertEqual((len(rows), len(rows[0])), (2 * 168 + 4, 3 * 168 + 2 * 4))
+        self.assertEqual([dumped[f"0/{name}"][0][0] for name in ("tokens.2", "block.2", "tokens.7", "block.7")],
+                         [145, 73, 145, 37])
+        whole = patches(rows, 0, 168, 14)
+        for panel, block in enumerate((2, 7), 1):
+            tokens = dumped[f"0/tokens.{block}"][1][1:]
+            for patch, shown, token in zip(whole, patches(rows, panel * 172, 168, 14), tokens):
+                dark = [tuple(level // 5 for level in pixel) for pixel in patch]
+                self.assertEqual(shown, patch if token else dark)
+            self.assertEqual(sum(1 for token in tokens if token), 72 // panel)
+        mean = [sum(sum(pixel) for pixel in patch) for patch in whole]
+        self.assertGreater(max(mean), 1.5 * min(mean))  # it is a photo
+
+    def test_tokens_that_become_one(self):
+        picture = self.work / "tokens.png"
+        status, _, err = classify("-r", "tome:3@40", "--show-tokens", str(picture), str(PHOTOS / "chelsea.png"))
+        self.assertEqual((status, err), (0, ""))
+        rows = read_png(picture)
+        self.assertEqual((len(rows), len(rows[0])), (168, 2 * 168 + 4))
+        merged = [set(shown) - {(255, 255, 255)} for patch, shown in zip(patches(rows, 0, 168, 14),
+                                                                         patches(rows, 172, 168, 14)) if patch != shown]
+        plain = [colours for colours in merged if len(colours) == 1]
+        self.assertTrue(41 <= len(plain) <= 80, len(plain))
+        self.assertTrue(all(sum(colour) > 100 for colours in plain for colour in colours))  # nothing is dark
+
+    def test_tokens_that_stay(self):
+        photo = str(PHOTOS / "chelsea.png")
+        status, out, err = classify("--show-tokens", str(self.work / "tokens.png"), photo)
+        self.assertEqual(status, 1)
+        self.assertIn("No tokens leave", err)
+        status, out, err = classify("-r", "evit:50@0.5", photo)
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("block 50", err)
+        status, out, err = classify("-r", "evit:0.7", "-m", str(GOLDEN / "hf_swin"), photo)
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("windows", err)
+
     def test_folder(self):
         golden = GOLDEN / "hf_vit"
         for name in ("b/2.PNG", "a/1.png", "3.png", "a/notes.txt", "a/too/deep.png", ".hidden/4.png"):
@@ -174,7 +256,8 @@ class Classify(unittest.TestCase):
     def test_usage(self):
         image = str(GOLDEN / "hf_vit" / "image_0.png")
         for wrong in (["--frobnicate", image], [], ["-k", "0", image], ["-k"], ["-t", "-1", image], ["-t", "2x", image],
-                      ["--size", "12", image], ["--size", "0x12", image], ["-p", "f64", image]):
+                      ["--size", "12", image], ["--size", "0x12", image], ["-p", "f64", image], ["-r", "tome", image],
+                      ["-r", "evit:0", image]):
             status, out, err = classify(*wrong)
             self.assertEqual((status, out), (2, ""), wrong)
             self.assertIn("usage:", err)
@@ -189,6 +272,10 @@ class Classify(unittest.TestCase):
         status, _, err = classify("-m", str(golden), "--dump", dump, str(golden / "image_0.png"))
         self.assertEqual(status, 1)
         self.assertIn(dump, err)
+        status, _, err = classify("-m", str(golden), "-r", "tome:0.8", "--show-tokens", dump,
+                                  str(golden / "image_0.png"))
+        self.assertEqual(status, 1)
+        self.assertIn(f"{dump}: the picture cannot be written", err)
         with open("/dev/full", "wb") as full:
             command = [CLASSIFY, "-m", str(golden), str(golden / "image_0.png")]
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)

@@ -202,7 +202,7 @@ static void expect_close(const char *name, const float *found, const void *wante
 
 /* ---- Files of each version ---- */
 
-static const char *const stored[] = { "1_vit", "1_windows", "1_conv", "2_quantized" };
+static const char *const stored[] = { "1_vit", "1_windows", "1_conv", "2_quantized", "3_tokens" };
 
 static const char *stored_path(const char *name, const char *suffix)
 {
@@ -354,18 +354,48 @@ static void test_threads_save_to_one_path(void **state)
 /* Older libraries can read what they know. */
 static void test_lowest_version(void **state)
 {
-    static const char *const names[] = { "vit", "windows", "conv", "quantized" };
+    static const struct {
+        const char *name;
+        char version;
+    } models[] = { { "vit", '1' }, { "windows", '1' }, { "conv", '1' }, { "quantized", '2' }, { "tokens", '3' } };
     (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char wanted[] = "\"{\\\"version\\\":N,";
-        vitrt_model *m = open_tiny(names[i], NULL);
+        vitrt_model *m = open_tiny(models[i].name, NULL);
         vitrt_error err;
         assert_ok(vitrt_model_save(m, in_folder("versions"), &err), &err);
         struct bytes b = read_file(in_folder("versions"));
         b.data[b.size] = 0;
-        *strchr(wanted, 'N') = strcmp(names[i], "quantized") ? '1' : '2';
+        *strchr(wanted, 'N') = models[i].version;
         assert_non_null(strstr(b.data + 8, wanted));
         free(b.data);
+        vitrt_model_free(m);
+    }
+}
+
+/* What is written is read as what it was, and written alike. */
+static void test_token_nodes(void **state)
+{
+    static const char *const names[] = { "tokens", "tokens_codes", "tokens_few" };
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        vitrt_model *m = open_tiny(names[i], NULL), *again;
+        vitrt_error err;
+        assert_ok(vitrt_model_save(m, in_folder("once"), &err), &err);
+        assert_ok(vitrt_model_open(in_folder("once"), NULL, &again, &err), &err);
+        assert_ok(vitrt_model_save(again, in_folder("twice"), &err), &err);
+        expect_same_files(in_folder("once"), in_folder("twice"));
+        assert_int_equal(m->graph.node_count, again->graph.node_count);
+        for (size_t v = 0; v < m->graph.node_count; v++)
+            assert_memory_equal(&m->graph.nodes[v].u, &again->graph.nodes[v].u, sizeof m->graph.nodes[v].u);
+        struct answers a = run_tiny(m), b = run_tiny(again);
+        for (size_t k = 0; k < a.count; k++) {
+            assert_int_equal(a.bytes[k], b.bytes[k]);
+            assert_memory_equal(a.data[k], b.data[k], a.bytes[k]);
+        }
+        free_answers(&a);
+        free_answers(&b);
+        vitrt_model_free(again);
         vitrt_model_free(m);
     }
 }
@@ -485,6 +515,7 @@ int main(int argc, char **argv)
         TEST(test_saves_over_its_own_file),
         TEST(test_threads_save_to_one_path),
         TEST(test_lowest_version),
+        TEST(test_token_nodes),
         TEST(test_bytes),
         TEST(test_documents),
         TEST(test_every_allocation_may_fail),

@@ -164,9 +164,10 @@ static inline vi vi_max(vi a, vi b) { return a > b ? a : b; }
 static inline int32_t vi_max_of_lanes(vi x) { return x; }
 static inline int32_t vi_sum_of_lanes(vi x) { return x; }
 
-/* To the nearest float, and to the nearest integer where x < 2^31; ties to even. Below -2^31 it is -2^31. */
+/* To the nearest float, and to the nearest integer where x < 2^31; ties to even. Below -2^31 it is -2^31; of a NaN it is
+ * that or 0. */
 static inline vf vf_of_vi(vi x) { return (float)x; }
-static inline vi vi_of_vf(vf x) { return (int32_t)(x < -0x1p31f ? -0x1p31 : (double)x + 0x1.8p52 - 0x1.8p52); }
+static inline vi vi_of_vf(vf x) { return (int32_t)(x >= -0x1p31f ? (double)x + 0x1.8p52 - 0x1.8p52 : -0x1p31); }
 
 /* The same bits. */
 static inline vi vi_of_bits(vf x)

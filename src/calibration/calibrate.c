@@ -149,9 +149,10 @@ static void observe_units(void *arg, size_t begin, size_t end, size_t worker)
     for (size_t v = begin; v < end; v++) {
         if (!vt_has_unit(&c->model->graph.nodes[v]))
             continue;
-        const struct vt_plan_value *of = &c->session->plan->values[c->session->outputs[c->value_taps[v]].value];
-        vt_unit_observe(&c->largest[v], (const float *)(const void *)(c->session->arena + of->offset), of->rows,
-                        of->shape.columns, of->ld);
+        const size_t tap = c->value_taps[v];
+        const struct vt_plan_value *of = &c->session->plan->values[c->session->outputs[tap].value];
+        vt_unit_observe(&c->largest[v], (const float *)(const void *)(c->session->arena + of->offset),
+                        vt_output_rows(c->session, tap), of->shape.columns, of->ld);
     }
 }
 

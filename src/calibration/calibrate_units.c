@@ -15,6 +15,7 @@ bool vt_has_unit(const struct vt_node *node)
     case VT_NODE_INPUT:
     case VT_NODE_ATTENTION_SCORES:
     case VT_NODE_TOKENS:
+    case VT_NODE_SELECT:
     case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: return false;
     default: return !vt_is_constant(node) && !vt_keeps_unit(node);

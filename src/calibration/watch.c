@@ -190,6 +190,7 @@ static void see_probabilities(struct vt_watch *w, const vitrt_session *s, bool s
             vt_attention_of_head(&x, w->step, &s->weights[w->step - s->plan->steps], i / heads, i % heads);
         for (size_t q = 0; q < a.queries; q++) {
             vt_attention_probabilities(&a, q, w->probabilities);
+            memset(w->probabilities + a.keys, 0, (w->keys - a.keys) * sizeof *w->probabilities);
             observe_rows(w, w->probabilities, 1, a.keys, second);
         }
     }
@@ -216,16 +217,17 @@ void vt_watch_see(struct vt_watch *w, const vitrt_session *s, bool second)
     }
     const struct vt_plan_value *of = &s->plan->values[s->outputs[w->tap].value];
     const float *x = (const float *)(const void *)(s->arena + of->offset) + w->view.column;
+    const size_t rows = vt_output_rows(s, w->tap);
     if (!second) {
-        vt_columns_add(w->columns, w->view.columns, x, of->rows, of->ld);
-        w->rows += of->rows;
+        vt_columns_add(w->columns, w->view.columns, x, rows, of->ld);
+        w->rows += rows;
         if (w->product_stride && w->images++ % w->product_stride == 0)
-            vt_products_add(&w->products, &s->kernels, x, of->rows, of->ld);
+            vt_products_add(&w->products, &s->kernels, x, rows, of->ld);
     }
     if (w->has_observer)
-        observe_rows(w, x, of->rows, of->ld, second);
+        observe_rows(w, x, rows, of->ld, second);
     else if (second && vt_operand_count(&s->model->graph.nodes[w->operand.node]) == 1)
-        see_codes(w, x, of->rows, of->ld);
+        see_codes(w, x, rows, of->ld);
 }
 
 /* ---- Results ---- */

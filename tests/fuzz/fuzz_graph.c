@@ -2,8 +2,8 @@
 /*
  * libFuzzer target: saved models. What begins with '{' is a graph, which goes with the tensors of tiny_file.c; what
  * begins with 'G' makes one (grow_graph.c); anything else is a whole file. What opens is measured, run if that is
- * cheap, saved, and must then give the same bits; a float model is quantized and run again. Codes give the same bits
- * with the kernels of "ref".
+ * cheap, saved, and must then give the same bits, as several images at once must; a float model is quantized and run
+ * again. Codes give the same bits with the kernels of "ref".
  * Run: fuzz_graph -dict=tests/fuzz/graph.dict CORPUS tests/fuzz/corpus_graph
  */
 #define _XOPEN_SOURCE 700 /* setenv */
@@ -85,6 +85,7 @@ static void use_quantized(const vitrt_model *m)
         has_bf16 = has_bf16 || m->graph.nodes[i].float_product == VT_FLOAT_PRODUCT_BF16;
     if (!has_bf16)
         use_codes(m, VITRT_PRECISION_I8, 0, m->graph.output_count);
+    check_batches(m, VITRT_PRECISION_I8, SIDE, SIDE);
     for (size_t i = 0; i < m->graph.output_count && i < MAX_ANSWERS; i++)
         use_codes(m, VITRT_PRECISION_I8_STRICT, i, 1);
 }
@@ -95,6 +96,7 @@ static void use(const vitrt_model *m)
                    floats = run_model(m, VITRT_PRECISION_F32, SIDE, SIDE),
                    rounded = run_model(m, VITRT_PRECISION_BF16, SIDE, SIDE);
     save(m, &a);
+    check_batches(m, VITRT_PRECISION_DEFAULT, SIDE, SIDE);
     free_answers(&a);
     free_answers(&floats);
     free_answers(&rounded);

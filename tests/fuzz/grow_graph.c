@@ -13,12 +13,18 @@
 
 enum rows { MAP, TOKENS, WINDOWS }; /* WINDOWS + i: in the order of pattern i */
 
+/* Kinds of rows that no one chooses. */
+enum { CONSTANT = -2, TOKEN_MAP = -3 };
+
+/* Shape of the rows that value i, a token map, leaves: LEFT + i. */
+enum { LEFT = 10000 };
+
 struct value {
     unsigned columns;
     int rows;    /* kind */
-    int shape;   /* values of one shape have the same rows */
+    int shape;   /* values of one shape have the same rows; of a token map: those that it is made for */
     int map;     /* of windows: the map they are made of */
-    int attends; /* an attention */
+    int protect; /* of a token map and what it leaves */
 };
 
 /* Weights that may be multiplied with codes. */
@@ -51,7 +57,7 @@ static void put(struct grower *g, const char *format, ...)
 }
 
 /* The last value up to the wanted one, counted from the end, that has so many columns (0: any) and rows of this kind
- * (-1: any; MAP is one of tokens too). Constants, whose kind is negative, are no one's choice. -1: none. */
+ * (-1: any; MAP is one of tokens too). Constants and token maps are no one's choice. -1: none. */
 static int pick(const struct grower *g, unsigned wanted, unsigned columns, int rows, int shape)
 {
     for (int i = 0; i < g->count; i++) {
@@ -70,7 +76,6 @@ static struct value *add(struct grower *g, const struct value *x, unsigned colum
     struct value *v = &g->values[g->count++];
     *v = *x;
     v->columns = columns;
-    v->attends = 0;
     if (g->c % 16 < 15)
         put(g, ",\"unit\":%g", 1e-6 * (1 << g->c % 16));
     put(g, "}");
@@ -177,6 +182,16 @@ static void put_eight(struct grower *g, int v, unsigned column)
         put(g, "\"n%d\"", v);
 }
 
+/* One column of a value with rows of that shape: of a value of one column, or else of v. */
+static void put_one(struct grower *g, unsigned wanted, int v)
+{
+    const int one = pick(g, wanted, 1, TOKENS, g->values[v].shape);
+    if (one >= 0)
+        put(g, "\"n%d\"", one);
+    else
+        put(g, "[\"n%d\",%u,1]", v, wanted % g->values[v].columns);
+}
+
 static void grow_attention(struct grower *g)
 {
     const unsigned columns = g->a & 1 ? 24 : 8;
@@ -197,7 +212,7 @@ static void grow_attention(struct grower *g)
         put(g, g->c & 2 ? ",\"weight\":\"f32.9x2\",\"trained\":[2,2]"
                         : ",\"weight\":\"f32.4x2\",\"weight2\":\"f32.2x4\",\"trained\":[0,0]");
         put(g, ",\"windows\":%d", rows - WINDOWS);
-        add(g, &(struct value){ 1, -2, g->shapes++, 0, 0 }, 1);
+        add(g, &(struct value){ 1, CONSTANT, g->shapes++, 0, 0 }, 1);
     }
     begin(g, "attention", -1);
     put(g, ",\"in\":[");
@@ -209,10 +224,15 @@ static void grow_attention(struct grower *g)
     if (biased)
         put(g, ",\"n%d\"", g->count - 1);
     const int heads = biased ? 2 : 1 << (g->c & 3), gated = g->c >> 5 & 1, clipped = g->c >> 6 & 1 && g->codes % 3 == 0;
+    const int key_bias = rows < WINDOWS && g->b & 128;
     if (gated)
         put(g, ",[\"n%d\",0,%d]", q, heads);
-    put(g, "],\"scale\":0.5,\"heads\":%d%s%s", heads, gated ? ",\"gated\":true" : "",
-        clipped ? ",\"gamma\":-0.0625,\"zeta\":1.125" : "");
+    if (key_bias) {
+        put(g, ",");
+        put_one(g, g->b >> 4, k);
+    }
+    put(g, "],\"scale\":0.5,\"heads\":%d%s%s%s", heads, gated ? ",\"gated\":true" : "",
+        key_bias ? ",\"key_bias\":true" : "", clipped ? ",\"gamma\":-0.0625,\"zeta\":1.125" : "");
     if (g->codes && !clipped) {
         put(g, ",\"quantize\":[");
         for (unsigned i = 0; i < 3; i++, g->codes += g->codes % 5) {
@@ -223,7 +243,7 @@ static void grow_attention(struct grower *g)
         if (g->codes % 7 == 6)
             put(g, ",\"log_bits\":%u,\"log_scale\":0.25", 2 + g->codes % 5);
     }
-    add(g, &g->values[q], 8)->attends = k + 1;
+    add(g, &g->values[q], 8);
     if (rows >= WINDOWS || !(g->c & 4))
         return;
     begin(g, "attention_scores", g->count - 1);
@@ -240,13 +260,27 @@ static void grow_rows(struct grower *g)
         add(g, &(struct value){ 8, TOKENS, g->shapes++, 0, 0 }, 8);
         return;
     }
-    begin(g, g->a % 4 ? "slice" : "pool", x);
-    put(g, ",\"first_row\":%u", g->c % 3);
-    if (g->a % 4 == 1)
-        put(g, ",\"row_count\":%u", g->c % 4);
+    const int left = g->values[x].shape >= LEFT, protect = g->values[x].protect;
+    unsigned first = g->c % 3, count = g->a % 4 == 1 ? g->c % 4 : 0;
+    if (left && g->a % 4) {
+        first = protect ? g->c % (unsigned)protect : 0;
+        count = protect ? 1 + (g->c >> 2) % ((unsigned)protect - first) : 0;
+    }
+    begin(g, g->a % 4 ? "slice" : "pool", g->a % 8 == 4 ? -1 : x);
+    if (g->a % 8 == 4) {
+        put(g, ",\"in\":[\"n%d\",", x);
+        put_one(g, g->b >> 2, x);
+        put(g, "]");
+    }
+    put(g, ",\"first_row\":%u", first);
+    if (count)
+        put(g, ",\"row_count\":%u", count);
     struct value *v = add(g, &g->values[x], g->values[x].columns);
+    if (left && g->a % 4 && !count)
+        return; /* all of them */
     v->shape = g->shapes++;
     v->rows = TOKENS;
+    v->protect = 0;
 }
 
 static void grow_map(struct grower *g)
@@ -280,7 +314,7 @@ static void grow_embed(struct grower *g)
         begin(g, "positions", x);
         put(g, ",\"grid\":[4,4],\"filter\":\"%s\",\"prefix\":%d,\"weight\":\"%s\"",
             g->c & 1 ? "bicubic" : "bicubic_antialias", prefix, prefix ? "f32.17x8" : "f32.1x16x8");
-        add(g, &(struct value){ 8, -2, g->shapes++, 0, 0 }, 8);
+        add(g, &(struct value){ 8, CONSTANT, g->shapes++, 0, 0 }, 8);
     }
     begin(g, "embed", -1);
     put(g, placed ? ",\"in\":[\"n%d\",\"n%d\"]" : ",\"in\":[\"n%d\"]", x, g->count - 1);
@@ -317,17 +351,132 @@ static void grow_windows(struct grower *g)
     }
 }
 
+static void grow_token_score(struct grower *g)
+{
+    static const char *const scores[] = { "mean",  "values", "head_values", "votes",
+                                          "votes", "ones",   "logarithm",   "number" };
+    const unsigned kind = g->c % 8;
+    const int x = pick(g, g->b, 0, TOKENS, -1);
+    const struct value from = g->values[x];
+    const int same = pick(g, g->a >> 2, from.columns, TOKENS, from.shape); /* at least x itself */
+    const int y = kind == 1 ? pick(g, g->a >> 2, 0, TOKENS, from.shape) : same;
+    begin(g, "token_score", kind == 6 || (kind && kind < 4) ? -1 : x);
+    if (kind && kind < 4)
+        put(g, ",\"in\":[\"n%d\",\"n%d\"]", x, y);
+    if (kind == 6) {
+        put(g, ",\"in\":[");
+        put_one(g, g->a, x);
+        put(g, "]");
+    }
+    put(g, ",\"score\":\"%s\"", scores[kind]);
+    if (g->a & 1)
+        put(g, ",\"boost\":%u", g->a >> 4);
+    if (g->a & 2)
+        put(g, ",\"lowest\":0.01,\"highest\":%g", 0.1 * (1 + g->a % 32));
+    add(g, &from, 1);
+}
+
+static void grow_select(struct grower *g)
+{
+    static const char *const by[] = { "top", "samples", "match", "even", "random" };
+    static const char *const keep[] = { "0.5", "0.7", "1", "1e-9", "0.25", "0.99", "0.34", "0.05" };
+    static const unsigned counts[] = { 0, 0, 0, 2, 5, 1000, 3, 0 };
+    const unsigned kind = g->a % 5;
+    const int x = pick(g, g->b, 0, TOKENS, -1);
+    const struct value from = g->values[x];
+    const int y = pick(g, g->b >> 2, 0, TOKENS, from.shape); /* at least x itself */
+    const int similar = kind == 0 && g->c & 1, match = kind == 2;
+    const unsigned most = from.shape >= LEFT ? (unsigned)from.protect : 3, protect = (g->a >> 5) % (most + 1);
+    begin(g, "select", kind > 2 ? x : -1);
+    if (kind < 3) {
+        put(g, ",\"in\":[");
+        if (match)
+            put(g, "\"n%d\"", y);
+        else
+            put_one(g, g->b >> 4, x);
+        if (similar)
+            put(g, ",\"n%d\"", y);
+        if (match && g->c & 1) {
+            put(g, ",");
+            put_one(g, g->b >> 4, x);
+        }
+        put(g, "]");
+    }
+    put(g, ",\"by\":\"%s\",\"protect\":%u,\"keep\":%s,\"count\":%u", by[kind], protect, keep[g->c >> 1 & 7],
+        counts[g->c >> 4 & 7]);
+    if ((similar || match) && g->values[y].columns % 2 == 0 && g->c & 8)
+        put(g, ",\"groups\":2");
+    if (similar)
+        put(g, ",\"similar\":%u", 1 + (g->c >> 5 & 3));
+    put(g, "%s%s%s,\"seed\":%u", g->c & 128 ? ",\"up\":true" : "", kind == 0 && g->b & 64 ? ",\"fuse\":true" : "",
+        g->b & 128 ? ",\"in_order\":true" : "", g->b);
+    struct value *v = add(g, &from, 4);
+    v->rows = TOKEN_MAP;
+    v->protect = (int)protect;
+}
+
+/* The last token map up to the wanted one; -1: none. */
+static int pick_map(const struct grower *g, unsigned wanted)
+{
+    int found = -1;
+    for (int v = g->count - 1, left = (int)(wanted % 3); v >= 0 && left >= 0; v--)
+        if (g->values[v].rows == TOKEN_MAP) {
+            found = v;
+            left--;
+        }
+    return found;
+}
+
+static void grow_apply(struct grower *g)
+{
+    const int map = pick_map(g, g->a >> 2);
+    const int x = map < 0 ? -1 : pick(g, g->b, g->a & 1 ? 24 : 0, TOKENS, g->values[map].shape);
+    if (x < 0)
+        return;
+    const unsigned all = g->values[x].columns;
+    begin(g, "apply", -1);
+    if (all == 24 && g->b & 32)
+        put(g, ",\"in\":[[\"n%d\",%u,8],\"n%d\"]", x, g->b % 3 * 8, map);
+    else
+        put(g, ",\"in\":[\"n%d\",\"n%d\"]", x, map);
+    if (g->c & 16)
+        put(g, ",\"sum\":true");
+    struct value *v = add(g, &g->values[x], all == 24 && g->b & 32 ? 8 : all);
+    v->rows = TOKENS;
+    v->shape = LEFT + map;
+    v->protect = g->values[map].protect;
+}
+
+static void grow_scatter(struct grower *g)
+{
+    const int map = pick_map(g, g->a >> 2);
+    const int x = map < 0 ? -1 : pick(g, g->b, 0, TOKENS, LEFT + map);
+    if (x < 0)
+        return;
+    const struct value *for_rows = &g->values[map];
+    const int base = g->a & 1 ? pick(g, g->b >> 2, g->values[x].columns, TOKENS, for_rows->shape) : -1;
+    begin(g, "scatter", -1);
+    put(g, ",\"in\":[\"n%d\",\"n%d\"", x, map);
+    if (base >= 0)
+        put(g, ",\"n%d\"", base);
+    put(g, "]");
+    struct value *v = add(g, for_rows, g->values[x].columns);
+    v->rows = TOKENS;
+    v->protect = for_rows->shape >= LEFT ? g->values[for_rows->shape - LEFT].protect : 0;
+}
+
 size_t grow_graph(const uint8_t *data, size_t size, char *text, size_t room)
 {
-    static void (*const growers[])(struct grower *) = { grow_linear,    grow_row_wise, grow_binary, grow_attention,
-                                                        grow_attention, grow_rows,     grow_map,    grow_embed,
-                                                        grow_windows,   grow_windows };
+    static void (*const growers[])(struct grower *) = { grow_linear,    grow_row_wise, grow_binary,      grow_attention,
+                                                        grow_attention, grow_rows,     grow_map,         grow_embed,
+                                                        grow_windows,   grow_windows,  grow_token_score, grow_select,
+                                                        grow_apply,     grow_apply,    grow_scatter };
     enum { KINDS = sizeof growers / sizeof *growers };
     struct grower g = { .text = text, .room = room, .count = 2, .shapes = 2 };
     g.values[0] = (struct value){ 3, MAP, 0, 0, 0 };
     g.values[1] = (struct value){ 8, MAP, 1, 0, 0 };
     put(&g,
-        "{\"version\":2,\"size\":[8,8],\"windows\":[{\"size\":[2,2]},{\"size\":[2,3],\"shift\":[1,1],\"fit\":"
+        "{\"version\":3,\"size\":[8,8],\"windows\":[{\"size\":[2,2]},{\"size\":[2,3],\"shift\":[1,1],\"fit\":"
         "\"each_side\",\"shift_first\":true,\"mask\":-100},{\"size\":[3,3],\"shift\":[1,2],\"fit\":\"shorter_side\","
         "\"mask\":-5}],\"nodes\":[{\"op\":\"input\",\"name\":\"n0\"},{\"op\":\"conv2d\",\"name\":\"n1\","
         "\"in\":[\"n0\"],\"stride\":[2,2]");

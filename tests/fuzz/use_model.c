@@ -63,6 +63,86 @@ static vitrt_image make_image(uint32_t height, uint32_t width)
     return (vitrt_image){ .data = pixels, .width = width, .height = height, .format = VITRT_FORMAT_F32 };
 }
 
+/* ---- Batches ---- */
+
+enum { BATCH = 7, BROKEN = 3 }; /* enough for a small graph to run them in several passes; that image is none */
+
+static void make_batch(uint32_t height, uint32_t width, vitrt_image images[BATCH])
+{
+    static float pixels[BATCH][MAX_SIDE * MAX_SIDE * 3];
+    check(height <= MAX_SIDE && width <= MAX_SIDE);
+    for (size_t i = 0; i < BATCH; i++) {
+        for (size_t k = 0; k < (size_t)height * width * 3; k++)
+            pixels[i][k] = (float)((k * (2 * i + 3) + k / 24 * i) % 31) / 16 - 1;
+        images[i] = (vitrt_image){ .data = pixels[i], .width = width, .height = height, .format = VITRT_FORMAT_F32 };
+    }
+    images[BROKEN].width = 0;
+}
+
+static bool same_float(const float *a, const float *b)
+{
+    return !memcmp(a, b, sizeof *a) || (isnan(*a) && isnan(*b));
+}
+
+/* The outputs of image i of a batch are those that it has alone. */
+static void check_alone(vitrt_session *alone, const vitrt_image *image, const vitrt_output *batch, size_t i)
+{
+    vitrt_output outputs[MAX_ANSWERS] = { { 0 } };
+    vitrt_error err = { 0 };
+    check(vitrt_run(alone, image, 1, outputs, &err) == (i == BROKEN ? VITRT_EIMAGE : VITRT_OK));
+    for (size_t k = 0; k < vitrt_session_output_count(alone); k++) {
+        const size_t rows = batch[k].offsets[i + 1] - batch[k].offsets[i];
+        const float *x = (const float *)batch[k].data + batch[k].offsets[i] * batch[k].columns;
+        check(rows == outputs[k].offsets[1]);
+        for (size_t n = 0; n < rows * batch[k].columns; n++)
+            check(same_float(x + n, (const float *)outputs[k].data + n));
+    }
+}
+
+static void check_batch(const vitrt_model *m, const vitrt_session_options *o, vitrt_session *alone,
+                        const vitrt_image *images)
+{
+    vitrt_output outputs[MAX_ANSWERS] = { { 0 } };
+    vitrt_session *s = NULL;
+    vitrt_error err = { 0 };
+    check_error(vitrt_session_create(m, o, &s, &err), &err);
+    if (!s)
+        return;
+    check(vitrt_run(s, images, BATCH, outputs, &err) == VITRT_EIMAGE);
+    for (size_t i = 0; i < BATCH; i++)
+        check_alone(alone, &images[i], outputs, i);
+    vitrt_session_free(s);
+}
+
+void check_batches(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width)
+{
+    const char *names[MAX_ANSWERS];
+    const size_t count = m->graph.output_count < MAX_ANSWERS ? m->graph.output_count : MAX_ANSWERS;
+    vitrt_image images[BATCH];
+    vitrt_session_options o = { .threads = 1,
+                                .precision = precision,
+                                .height = height,
+                                .width = width,
+                                .max_image_side = MAX_SIDE,
+                                .outputs = names,
+                                .output_count = count };
+    vitrt_session *alone = NULL;
+    vitrt_error err = { 0 };
+    for (size_t i = 0; i < count; i++)
+        names[i] = m->graph.outputs[i].name;
+    if (!is_cheap(m, &o))
+        return;
+    check_error(vitrt_session_create(m, &o, &alone, &err), &err);
+    make_batch(height, width, images);
+    o.max_batch = BATCH;
+    for (o.threads = 1; alone && o.threads < 3; o.threads++)
+        if (is_cheap(m, &o))
+            check_batch(m, &o, alone, images);
+    vitrt_session_free(alone);
+}
+
+/* ---- One image ---- */
+
 static void run_session(vitrt_session *s, const vitrt_image *image, struct answers *a)
 {
     char text[256];
@@ -129,11 +209,6 @@ vitrt_model *quantize_model(const vitrt_model *m, uint32_t height, uint32_t widt
     check((st == VITRT_OK) == (quantized != NULL));
     check_error(st, &err);
     return quantized;
-}
-
-static bool same_float(const float *a, const float *b)
-{
-    return !memcmp(a, b, sizeof *a) || (isnan(*a) && isnan(*b));
 }
 
 void check_same(const struct answers *a, const struct answers *b)

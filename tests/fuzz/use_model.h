@@ -33,6 +33,10 @@ void free_answers(struct answers *a);
 struct answers run_outputs(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width,
                            size_t first, size_t count);
 
+/* Aborts unless several images give, with one thread and with two, the bits that each has alone; one of them is broken.
+ * Nothing where that costs much or is not possible. */
+void check_batches(const vitrt_model *m, vitrt_precision precision, uint32_t height, uint32_t width);
+
 /* Aborts unless they have the same bits, but for those of NaN, or one has nothing. */
 void check_same(const struct answers *a, const struct answers *b);
 
