@@ -33,7 +33,8 @@ static double greatest(const float *x, size_t count)
 {
     double most = 0;
     for (size_t i = 0; i < count; i++)
-        most = fmax(most, fabs((double)x[i]));
+        if (fabs((double)x[i]) > most)
+            most = fabs((double)x[i]);
     return most;
 }
 

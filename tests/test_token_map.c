@@ -356,8 +356,10 @@ static void test_similar(void **state) /* T2f */
     for (size_t i = 0; i < 3; i++) {
         row[i] = (uint32_t)order[i];
         best[i] = -INFINITY;
-        for (size_t j = 3; j < 6; j++)
-            best[i] = fmaxf(best[i], (float)cosine(keys[row[i]], keys[want[j]]));
+        for (size_t j = 3; j < 6; j++) {
+            const float similar = (float)cosine(keys[row[i]], keys[want[j]]);
+            best[i] = similar > best[i] ? similar : best[i];
+        }
         assert_near(best[i], similarities[i], 1e-6);
     }
     for (size_t leave = 0; leave < COUNT(stays); leave++) {
