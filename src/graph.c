@@ -43,16 +43,23 @@ void vt_graph_fail(struct vt_graph *g, vitrt_status status, const char *format, 
     (void)vt_err(g->err, status, "%s: %s", vt_checkpoint_path(g->checkpoint), text);
 }
 
-/* Appends a zeroed node; NULL after an error. */
-static struct vt_node *add_node(struct vt_graph *g, enum vt_node_type type, const char *name)
+/* Appends room for a node; NULL after an error. */
+static struct vt_node *append_room(struct vt_graph *g)
 {
     if (g->status)
         return NULL;
-    if (!vt_grow(&g->alloc, (void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes)) {
-        g->status = vt_err_memory(g->err, (g->node_count + 1) * sizeof *g->nodes, "graph nodes");
+    if (vt_grow(&g->alloc, (void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes))
+        return &g->nodes[g->node_count++];
+    g->status = vt_err_memory(g->err, (g->node_count + 1) * sizeof *g->nodes, "graph nodes");
+    return NULL;
+}
+
+/* Appends a zeroed node; NULL after an error. */
+static struct vt_node *add_node(struct vt_graph *g, enum vt_node_type type, const char *name)
+{
+    struct vt_node *node = append_room(g);
+    if (!node)
         return NULL;
-    }
-    struct vt_node *node = &g->nodes[g->node_count++];
     memset(node, 0, sizeof *node);
     node->type = type;
     node->weight = node->bias = node->weight2 = VT_NO_WEIGHT;
@@ -773,6 +780,16 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
     struct vt_graph_output *o = &g->outputs[g->output_count++];
     snprintf(o->name, sizeof o->name, "%s", name);
     o->value = value;
+}
+
+vt_value vt_graph_copy_node(struct vt_graph *g, const struct vt_node *node)
+{
+    const struct vt_node copy = *node; /* it may be one of g's own, which move */
+    struct vt_node *to = append_room(g);
+    if (!to)
+        return VT_NO_VALUE;
+    *to = copy;
+    return value_of(g, to);
 }
 
 bool vt_graph_reserve(struct vt_graph *g, size_t nodes)

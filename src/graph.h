@@ -432,6 +432,9 @@ bool vt_graph_is_quantized(const struct vt_graph *g);
 /* Once all nodes are there: weights learn of the scales that they have absorbed. */
 void vt_graph_link_quantizers(struct vt_graph *g);
 
+/* A copy of another graph's node, whose inputs are values of g. */
+vt_value vt_graph_copy_node(struct vt_graph *g, const struct vt_node *node);
+
 /* ---- Rewriting: a graph that a pass fills with copies of another one's nodes ---- */
 
 /* Room for so many nodes; false: no memory. */

@@ -179,9 +179,11 @@ static bool convert_for_readers(struct precision_pass *p, vt_value v)
         struct vt_node node = p->g->nodes[i];
         node.product = product_of(p->precision, &node);
         for (uint32_t k = 0; k < readable_operands(&node); k++) {
+            if (node.in[k].value != v) /* first: the next line looks at all nodes again */
+                continue;
             const struct operand o = node.type == VT_NODE_APPLY ? operand_of_apply(p, (vt_value)i)
                                                                 : operand_of(p->precision, &node, k);
-            if (node.in[k].value != v || is_plain(o))
+            if (is_plain(o))
                 continue;
             p->operands[i][k] = convert(p, v, first, &node.in[k], o);
             if (p->operands[i][k] == VT_NO_VALUE)

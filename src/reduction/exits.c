@@ -92,12 +92,8 @@ static void copy_node(struct rewriting *w, vt_value v)
         return;
     for (uint32_t k = 0; k < node.in_count; k++)
         node.in[k].value = w->moved[node.in[k].value];
-    if (!vt_graph_reserve(w->out, w->out->node_count + 1)) {
-        vt_graph_fail(w->out, VITRT_ENOMEM, "there is no memory for a reduced model");
-        return;
-    }
-    w->moved[v] = vt_graph_append(w->out, &node);
-    if (!is_logits(w->g, v))
+    w->moved[v] = vt_graph_copy_node(w->out, &node);
+    if (w->out->status || !is_logits(w->g, v))
         return;
     w->made_logits = w->moved[v];
     w->moved[v] = put_back(w, w->moved[v], v, "canvas", true);

@@ -91,10 +91,8 @@ static vt_value class_scores(struct rewriting *w, const struct vt_node *attentio
                                       w->r->classes);
     struct vt_node from_class = *attention;
     from_class.in[0] = vt_view_columns(q, 0, attention->in[0].columns);
-    if (w->out->status || !vt_graph_reserve(w->out, w->out->node_count + 1))
-        return VT_NO_VALUE;
-    const vt_value a = vt_graph_append(w->out, &from_class);
-    return vt_graph_attention_scores(w->out, name_of(w, like, "class_scores", name), a,
+    const vt_value a = vt_graph_copy_node(w->out, &from_class);
+    return w->out->status ? VT_NO_VALUE : vt_graph_attention_scores(w->out, name_of(w, like, "class_scores", name), a,
                                      w->r->classes > 1 ? VT_SCORES_COLUMN_SUMS : VT_SCORES_FIRST_ROW);
 }
 
@@ -129,15 +127,15 @@ static vt_value early_map(struct rewriting *w, const struct vt_node *attention, 
 static vt_value votes(struct rewriting *w, vt_value attention, vt_value like)
 {
     char name[VT_NAME_SIZE];
+    const bool uniform = w->r->flags & VITRT_REDUCE_UNIFORM_VOTES || !w->r->prefix;
     const vt_value sums = vt_graph_attention_scores(w->out, name_of(w, like, "votes", name), attention,
                                                     VT_SCORES_COLUMN_SUMS),
-                   first = vt_graph_attention_scores(w->out, name_of(w, like, "class_scores", name), attention,
-                                                     VT_SCORES_FIRST_ROW);
-    if (w->out->status)
-        return VT_NO_VALUE;
+                   first = uniform ? VT_NO_VALUE
+                                   : vt_graph_attention_scores(w->out, name_of(w, like, "class_scores", name),
+                                                               attention, VT_SCORES_FIRST_ROW);
     const struct vt_view boosted = vt_view_of(first);
-    const bool uniform = w->r->flags & VITRT_REDUCE_UNIFORM_VOTES || !w->r->prefix;
-    return add_score(w, like, VT_TOKEN_VOTES, vt_view_of(sums), uniform ? NULL : &boosted);
+    return w->out->status ? VT_NO_VALUE
+                          : add_score(w, like, VT_TOKEN_VOTES, vt_view_of(sums), uniform ? NULL : &boosted);
 }
 
 static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vitrt_reduce_layer *layer)
@@ -260,13 +258,9 @@ static void copy_node(struct rewriting *w, vt_value v)
     if (node.type == VT_NODE_ATTENTION)
         reduce_queries(w, &node, v);
     cut_stream(w, &node, v);
+    w->moved[v] = vt_graph_copy_node(w->out, &node);
     if (w->out->status)
         return;
-    if (!vt_graph_reserve(w->out, w->out->node_count + 1)) {
-        vt_graph_fail(w->out, VITRT_ENOMEM, "there is no memory for a reduced model");
-        return;
-    }
-    w->moved[v] = vt_graph_append(w->out, &node);
     if (node.type == VT_NODE_ATTENTION && w->log_sizes != VT_NO_VALUE)
         vt_graph_set_key_bias(w->out, w->moved[v], vt_view_of(w->log_sizes));
     if (node.type == VT_NODE_POOL && w->sizes != VT_NO_VALUE)
