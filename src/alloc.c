@@ -117,3 +117,10 @@ size_t vt_round_up(size_t n, size_t multiple)
 {
     return vt_size_mul(vt_size_add(n, multiple - 1) / multiple, multiple);
 }
+
+void *vt_take(char *base, size_t *used, size_t n, size_t bytes)
+{
+    char *p = base ? base + *used : NULL;
+    *used = vt_size_add(*used, vt_round_up(vt_size_mul(n, bytes), VT_ALIGN));
+    return p;
+}

@@ -44,4 +44,8 @@ size_t vt_size_add(size_t a, size_t b);
 /* The least multiple that is not below n; saturates, too. */
 size_t vt_round_up(size_t n, size_t multiple);
 
+/* A place for n elements in a block, aligned to VT_ALIGN, behind the *used bytes that are taken; base NULL only
+ * measures. */
+void *vt_take(char *base, size_t *used, size_t n, size_t bytes);
+
 #endif

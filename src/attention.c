@@ -8,14 +8,6 @@
 #include <assert.h>
 #include <string.h>
 
-/* Takes n elements behind *used, aligned; base NULL only measures. */
-static void *take(char *base, size_t *used, size_t n, size_t bytes)
-{
-    char *p = base ? base + *used : NULL;
-    *used = vt_size_add(*used, vt_round_up(vt_size_mul(n, bytes), VT_ALIGN));
-    return p;
-}
-
 static size_t carve(struct vt_attention_head *h, const struct vt_kernels *kernels, enum vt_product product, size_t keys,
                     size_t dim, size_t dim_v, char *base)
 {
@@ -26,17 +18,17 @@ static size_t carve(struct vt_attention_head *h, const struct vt_kernels *kernel
     h->ld_sums = vt_round_up(dim_v, kernel->nr);
     h->keys_panel = vt_size_mul(vt_size_mul(vt_round_up(dim, kernel->kr), kernel->nr), bytes);
     h->values_panel = vt_size_mul(vt_size_mul(vt_round_up(keys, kernel->kr), kernel->nr), bytes);
-    h->keys = take(base, &used, h->ld / kernel->nr, h->keys_panel);
-    h->values = take(base, &used, h->ld_sums / kernel->nr, h->values_panel);
+    h->keys = vt_take(base, &used, h->ld / kernel->nr, h->keys_panel);
+    h->values = vt_take(base, &used, h->ld_sums / kernel->nr, h->values_panel);
     const size_t tile = vt_size_mul(kernel->mr, h->ld);
-    h->scores = take(base, &used, tile, sizeof(float));
-    h->probabilities = product == VT_PRODUCT_F32 ? h->scores : take(base, &used, tile, bytes);
-    h->sums = take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
-    h->column_sums = take(base, &used, keys, sizeof(float));
+    h->scores = vt_take(base, &used, tile, sizeof(float));
+    h->probabilities = product == VT_PRODUCT_F32 ? h->scores : vt_take(base, &used, tile, bytes);
+    h->sums = vt_take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
+    h->column_sums = vt_take(base, &used, keys, sizeof(float));
     if (product == VT_PRODUCT_U8S8) {
-        h->key_bias = take(base, &used, h->ld, sizeof(int32_t));
-        h->biases = take(base, &used, tile, sizeof(float));
-        h->shifts = take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
+        h->key_bias = vt_take(base, &used, h->ld, sizeof(int32_t));
+        h->biases = vt_take(base, &used, tile, sizeof(float));
+        h->shifts = vt_take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
     }
     return used;
 }

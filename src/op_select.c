@@ -42,38 +42,30 @@ static size_t feature_columns(const struct vt_node *node)
     return compares(node) ? features_of(node).columns / node->u.select.groups : 0;
 }
 
-/* Takes n elements behind *used; base NULL only measures. */
-static void *take(char *base, size_t *used, size_t n, size_t bytes)
-{
-    char *p = base ? base + *used : NULL;
-    *used = vt_size_add(*used, vt_round_up(vt_size_mul(n, bytes), VT_ALIGN));
-    return p;
-}
-
 static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *base, struct places *at)
 {
     const struct vt_gemm_kernel *kernel = &p->kernels->gemm[VT_PRODUCT_F32];
     const size_t n = p->values[node->in[0].value].rows, dim = feature_columns(node);
     size_t used = 0;
-    at->stay = take(base, &used, n, sizeof *at->stay);
-    at->row = take(base, &used, n, sizeof *at->row);
-    at->keys = take(base, &used, 2 * n, sizeof *at->keys);
-    at->rules = take(base, &used, vt_select_scratch_bytes(n), 1);
+    at->stay = vt_take(base, &used, n, sizeof *at->stay);
+    at->row = vt_take(base, &used, n, sizeof *at->row);
+    at->keys = vt_take(base, &used, 2 * n, sizeof *at->keys);
+    at->rules = vt_take(base, &used, vt_select_scratch_bytes(n), 1);
     if (node->u.select.by == VT_SELECT_UNSURE) {
-        at->classes = take(base, &used, node->in[0].columns, sizeof *at->classes);
-        at->confidence = take(base, &used, n, sizeof *at->confidence);
-        at->class_of = take(base, &used, n, sizeof *at->class_of);
+        at->classes = vt_take(base, &used, node->in[0].columns, sizeof *at->classes);
+        at->confidence = vt_take(base, &used, n, sizeof *at->confidence);
+        at->class_of = vt_take(base, &used, n, sizeof *at->class_of);
     }
     if (!compares(node))
         return used;
     at->ld_similar = vt_round_up(n, kernel->nr);
     at->panel_bytes = vt_size_mul(vt_size_mul(vt_round_up(dim, kernel->kr), kernel->nr), sizeof(float));
-    at->best = take(base, &used, n, sizeof *at->best);
-    at->to = take(base, &used, n, sizeof *at->to);
-    at->from = take(base, &used, n, vt_size_mul(dim, sizeof(float)));
-    at->others = take(base, &used, n, vt_size_mul(dim, sizeof(float)));
-    at->panels = take(base, &used, at->ld_similar / kernel->nr, at->panel_bytes);
-    at->similar = take(base, &used, vt_size_mul(kernel->mr, at->ld_similar), sizeof(float));
+    at->best = vt_take(base, &used, n, sizeof *at->best);
+    at->to = vt_take(base, &used, n, sizeof *at->to);
+    at->from = vt_take(base, &used, n, vt_size_mul(dim, sizeof(float)));
+    at->others = vt_take(base, &used, n, vt_size_mul(dim, sizeof(float)));
+    at->panels = vt_take(base, &used, at->ld_similar / kernel->nr, at->panel_bytes);
+    at->similar = vt_take(base, &used, vt_size_mul(kernel->mr, at->ld_similar), sizeof(float));
     return used;
 }
 

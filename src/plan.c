@@ -137,22 +137,14 @@ static size_t split_align(const struct vt_plan *p)
     return align;
 }
 
-static vitrt_status delay(struct vt_plan *p, const struct vt_graph *g, struct vt_graph *out, vitrt_error *err)
+/* g by a pass that works on columns of layers. */
+static vitrt_status apply_pass(struct vt_plan *p, vt_column_pass *pass, const struct vt_graph *g, struct vt_graph *out,
+                               vitrt_error *err)
 {
     vitrt_status st;
     struct vt_shape *shapes = shapes_of(p, g, &st, err);
     if (!st)
-        st = vt_pass_late(g, shapes, split_align(p), p->outputs, p->output_count, out, err);
-    vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
-    return st;
-}
-
-static vitrt_status split(struct vt_plan *p, const struct vt_graph *g, struct vt_graph *out, vitrt_error *err)
-{
-    vitrt_status st;
-    struct vt_shape *shapes = shapes_of(p, g, &st, err);
-    if (!st)
-        st = vt_pass_split(g, shapes, split_align(p), p->outputs, p->output_count, out, err);
+        st = pass(g, shapes, split_align(p), p->outputs, p->output_count, out, err);
     vt_free(&p->alloc, shapes, g->node_count * sizeof *shapes);
     return st;
 }
@@ -179,9 +171,9 @@ static vitrt_status rewrite_graph(struct vt_plan *p, const struct vt_graph *g, c
     p->graph_storage = empty_graph(p, g);
     p->graph = &p->graph_storage;
     struct vt_graph late = empty_graph(p, g), parted = empty_graph(p, g), converted = empty_graph(p, g);
-    vitrt_status st = delay(p, g, &late, err);
+    vitrt_status st = apply_pass(p, vt_pass_late, g, &late, err);
     if (!st)
-        st = split(p, &late, &parted, err);
+        st = apply_pass(p, vt_pass_split, &late, &parted, err);
     if (!st)
         st = vt_pass_precision(&parted, p->precision, p->outputs, p->output_count, &converted, err);
     if (!st)

@@ -127,15 +127,15 @@ bool vt_is_output(const vt_value *outputs, size_t count, vt_value v);
 /* Each of the next four writes g anew into out, which has everything but nodes; outputs become values of out. shapes
  * are those of g. */
 
-/* Of a linear layer's columns that are only wanted in the rows that a token map leaves, these rows are computed once it
- * is known. Columns begin at a multiple of align. */
-vitrt_status vt_pass_late(const struct vt_graph *g, const struct vt_shape *shapes, size_t align, vt_value *outputs,
-                          size_t count, struct vt_graph *out, vitrt_error *err);
+/* The first two divide columns of linear layers, at multiples of align, the width of a tile. */
+typedef vitrt_status vt_column_pass(const struct vt_graph *g, const struct vt_shape *shapes, size_t align,
+                                    vt_value *outputs, size_t count, struct vt_graph *out, vitrt_error *err);
 
-/* A linear layer whose columns are wanted in different rows becomes two, the second one from a multiple of align (the
- * width of a tile) on. */
-vitrt_status vt_pass_split(const struct vt_graph *g, const struct vt_shape *shapes, size_t align, vt_value *outputs,
-                           size_t count, struct vt_graph *out, vitrt_error *err);
+/* Columns that are only wanted in the rows that a token map leaves are computed of these, once the map is made. */
+vt_column_pass vt_pass_late;
+
+/* A layer whose columns are wanted in different rows becomes two. */
+vt_column_pass vt_pass_split;
 
 /* Says what every product multiplies in. Behind a value that linear layers or attention want in another form stands a
  * conversion, which they read instead; vt_pass_fuse lets the step before convert where it can. */

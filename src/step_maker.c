@@ -210,13 +210,6 @@ vitrt_status vt_product_numbers(const struct vt_step_maker *m, const struct vt_s
 
 /* ---- Memory ---- */
 
-void *vt_take(char *base, size_t *used, size_t n, size_t bytes)
-{
-    char *p = base ? base + *used : NULL;
-    *used = vt_size_add(*used, vt_round_up(vt_size_mul(n, bytes), VT_ALIGN));
-    return p;
-}
-
 /* Room for the quantizers of any step. */
 size_t vt_carve_maker(struct vt_step_maker *m, char *base)
 {

@@ -22,9 +22,6 @@ struct vt_step_maker {
     vitrt_error *err;
 };
 
-/* Takes n elements behind *used, aligned; base NULL only measures. */
-void *vt_take(char *base, size_t *used, size_t n, size_t bytes);
-
 /* Gives the maker its memory; returns its bytes. base NULL only measures. */
 size_t vt_carve_maker(struct vt_step_maker *m, char *base);
 

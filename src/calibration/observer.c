@@ -31,31 +31,23 @@ static size_t tail_capacity(const struct vt_observer *o)
     return vt_tails_capacity(o->spec.per_column ? rows : rows * o->spec.columns);
 }
 
-/* The next [count] elements of the block; NULL without a base, which only measures. */
-static void *take(char *base, size_t *used, size_t count, size_t size)
-{
-    void *p = base ? base + *used : NULL;
-    *used = vt_size_add(*used, vt_round_up(vt_size_mul(count, size), VT_ALIGN));
-    return p;
-}
-
 static size_t carve(struct vt_observer *o, char *base)
 {
     const size_t tails = vt_size_mul(o->groups, vt_size_mul(2, tail_capacity(o)));
     const size_t all = vt_size_mul(o->groups, VT_PERCENTILES);
     size_t used = 0;
-    o->tails = take(base, &used, o->groups, sizeof *o->tails);
-    o->storage = take(base, &used, tails, sizeof *o->storage);
-    o->min = take(base, &used, o->groups, sizeof *o->min);
-    o->max = take(base, &used, o->groups, sizeof *o->max);
-    o->quantizers = take(base, &used, all, sizeof *o->quantizers);
-    o->fits = take(base, &used, all, sizeof *o->fits);
+    o->tails = vt_take(base, &used, o->groups, sizeof *o->tails);
+    o->storage = vt_take(base, &used, tails, sizeof *o->storage);
+    o->min = vt_take(base, &used, o->groups, sizeof *o->min);
+    o->max = vt_take(base, &used, o->groups, sizeof *o->max);
+    o->quantizers = vt_take(base, &used, all, sizeof *o->quantizers);
+    o->fits = vt_take(base, &used, all, sizeof *o->fits);
     for (size_t k = 0; k < VT_PERCENTILES; k++)
-        o->sums[k] = (struct vt_error_sums){ .inverse = take(base, &used, o->lanes, sizeof(double)),
-                                             .zero = take(base, &used, o->lanes, sizeof(double)),
-                                             .anchor = take(base, &used, o->lanes, sizeof(double)),
-                                             .coarse = take(base, &used, o->lanes, sizeof(double)),
-                                             .fine = take(base, &used, o->lanes, sizeof(double)) };
+        o->sums[k] = (struct vt_error_sums){ .inverse = vt_take(base, &used, o->lanes, sizeof(double)),
+                                             .zero = vt_take(base, &used, o->lanes, sizeof(double)),
+                                             .anchor = vt_take(base, &used, o->lanes, sizeof(double)),
+                                             .coarse = vt_take(base, &used, o->lanes, sizeof(double)),
+                                             .fine = vt_take(base, &used, o->lanes, sizeof(double)) };
     return used;
 }
 
