@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building a graph: nodes, outputs and the checks each node makes of its inputs. Weights are in graph_weights.c, shapes
- * in graph_shapes.c. */
-#include "graph.h"
+ * in graph_shapes.c, nodes that tokens leave by in graph_tokens.c. */
+#include "graph_build.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -54,8 +54,7 @@ static struct vt_node *append_room(struct vt_graph *g)
     return NULL;
 }
 
-/* Appends a zeroed node; NULL after an error. */
-static struct vt_node *add_node(struct vt_graph *g, enum vt_node_type type, const char *name)
+struct vt_node *vt_build_node(struct vt_graph *g, enum vt_node_type type, const char *name)
 {
     struct vt_node *node = append_room(g);
     if (!node)
@@ -69,29 +68,26 @@ static struct vt_node *add_node(struct vt_graph *g, enum vt_node_type type, cons
     return node;
 }
 
-static vt_value value_of(const struct vt_graph *g, const struct vt_node *node)
+vt_value vt_build_value(const struct vt_graph *g, const struct vt_node *node)
 {
     return (vt_value)(node - g->nodes);
 }
 
-/* Which of the nodes that are not a row for each token may be read there. */
-enum input_kind { PER_TOKEN, POSITIONS, BIAS, TOKEN_MAP };
-
-static enum input_kind kind_of(enum vt_node_type type)
+static enum vt_input_kind kind_of(enum vt_node_type type)
 {
     switch (type) {
-    case VT_NODE_POSITIONS: return POSITIONS;
-    case VT_NODE_RELATIVE_BIAS: return BIAS;
-    case VT_NODE_SELECT: return TOKEN_MAP;
-    default: return PER_TOKEN;
+    case VT_NODE_POSITIONS: return VT_POSITIONS_ROWS;
+    case VT_NODE_RELATIVE_BIAS: return VT_BIAS_ROWS;
+    case VT_NODE_SELECT: return VT_TOKEN_MAP;
+    default: return VT_PER_TOKEN;
     }
 }
 
-static void add_input_of_kind(struct vt_graph *g, struct vt_node *node, struct vt_view view, enum input_kind kind)
+void vt_build_input_of_kind(struct vt_graph *g, struct vt_node *node, struct vt_view view, enum vt_input_kind kind)
 {
     static const char *const expected[] = { "rows of tokens", "positions", "a relative bias", "a token map" };
-    assert(view.value >= 0 && view.value < value_of(g, node) && node->in_count < VT_MAX_INPUTS);
-    const enum input_kind found = kind_of(g->nodes[view.value].type);
+    assert(view.value >= 0 && view.value < vt_build_value(g, node) && node->in_count < VT_MAX_INPUTS);
+    const enum vt_input_kind found = kind_of(g->nodes[view.value].type);
     if (found != kind)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %s yields %s, expected %s", node->name,
                       g->nodes[view.value].name, expected[found], expected[kind]);
@@ -105,22 +101,19 @@ static void add_input_of_kind(struct vt_graph *g, struct vt_node *node, struct v
     node->in[node->in_count++] = view;
 }
 
-static void add_input(struct vt_graph *g, struct vt_node *node, struct vt_view view)
+void vt_build_input(struct vt_graph *g, struct vt_node *node, struct vt_view view)
 {
-    add_input_of_kind(g, node, view, PER_TOKEN);
+    vt_build_input_of_kind(g, node, view, VT_PER_TOKEN);
 }
 
-/* Expects that two counts agree; what names them. */
-static void expect(struct vt_graph *g, const struct vt_node *node, const char *what, uint64_t found, uint64_t wanted)
+void vt_expect(struct vt_graph *g, const struct vt_node *node, const char *what, uint64_t found, uint64_t wanted)
 {
     if (found != wanted)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: %s is %llu, expected %llu", node->name, what,
                       (unsigned long long)found, (unsigned long long)wanted);
 }
 
-/* Expects that so many columns or rows fall into equal parts. */
-static void expect_parts(struct vt_graph *g, const struct vt_node *node, const char *what, uint64_t count,
-                         uint64_t parts)
+void vt_expect_parts(struct vt_graph *g, const struct vt_node *node, const char *what, uint64_t count, uint64_t parts)
 {
     if (!parts || count % parts)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: %llu %s are no multiple of %llu", node->name,
@@ -131,8 +124,8 @@ static void expect_weight(struct vt_graph *g, const struct vt_node *node, vt_wei
 {
     if (w == VT_NO_WEIGHT)
         return;
-    expect(g, node, "number of weight rows", g->weights[w].rows, rows);
-    expect(g, node, "number of weight columns", g->weights[w].columns, columns);
+    vt_expect(g, node, "number of weight rows", g->weights[w].rows, rows);
+    vt_expect(g, node, "number of weight columns", g->weights[w].columns, columns);
 }
 
 /* The node multiplies rows of k numbers by the weight, adds the bias, and yields a column for each row of the weight.
@@ -156,29 +149,27 @@ struct vt_view vt_view_columns(vt_value value, uint32_t column, uint32_t columns
     return (struct vt_view){ value, column, columns };
 }
 
-/* A node with one input, and as many columns. */
-static struct vt_node *add_unary(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x)
+struct vt_node *vt_build_unary(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x)
 {
-    struct vt_node *node = add_node(g, type, name);
+    struct vt_node *node = vt_build_node(g, type, name);
     if (!node)
         return NULL;
-    add_input(g, node, x);
+    vt_build_input(g, node, x);
     node->columns = node->in[0].columns;
     return node;
 }
 
 vt_value vt_graph_input(struct vt_graph *g, uint32_t channels)
 {
-    struct vt_node *node = add_node(g, VT_NODE_INPUT, "pixels");
+    struct vt_node *node = vt_build_node(g, VT_NODE_INPUT, "pixels");
     if (!node)
         return VT_NO_VALUE;
     node->columns = channels;
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
-/* Positive and small enough that sums of sides stay far from overflow. */
-static void expect_sides(struct vt_graph *g, const struct vt_node *node, const char *what, const uint32_t sides[2],
-                         uint32_t least)
+void vt_expect_sides(struct vt_graph *g, const struct vt_node *node, const char *what, const uint32_t sides[2],
+                     uint32_t least)
 {
     for (int i = 0; i < 2; i++)
         if (sides[i] < least || sides[i] > VT_MAX_SIDE)
@@ -188,79 +179,79 @@ static void expect_sides(struct vt_graph *g, const struct vt_node *node, const c
 
 static void expect_sliding(struct vt_graph *g, const struct vt_node *node, const struct vt_sliding *slide)
 {
-    expect_sides(g, node, "the kernel", slide->kernel, 1);
-    expect_sides(g, node, "the stride", slide->stride, 1);
-    expect_sides(g, node, "the padding", slide->padding, 0);
+    vt_expect_sides(g, node, "the kernel", slide->kernel, 1);
+    vt_expect_sides(g, node, "the stride", slide->stride, 1);
+    vt_expect_sides(g, node, "the padding", slide->padding, 0);
 }
 
 vt_value vt_graph_conv2d(struct vt_graph *g, const char *name, struct vt_view x, vt_weight weight, vt_weight bias,
                          const struct vt_sliding *slide)
 {
-    struct vt_node *node = add_node(g, VT_NODE_CONV2D, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_CONV2D, name);
     if (!node)
         return VT_NO_VALUE;
     const struct vt_graph_weight *w = &g->weights[weight];
-    add_input(g, node, x);
+    vt_build_input(g, node, x);
     node->u.conv.slide = *slide;
     node->u.conv.groups = w->groups;
-    expect(g, node, "height of the kernel", slide->kernel[0], w->kernel[0]);
-    expect(g, node, "width of the kernel", slide->kernel[1], w->kernel[1]);
-    expect_parts(g, node, "input columns", node->in[0].columns, w->groups);
-    expect_parts(g, node, "rows of the weight", w->rows, w->groups);
+    vt_expect(g, node, "height of the kernel", slide->kernel[0], w->kernel[0]);
+    vt_expect(g, node, "width of the kernel", slide->kernel[1], w->kernel[1]);
+    vt_expect_parts(g, node, "input columns", node->in[0].columns, w->groups);
+    vt_expect_parts(g, node, "rows of the weight", w->rows, w->groups);
     expect_sliding(g, node, slide);
     if (!g->status)
         set_product(g, node, weight, bias, (uint64_t)w->kernel[0] * w->kernel[1] * (node->in[0].columns / w->groups));
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_linear(struct vt_graph *g, const char *name, struct vt_view x, vt_weight weight, vt_weight bias)
 {
-    struct vt_node *node = add_node(g, VT_NODE_LINEAR, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_LINEAR, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
+    vt_build_input(g, node, x);
     set_product(g, node, weight, bias, node->in[0].columns);
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_layer_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight gamma, vt_weight beta,
                              uint32_t groups, float eps)
 {
-    struct vt_node *node = add_unary(g, VT_NODE_LAYER_NORM, name, x);
+    struct vt_node *node = vt_build_unary(g, VT_NODE_LAYER_NORM, name, x);
     if (!node)
         return VT_NO_VALUE;
     node->weight = gamma;
     node->bias = beta;
     node->u.norm.groups = groups;
     node->u.norm.eps = eps;
-    expect_parts(g, node, "columns", node->columns, groups);
+    vt_expect_parts(g, node, "columns", node->columns, groups);
     if (g->status)
         return VT_NO_VALUE;
     expect_weight(g, node, gamma, node->columns / groups, 1);
     expect_weight(g, node, beta, node->columns / groups, 1);
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_l2_norm(struct vt_graph *g, const char *name, struct vt_view x, vt_weight scales, uint32_t groups)
 {
-    struct vt_node *node = add_unary(g, VT_NODE_L2_NORM, name, x);
+    struct vt_node *node = vt_build_unary(g, VT_NODE_L2_NORM, name, x);
     if (!node)
         return VT_NO_VALUE;
     node->weight = scales;
     node->u.norm.groups = groups;
-    expect_parts(g, node, "columns", node->columns, groups);
+    vt_expect_parts(g, node, "columns", node->columns, groups);
     expect_weight(g, node, scales, groups, 1);
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 /* The relative bias is for this attention alone. */
 static void add_bias(struct vt_graph *g, struct vt_node *node, vt_value bias)
 {
     struct vt_node *from = &g->nodes[bias];
-    add_input_of_kind(g, node, vt_view_of(bias), BIAS);
+    vt_build_input_of_kind(g, node, vt_view_of(bias), VT_BIAS_ROWS);
     if (g->status)
         return;
-    expect(g, node, "heads of the bias", from->u.relative_bias.heads, node->u.attention.heads);
+    vt_expect(g, node, "heads of the bias", from->u.relative_bias.heads, node->u.attention.heads);
     if (from->u.relative_bias.divisor != 0)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its bias %s is another attention's already", node->name, from->name);
     from->u.relative_bias.divisor = node->u.attention.scale;
@@ -269,26 +260,26 @@ static void add_bias(struct vt_graph *g, struct vt_node *node, vt_value bias)
 vt_value vt_graph_attention(struct vt_graph *g, const char *name, struct vt_view q, struct vt_view k, struct vt_view v,
                             vt_value bias, uint32_t heads, float scale)
 {
-    struct vt_node *node = add_node(g, VT_NODE_ATTENTION, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_ATTENTION, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, q);
-    add_input(g, node, k);
-    add_input(g, node, v);
+    vt_build_input(g, node, q);
+    vt_build_input(g, node, k);
+    vt_build_input(g, node, v);
     node->columns = node->in[2].columns;
     node->u.attention.heads = heads;
     node->u.attention.scale = scale;
     node->u.attention.zeta = 1;
-    expect(g, node, "number of key columns", node->in[1].columns, node->in[0].columns);
-    expect_parts(g, node, "query columns", node->in[0].columns, heads);
-    expect_parts(g, node, "value columns", node->in[2].columns, heads);
+    vt_expect(g, node, "number of key columns", node->in[1].columns, node->in[0].columns);
+    vt_expect_parts(g, node, "query columns", node->in[0].columns, heads);
+    vt_expect_parts(g, node, "value columns", node->in[2].columns, heads);
     if (g->status)
         return VT_NO_VALUE;
     if (!(scale >= LEAST_SCALE && scale <= 1 / LEAST_SCALE))
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its scale is no number from 1e-20 to 1e20", node->name);
     if (bias != VT_NO_VALUE)
         add_bias(g, node, bias);
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 void vt_graph_set_clip(struct vt_graph *g, vt_value attention, float gamma, float zeta)
@@ -310,15 +301,14 @@ void vt_graph_set_gate(struct vt_graph *g, vt_value attention, struct vt_view lo
     if (g->status)
         return;
     struct vt_node *node = &g->nodes[attention];
-    add_input(g, node, logits);
+    vt_build_input(g, node, logits);
     node->u.attention.gated = true;
-    expect(g, node, "number of gate columns", node->in[node->in_count - 1].columns, node->u.attention.heads);
+    vt_expect(g, node, "number of gate columns", node->in[node->in_count - 1].columns, node->u.attention.heads);
 }
 
-/* The last input is one number for each row. */
-static void expect_one_column(struct vt_graph *g, const struct vt_node *node, const char *what)
+void vt_expect_one_column(struct vt_graph *g, const struct vt_node *node, const char *what)
 {
-    expect(g, node, what, node->in[node->in_count - 1].columns, 1);
+    vt_expect(g, node, what, node->in[node->in_count - 1].columns, 1);
 }
 
 void vt_graph_set_key_bias(struct vt_graph *g, vt_value attention, struct vt_view bias)
@@ -326,9 +316,9 @@ void vt_graph_set_key_bias(struct vt_graph *g, vt_value attention, struct vt_vie
     if (g->status)
         return;
     struct vt_node *node = &g->nodes[attention];
-    add_input(g, node, bias);
+    vt_build_input(g, node, bias);
     node->u.attention.key_bias = true;
-    expect_one_column(g, node, "number of columns of the bias of keys");
+    vt_expect_one_column(g, node, "number of columns of the bias of keys");
 }
 
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
@@ -338,24 +328,24 @@ vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_valu
         if (g->nodes[v].type == VT_NODE_ATTENTION_SCORES && g->nodes[v].in[0].value == attention &&
             g->nodes[v].u.scores == scores)
             return (vt_value)v;
-    struct vt_node *node = add_node(g, VT_NODE_ATTENTION_SCORES, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_ATTENTION_SCORES, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, vt_view_of(attention));
+    vt_build_input(g, node, vt_view_of(attention));
     if (g->nodes[attention].type != VT_NODE_ATTENTION)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %s is no attention", node->name, g->nodes[attention].name);
     node->columns = g->nodes[attention].u.attention.heads;
     node->u.scores = scores;
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation)
 {
-    struct vt_node *node = add_unary(g, VT_NODE_ACTIVATION, name, x);
+    struct vt_node *node = vt_build_unary(g, VT_NODE_ACTIVATION, name, x);
     if (!node)
         return VT_NO_VALUE;
     node->u.activation = activation;
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 /* Of nodes that have more columns than they read. */
@@ -370,18 +360,18 @@ static void set_columns(struct vt_graph *g, struct vt_node *node, uint64_t colum
 static vt_value add_binary(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view a,
                            struct vt_view b)
 {
-    struct vt_node *node = add_node(g, type, name);
+    struct vt_node *node = vt_build_node(g, type, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, a);
-    add_input(g, node, b);
+    vt_build_input(g, node, a);
+    vt_build_input(g, node, b);
     if (type == VT_NODE_CONCAT) {
         set_columns(g, node, (uint64_t)node->in[0].columns + node->in[1].columns);
     } else {
         node->columns = node->in[0].columns;
-        expect(g, node, "number of columns of the second input", node->in[1].columns, node->columns);
+        vt_expect(g, node, "number of columns of the second input", node->in[1].columns, node->columns);
     }
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_add(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b)
@@ -406,25 +396,25 @@ vt_value vt_graph_head_combine(struct vt_graph *g, const char *name, vt_value a,
 
 vt_value vt_graph_scale(struct vt_graph *g, const char *name, struct vt_view x, vt_weight vector)
 {
-    struct vt_node *node = add_node(g, VT_NODE_MUL, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_MUL, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
+    vt_build_input(g, node, x);
     node->weight = vector;
     node->columns = node->in[0].columns;
     expect_weight(g, node, vector, node->columns, 1);
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 static vt_value add_rows(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x,
                          uint32_t first_row, uint32_t row_count)
 {
-    struct vt_node *node = add_unary(g, type, name, x);
+    struct vt_node *node = vt_build_unary(g, type, name, x);
     if (!node)
         return VT_NO_VALUE;
     node->u.rows.first_row = first_row;
     node->u.rows.row_count = row_count;
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_pool(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row)
@@ -436,8 +426,8 @@ void vt_graph_set_pool_weights(struct vt_graph *g, vt_value pool, struct vt_view
 {
     if (g->status)
         return;
-    add_input(g, &g->nodes[pool], weights);
-    expect_one_column(g, &g->nodes[pool], "number of columns of the weights");
+    vt_build_input(g, &g->nodes[pool], weights);
+    vt_expect_one_column(g, &g->nodes[pool], "number of columns of the weights");
 }
 
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count)
@@ -448,27 +438,27 @@ vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, 
 vt_value vt_graph_pool2d(struct vt_graph *g, const char *name, struct vt_view x, bool largest,
                          const struct vt_sliding *slide)
 {
-    struct vt_node *node = add_unary(g, VT_NODE_POOL2D, name, x);
+    struct vt_node *node = vt_build_unary(g, VT_NODE_POOL2D, name, x);
     if (!node)
         return VT_NO_VALUE;
     node->u.pool2d.slide = *slide;
     node->u.pool2d.largest = largest;
     expect_sliding(g, node, slide);
-    expect(g, node, "whether windows stick out of the padded map", slide->cover, false);
+    vt_expect(g, node, "whether windows stick out of the padded map", slide->cover, false);
     for (int i = 0; i < 2; i++) /* then no window lies outside of the map */
         if (slide->padding[i] >= slide->kernel[i])
-            expect(g, node, "padding", slide->padding[i], slide->kernel[i] - 1);
-    return value_of(g, node);
+            vt_expect(g, node, "padding", slide->padding[i], slide->kernel[i] - 1);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_tokens(struct vt_graph *g, const char *name, vt_weight rows)
 {
-    struct vt_node *node = add_node(g, VT_NODE_TOKENS, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_TOKENS, name);
     if (!node)
         return VT_NO_VALUE;
     node->weight = rows;
     node->columns = (uint32_t)g->weights[rows].columns;
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_order vt_graph_order(struct vt_graph *g, const struct vt_window_pattern *p)
@@ -498,40 +488,40 @@ vt_order vt_graph_order(struct vt_graph *g, const struct vt_window_pattern *p)
 
 vt_value vt_graph_windows(struct vt_graph *g, const char *name, struct vt_view x, vt_order order)
 {
-    struct vt_node *node = add_unary(g, VT_NODE_WINDOWS, name, x);
+    struct vt_node *node = vt_build_unary(g, VT_NODE_WINDOWS, name, x);
     if (!node)
         return VT_NO_VALUE;
     node->u.order = order;
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_unwindows(struct vt_graph *g, const char *name, struct vt_view x)
 {
-    const struct vt_node *node = add_unary(g, VT_NODE_UNWINDOWS, name, x);
-    return node ? value_of(g, node) : VT_NO_VALUE;
+    const struct vt_node *node = vt_build_unary(g, VT_NODE_UNWINDOWS, name, x);
+    return node ? vt_build_value(g, node) : VT_NO_VALUE;
 }
 
 vt_value vt_graph_space_to_depth(struct vt_graph *g, const char *name, struct vt_view x, const uint32_t block[2])
 {
-    struct vt_node *node = add_node(g, VT_NODE_SPACE_TO_DEPTH, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_SPACE_TO_DEPTH, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, x);
+    vt_build_input(g, node, x);
     memcpy(node->u.space_to_depth.block, block, sizeof node->u.space_to_depth.block);
-    expect_sides(g, node, "the block", block, 1);
+    vt_expect_sides(g, node, "the block", block, 1);
     if (!g->status)
         set_columns(g, node, (uint64_t)block[0] * block[1] * node->in[0].columns);
-    return value_of(g, node);
+    return vt_build_value(g, node);
 }
 
 /* A relative bias is read by attention alone, as what it is for this map: its rows are elements. */
 static struct vt_node *add_relative_bias(struct vt_graph *g, const char *name, vt_value map, vt_order order,
                                          const uint32_t trained[2])
 {
-    struct vt_node *node = add_node(g, VT_NODE_RELATIVE_BIAS, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_RELATIVE_BIAS, name);
     if (!node)
         return NULL;
-    add_input(g, node, vt_view_of(map));
+    vt_build_input(g, node, vt_view_of(map));
     node->columns = 1;
     node->u.relative_bias.order = order;
     memcpy(node->u.relative_bias.trained, trained, sizeof node->u.relative_bias.trained);
@@ -547,10 +537,10 @@ vt_value vt_graph_bias_table(struct vt_graph *g, const char *name, vt_value map,
     node->u.relative_bias.source = VT_BIAS_TABLE;
     node->u.relative_bias.heads = (uint32_t)g->weights[table].columns;
     node->weight = table;
-    expect_sides(g, node, "the window of the table", trained, 1);
-    expect(g, node, "number of rows of the table", g->weights[table].rows,
-           (2 * (uint64_t)trained[0] - 1) * (2 * (uint64_t)trained[1] - 1));
-    return value_of(g, node);
+    vt_expect_sides(g, node, "the window of the table", trained, 1);
+    vt_expect(g, node, "number of rows of the table", g->weights[table].rows,
+              (2 * (uint64_t)trained[0] - 1) * (2 * (uint64_t)trained[1] - 1));
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_bias_network(struct vt_graph *g, const char *name, vt_value map, vt_order order, vt_weight weight,
@@ -565,203 +555,49 @@ vt_value vt_graph_bias_network(struct vt_graph *g, const char *name, vt_value ma
     node->weight = weight;
     node->bias = bias;
     node->weight2 = weight2;
-    expect_sides(g, node, "the window of the network", trained, 0);
+    vt_expect_sides(g, node, "the window of the network", trained, 0);
     expect_weight(g, node, weight, hidden, 2);
     expect_weight(g, node, bias, hidden, 1);
-    expect(g, node, "number of columns of the second layer", g->weights[weight2].columns, hidden);
-    return value_of(g, node);
+    vt_expect(g, node, "number of columns of the second layer", g->weights[weight2].columns, hidden);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_positions(struct vt_graph *g, const char *name, vt_value map, vt_weight table,
                             enum vt_positions_filter filter, uint32_t prefix, const uint32_t grid[2])
 {
-    struct vt_node *node = add_node(g, VT_NODE_POSITIONS, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_POSITIONS, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, vt_view_of(map));
+    vt_build_input(g, node, vt_view_of(map));
     node->weight = table;
     node->columns = (uint32_t)g->weights[table].columns;
     node->u.positions.filter = filter;
     node->u.positions.prefix = prefix;
     memcpy(node->u.positions.grid, grid, sizeof node->u.positions.grid);
-    expect_sides(g, node, "the grid", grid, 1);
-    expect(g, node, "number of positions", g->weights[table].rows, prefix + (uint64_t)grid[0] * grid[1]);
-    return value_of(g, node);
+    vt_expect_sides(g, node, "the grid", grid, 1);
+    vt_expect(g, node, "number of positions", g->weights[table].rows, prefix + (uint64_t)grid[0] * grid[1]);
+    return vt_build_value(g, node);
 }
 
 vt_value vt_graph_embed(struct vt_graph *g, const char *name, vt_value map, vt_weight tokens, vt_value positions,
                         uint32_t position_prefix)
 {
-    struct vt_node *node = add_node(g, VT_NODE_EMBED, name);
+    struct vt_node *node = vt_build_node(g, VT_NODE_EMBED, name);
     if (!node)
         return VT_NO_VALUE;
-    add_input(g, node, vt_view_of(map));
+    vt_build_input(g, node, vt_view_of(map));
     if (positions != VT_NO_VALUE)
-        add_input_of_kind(g, node, vt_view_of(positions), POSITIONS);
+        vt_build_input_of_kind(g, node, vt_view_of(positions), VT_POSITIONS_ROWS);
     node->weight = tokens;
     node->columns = node->in[0].columns;
     node->u.embed.position_prefix = position_prefix;
     const uint64_t token_rows = tokens == VT_NO_WEIGHT ? 0 : g->weights[tokens].rows;
     expect_weight(g, node, tokens, token_rows, node->columns);
     if (positions != VT_NO_VALUE)
-        expect(g, node, "number of position columns", node->in[1].columns, node->columns);
+        vt_expect(g, node, "number of position columns", node->in[1].columns, node->columns);
     if (position_prefix > token_rows)
-        expect(g, node, "number of tokens with a position", position_prefix, token_rows);
-    return value_of(g, node);
-}
-
-/* ---- Token reduction ---- */
-
-static bool reads_sizes(const struct vt_node *score)
-{
-    return score->u.token_score.kind == VT_TOKEN_LOGARITHM;
-}
-
-/* Inputs that a score takes beside in[0]. */
-static void expect_score_inputs(struct vt_graph *g, const struct vt_node *node)
-{
-    static const struct {
-        uint32_t least, most;
-    } counts[VT_TOKEN_SCORE_COUNT] = { { 1, 1 }, { 2, 2 }, { 2, 2 }, { 1, 2 }, { 1, 1 }, { 1, 1 }, { 1, 1 } };
-    const enum vt_token_score kind = node->u.token_score.kind;
-    if (node->in_count < counts[kind].least || node->in_count > counts[kind].most)
-        expect(g, node, "number of inputs", node->in_count, counts[kind].most);
-    else if (kind == VT_TOKEN_HEAD_VALUES)
-        expect_parts(g, node, "columns of the values", node->in[1].columns, node->in[0].columns);
-    else if (kind == VT_TOKEN_VOTES && node->in_count == 2)
-        expect(g, node, "number of columns of the first row", node->in[1].columns, node->in[0].columns);
-    else if (reads_sizes(node))
-        expect_one_column(g, node, "number of columns of its input");
-}
-
-/* A node of that type with the inputs and numbers of `like`. */
-static struct vt_node *add_like(struct vt_graph *g, enum vt_node_type type, const char *name,
-                                const struct vt_node *like)
-{
-    struct vt_node *node = add_node(g, type, name);
-    for (uint32_t i = 0; node && i < like->in_count; i++)
-        add_input(g, node, like->in[i]);
-    if (node)
-        node->u = like->u;
-    return node;
-}
-
-vt_value vt_graph_token_score(struct vt_graph *g, const char *name, const struct vt_node *like)
-{
-    struct vt_node *node = add_like(g, VT_NODE_TOKEN_SCORE, name, like);
-    if (!node || g->status)
-        return VT_NO_VALUE;
-    node->columns = 1;
-    expect_score_inputs(g, node);
-    if (!(node->u.token_score.lowest <= node->u.token_score.highest))
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: the variances of heads that count are from %g to %g", node->name,
-                      (double)node->u.token_score.lowest, (double)node->u.token_score.highest);
-    return value_of(g, node);
-}
-
-/* Scores are one column, features fall into groups. */
-static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
-{
-    const enum vt_selection by = node->u.select.by;
-    const bool match = by == VT_SELECT_MATCH, second = match ? node->in_count == 2 : node->u.select.similar > 0;
-    const uint32_t features = match ? 0 : 1;
-    if (node->in_count != 1u + second)
-        expect(g, node, "number of inputs", node->in_count, 1 + second);
-    else if (by == VT_SELECT_TOP || by == VT_SELECT_SAMPLES)
-        expect(g, node, "number of columns of the scores", node->in[0].columns, 1);
-    if (match && second)
-        expect(g, node, "number of columns of the sizes", node->in[1].columns, 1);
-    if (!g->status && features < node->in_count && (match || second))
-        expect_parts(g, node, "columns of the features", node->in[features].columns, node->u.select.groups);
-}
-
-/* Only one kind has a threshold and a context; none of the others writes them. */
-static void settle_threshold(struct vt_graph *g, struct vt_node *node)
-{
-    if (node->u.select.by != VT_SELECT_UNSURE) {
-        node->u.select.threshold = 1;
-        node->u.select.context = VT_USUAL_CONTEXT;
-    } else if (!(node->u.select.threshold >= 0 && node->u.select.threshold <= 1)) {
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: the threshold is %g, expected 0 to 1", node->name,
-                      (double)node->u.select.threshold);
-    } else if (node->u.select.count || node->u.select.keep < 1) {
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: selections by \"unsure\" have no \"keep\" and no \"count\"",
-                      node->name);
-    }
-}
-
-vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_node *like)
-{
-    struct vt_node *node = add_like(g, VT_NODE_SELECT, name, like);
-    if (!node || g->status)
-        return VT_NO_VALUE;
-    const enum vt_selection by = node->u.select.by;
-    node->columns = VT_MAP_COLUMNS;
-    expect_select_inputs(g, node);
-    if (!(node->u.select.keep > 0 && node->u.select.keep <= 1))
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: the share of tokens to keep is %g, expected over 0 and up to 1",
-                      node->name, node->u.select.keep);
-    if ((node->u.select.fuse || node->u.select.similar) && by != VT_SELECT_TOP)
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"fuse\" and \"similar\" are of selections by \"top\" alone",
-                      node->name);
-    if (by == VT_SELECT_SAMPLES && node->u.select.count == 1 && !node->u.select.in_order)
-        expect(g, node, "number of samples", 1, 2);
-    if (by == VT_SELECT_SAMPLES && node->u.select.count > VT_MAX_SAMPLES)
-        expect(g, node, "number of samples", node->u.select.count, VT_MAX_SAMPLES);
-    settle_threshold(g, node);
-    return value_of(g, node);
-}
-
-/* x by a map, or back. */
-static struct vt_node *add_mapped(struct vt_graph *g, enum vt_node_type type, const char *name, struct vt_view x,
-                                  vt_value map)
-{
-    struct vt_node *node = add_node(g, type, name);
-    if (!node)
-        return NULL;
-    add_input(g, node, x);
-    add_input_of_kind(g, node, vt_view_of(map), TOKEN_MAP);
-    node->columns = node->in[0].columns;
-    return node;
-}
-
-vt_value vt_graph_apply(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, bool sum)
-{
-    struct vt_node *node = add_mapped(g, VT_NODE_APPLY, name, x, map);
-    if (!node)
-        return VT_NO_VALUE;
-    node->u.apply.sum = sum;
-    return value_of(g, node);
-}
-
-vt_value vt_graph_scatter(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, vt_value base)
-{
-    struct vt_node *node = add_mapped(g, VT_NODE_SCATTER, name, x, map);
-    if (!node)
-        return VT_NO_VALUE;
-    if (base != VT_NO_VALUE) {
-        add_input(g, node, vt_view_of(base));
-        expect(g, node, "number of columns of what rows are otherwise", node->in[2].columns, node->columns);
-    }
-    return value_of(g, node);
-}
-
-vt_value vt_graph_upsample(struct vt_graph *g, const char *name, struct vt_view x, const uint32_t factor[2])
-{
-    struct vt_node *node = add_unary(g, VT_NODE_UPSAMPLE, name, x);
-    if (!node)
-        return VT_NO_VALUE;
-    memcpy(node->u.upsample.factor, factor, sizeof node->u.upsample.factor);
-    expect_sides(g, node, "the factor", factor, factor[0] || factor[1]);
-    return value_of(g, node);
-}
-
-vt_value vt_graph_argmax(struct vt_graph *g, const char *name, struct vt_view x)
-{
-    struct vt_node *node = add_unary(g, VT_NODE_ARGMAX, name, x);
-    if (node)
-        node->columns = 1;
-    return node ? value_of(g, node) : VT_NO_VALUE;
+        vt_expect(g, node, "number of tokens with a position", position_prefix, token_rows);
+    return vt_build_value(g, node);
 }
 
 void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
@@ -789,7 +625,7 @@ vt_value vt_graph_copy_node(struct vt_graph *g, const struct vt_node *node)
     if (!to)
         return VT_NO_VALUE;
     *to = copy;
-    return value_of(g, to);
+    return vt_build_value(g, to);
 }
 
 bool vt_graph_reserve(struct vt_graph *g, size_t nodes)
