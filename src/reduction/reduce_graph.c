@@ -21,7 +21,7 @@ struct rewriting {
     vt_value sizes;    /* of merged tokens: how many each row stands for, and the logarithm; or VT_NO_VALUE */
     vt_value log_sizes;
     vt_value map;      /* of the block that is being rewritten, whose stream is still to be cut; or VT_NO_VALUE */
-    vt_value stream;   /* that stream as it is to be: cut before its block, so that the sum is fused with the projection */
+    vt_value stream;   /* cut, before the block's nodes, so that the sum is fused with the projection */
 };
 
 /* "<name of the node>.<what>" */
