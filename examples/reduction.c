@@ -16,6 +16,8 @@ static const struct {
                 { "zero-tprune-uniform", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_UNIFORM_VOTES },
                 { "zero-tprune-all-heads", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_ALL_HEADS },
                 { "tome", VITRT_REDUCTION_TOME, 0 },
+                { "tome-drop-early", VITRT_REDUCTION_TOME, VITRT_REDUCE_DROP_EARLY },
+                { "tome-drop-early-whole-keys", VITRT_REDUCTION_TOME, VITRT_REDUCE_DROP_EARLY | VITRT_REDUCE_WHOLE_KEYS },
                 { "tome-whole-keys", VITRT_REDUCTION_TOME, VITRT_REDUCE_WHOLE_KEYS },
                 { "tome-whole-equal-keys", VITRT_REDUCTION_TOME, VITRT_REDUCE_WHOLE_KEYS | VITRT_REDUCE_EQUAL_KEYS },
                 { "zero-tprune-whole-keys", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_WHOLE_KEYS },

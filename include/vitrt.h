@@ -302,6 +302,8 @@ typedef struct vitrt_reduce_layer {
 #define VITRT_REDUCE_EQUAL_KEYS    16u /* ToMe: without proportional attention, as for MAE's models */
 #define VITRT_REDUCE_WHOLE_KEYS    32u /* ToMe, Zero-TPrune: keys are compared with all heads, not with their mean; costs
                                           more, and is often worth it */
+#define VITRT_REDUCE_DROP_EARLY    64u /* ToMe: in the first third of the blocks tokens leave that would be merged, for
+                                          there means are unlike any token (Kim et al. 2024, arXiv:2312.01026) */
 
 typedef struct vitrt_reduce_options {
     vitrt_reduction method;

@@ -279,6 +279,7 @@ struct vt_node {
             bool up;        /* a share is rounded up, not down */
             uint32_t similar, groups; /* columns of features are in groups, whose mean is compared */
             bool fuse;                /* rows that leave become one, their sum weighted by the scores */
+            bool drop;                /* match: rows leave that would become one with others */
             bool in_order;            /* samples: the paper's variant */
             uint32_t seed;            /* random */
             float threshold;          /* unsure: rows of a class that is more probable leave, */

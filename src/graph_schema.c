@@ -180,7 +180,7 @@ const struct vt_op_schema vt_op_schemas[] = {
       { CHOICE("by", select.by, selection_names), COUNT("protect", select.protect, 0), SHARE("keep", select.keep),
         COUNT("count", select.count, 0), FLAG("up", select.up), COUNT("similar", select.similar, 0),
         COUNT("groups", select.groups, 1), FLAG("fuse", select.fuse), FLAG("in_order", select.in_order),
-        COUNT("seed", select.seed, 0), MAY_NUMBER("threshold", select.threshold, 1),
+        FLAG("drop", select.drop), COUNT("seed", select.seed, 0), MAY_NUMBER("threshold", select.threshold, 1),
         COUNT("context", select.context, VT_USUAL_CONTEXT) } },
     { "apply", VT_NODE_APPLY, 2, 2, 2, { { 0 } }, { FLAG("sum", apply.sum) } },
     { "scatter", VT_NODE_SCATTER, 2, 3, 6, { { 0 } }, { { 0 } } },

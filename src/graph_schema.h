@@ -53,7 +53,7 @@ struct vt_weight_slot {
 
 #define VT_MAX_SLOTS      3
 #define VT_ALL_SLOTS      (VT_MAX_SLOTS + 2 * VT_MAX_CODED) /* with the vectors of quantizers, which stand elsewhere */
-#define VT_MAX_ATTRIBUTES 12
+#define VT_MAX_ATTRIBUTES 16
 #define VT_QUANTIZE_KEY   "quantize"
 #define VT_UNIT_KEY       "unit"
 

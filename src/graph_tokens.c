@@ -96,6 +96,8 @@ vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_n
     if ((node->u.select.fuse || node->u.select.similar) && by != VT_SELECT_TOP)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"fuse\" and \"similar\" are of selections by \"top\" alone",
                       node->name);
+    if (node->u.select.drop && by != VT_SELECT_MATCH)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"drop\" is of selections by \"match\" alone", node->name);
     if (by == VT_SELECT_SAMPLES && node->u.select.count == 1 && !node->u.select.in_order)
         vt_expect(g, node, "number of samples", 1, 2);
     if (by == VT_SELECT_SAMPLES && node->u.select.count > VT_MAX_SAMPLES)

@@ -171,7 +171,7 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
             behind.best[i] = -FLT_MAX;
     for (size_t i = 0; i < from && others; i++)
         behind.to[i] = (uint32_t)(2 * (first_odd + behind.to[i]) + 1);
-    return vt_map_of_match(c, at->best, at->to, count, sizes, map);
+    return vt_map_of_match(c, at->best, at->to, count, node->u.select.drop, sizes, map);
 }
 
 /* Rows by the probability of their most probable class: its share of a softmax, where its own exponential is 1. */

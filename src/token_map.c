@@ -388,7 +388,7 @@ static void weigh_by_size(size_t count, const float *size, struct vt_token_entry
     }
 }
 
-size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count,
+size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count, bool drop,
                        const float *size, struct vt_token_entry *map)
 {
     uint64_t *keys = c->scratch;
@@ -398,6 +398,8 @@ size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const u
     fill(stay, 0, c->rows, 1);
     for (size_t i = 0; i < merged; i++)
         stay[2 * row_of(keys[i])] = 0;
+    if (drop)
+        return vt_map_of_stay(c->rows, stay, map);
     map_clear(c->rows, map);
     const size_t left = number_matched(c, keys, merged, stay, map);
     for (size_t i = 0; i < merged; i++)

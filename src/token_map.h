@@ -89,8 +89,9 @@ size_t vt_map_of_fused(size_t rows, const uint8_t *stay, const float *scores, st
  * protected rows, unmerged rows of A stand by descending similarity as published (those not to be merged last),
  * otherwise in their order; then those of B, but protected rows first of all, in their order. With nothing to merge
  * rows stay where they are. In a destination, the row of B comes first, then those merged into it by descending
- * similarity. Returns how many rows are left. */
-size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count,
+ * similarity. With `drop` those that would be merged leave, and the others stay as they are, in their order (the pruned
+ * merging of Token Fusion: Kim et al. 2024, arXiv:2312.01026). Returns how many rows are left. */
+size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count, bool drop,
                        const float *size, struct vt_token_entry *map);
 
 #endif

@@ -448,6 +448,8 @@ static const struct mistake mistakes[] = {
       "node ordered: number of samples is 1048577, expected 1048576", VITRT_EFORMAT },
     { "tokens", "\"by\": \"match\"", "\"by\": \"match\", \"fuse\": true",
       "node pairs: \"fuse\" and \"similar\" are of selections by \"top\" alone", VITRT_EFORMAT },
+    { "tokens", "\"by\": \"even\"", "\"by\": \"even\", \"drop\": true",
+      "node even: \"drop\" is of selections by \"match\" alone", VITRT_EFORMAT },
     { "tokens", "[\"patches\"], \"by\": \"even\"", "[\"patches\", \"patches\"], \"similar\": 1, \"by\": \"even\"",
       "node even: \"fuse\" and \"similar\" are of selections by \"top\" alone", VITRT_EFORMAT },
     { "tokens", "[\"votes\", \"attn2\"]", "[\"votes\"]", "node pruned: number of inputs is 1, expected 2",

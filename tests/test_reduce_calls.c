@@ -85,7 +85,7 @@ static void test_bad_options(void **state)
     INVALID(TOME, "method 0 of token reduction is none that this version knows", o.method = (vitrt_reduction)0);
     INVALID(TOME, "method 8 of token reduction is none that this version knows", o.method = (vitrt_reduction)8);
     INVALID(TOME, "flags that are not of this method", o.flags = VITRT_REDUCE_FUSE);
-    INVALID(TOME, "flags that are not of this method", o.flags = 64);
+    INVALID(TOME, "flags that are not of this method", o.flags = 1024);
     INVALID(EVIT, "flags that are not of this method", o.flags = 1u << 31);
     INVALID(TOME, "reserved member", o.reserved32 = 1);
     INVALID(TOME, "reserved member 5 of the options is not zero", o.reserved[5] = m);

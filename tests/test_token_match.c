@@ -32,7 +32,7 @@ static size_t matched(size_t rows, size_t protect, const double (*m)[2], size_t 
     for (size_t i = 0; i < rows * rows; i++)
         similar[i] = cosine(m[i / rows], m[i % rows]);
     best_matches(&c, similar, best, to);
-    const size_t left = vt_map_of_match(&c, best, to, count, size, map);
+    const size_t left = vt_map_of_match(&c, best, to, count, false, size, map);
     assert_scratch_kept(&c);
     for (size_t i = 0; i < rows; i++)
         old[i] = size[i];
@@ -150,7 +150,8 @@ static size_t slow_edges(const struct vt_candidates *c, const double *similar, s
     return count;
 }
 
-static size_t slow_match(const struct vt_candidates *c, const double *similar, size_t count, struct group *out)
+static size_t slow_match(const struct vt_candidates *c, const double *similar, size_t count, bool drop,
+                         struct group *out)
 {
     struct edge edges[SMALL];
     struct group groups[SMALL];
@@ -160,10 +161,16 @@ static size_t slow_match(const struct vt_candidates *c, const double *similar, s
     const size_t merged = least(least(count, most / 2), edge_count);
     for (size_t i = 0; i < c->rows; i++)
         groups[i] = (struct group){ 1, { (int32_t)i } };
+    for (size_t i = 0; i < merged; i++)
+        gone[edges[i].a] = true;
+    for (size_t i = 0; i < c->rows && drop; i++)
+        if (!gone[i])
+            out[left++] = groups[i];
+    if (drop)
+        return left;
     for (size_t i = 0; i < merged; i++) {
         struct group *to = groups + edges[i].b;
         to->members[to->count++] = (int32_t)edges[i].a;
-        gone[edges[i].a] = true;
     }
     for (size_t i = 0; i < c->rows && (!merged || i < c->protect); i++) {
         told[i] = true;
@@ -205,6 +212,7 @@ static void test_match_against_lists(void **state)
     for (size_t k = 0; k < CASES; k++) {
         const struct vt_candidates c = candidates(any(SMALL), any(6));
         const size_t count = any(8) ? any(SMALL / 2) : SIZE_MAX;
+        const bool drop = k % 3 == 0;
         static double similar[SMALL * SMALL];
         float best[SMALL], size[SMALL];
         uint32_t to[SMALL];
@@ -218,9 +226,9 @@ static void test_match_against_lists(void **state)
         for (size_t i = 0; i < c.rows; i++)
             size[i] = k % 5 ? (float)(1 + any(5)) : 1;
         best_matches(&c, similar, best, to);
-        const size_t left = vt_map_of_match(&c, best, to, count, k % 5 ? size : NULL, map);
+        const size_t left = vt_map_of_match(&c, best, to, count, drop, k % 5 ? size : NULL, map);
         check_map(c.rows, left, map);
-        assert_int_equal(left, slow_match(&c, similar, count, want));
+        assert_int_equal(left, slow_match(&c, similar, count, drop, want));
         assert_groups(left, want, map, size);
         assert_scratch_kept(&c);
     }
@@ -241,7 +249,7 @@ static void test_match_odd_partners(void **state)
             size[i] = odd_number();
             to[i] = any(2) ? (uint32_t)any(c.rows + 3) : UINT32_MAX - (uint32_t)any(3);
         }
-        const size_t left = vt_map_of_match(&c, best, to, any(SMALL), any(3) ? size : NULL, map);
+        const size_t left = vt_map_of_match(&c, best, to, any(SMALL), false, any(3) ? size : NULL, map);
         check_map(c.rows, left, map);
         assert_scratch_kept(&c);
         for (size_t i = 0; i < left; i++) {

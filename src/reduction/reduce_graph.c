@@ -149,6 +149,7 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
     switch (w->r->method) {
     case VITRT_REDUCTION_TOME:
         node.u.select.by = VT_SELECT_MATCH;
+        node.u.select.drop = w->r->flags & VITRT_REDUCE_DROP_EARLY && layer->block < w->r->block_count / 3;
         node.in[0] = keys;
         if (w->sizes != VT_NO_VALUE)
             node.in[node.in_count++] = vt_view_of(w->sizes);

@@ -409,7 +409,7 @@ static void grow_select(struct grower *g)
     if (similar)
         put(g, ",\"similar\":%u", 1 + (g->c >> 5 & 3));
     put(g, "%s%s%s,\"seed\":%u", g->c & 128 ? ",\"up\":true" : "", kind == 0 && g->b & 64 ? ",\"fuse\":true" : "",
-        g->b & 128 ? ",\"in_order\":true" : "", g->b);
+        g->b & 128 ? match ? ",\"drop\":true" : ",\"in_order\":true" : "", g->b);
     struct value *v = add(g, &from, 4);
     v->rows = TOKEN_MAP;
     v->protect = (int)protect;

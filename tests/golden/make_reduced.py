@@ -86,6 +86,7 @@ SCHEDULES = [
     "zero-tprune-uniform:0@40+20/3@9",
     "tome:0@0.8/1@0.8/2@0.75",
     "tome-equal-keys:0@0.8/1@0.8/2@0.75",
+    "tome-drop-early:0@0.7/1@0.8/2@0.75",
     "tome:0@0.5/1@0.5/2@0.5",
     "tome:1@11/3@40",
     "uniform:1@0.6/2@21",

@@ -2,7 +2,8 @@
 """Token reduction as its definitions say it, for one image, in float64 and slowly: the reference of make_reduced.py.
 
 Sources: Adaptive token sampling (Fayyaz et al. 2022, arXiv:2111.15667), Zero-TPrune (Wang et al. 2024,
-arXiv:2305.17328), ToMe (Bolya et al. 2023, arXiv:2210.09461), EViT (Liang et al. 2022, arXiv:2202.07800).
+arXiv:2305.17328), ToMe (Bolya et al. 2023, arXiv:2210.09461), EViT (Liang et al. 2022, arXiv:2202.07800), pruned merging (Kim et al.
+2024, arXiv:2312.01026).
 
 Every choice tells how clear it was, relative to what was compared: arithmetic in another precision or order chooses the
 same only where that is well above its errors. Equal numbers would be chosen by the lower index.
@@ -22,6 +23,7 @@ METHODS = {
     "zero-tprune-all-heads": dict(every_head=True),
     "tome": {},
     "tome-equal-keys": dict(proportional=False),
+    "tome-drop-early": dict(drop_early=True),
     "evit": {},
     "evit-fused": dict(fuse=True),
     "uniform": {},
@@ -200,8 +202,9 @@ def attended(p, m, layer, options, clarity):
     return rows
 
 
-def matched(k, sizes, m, layer, clarity):
-    """ToMe: rows at even places are merged into the most similar ones at odd places; protected rows take no part."""
+def matched(k, sizes, m, layer, drop, clarity):
+    """ToMe: rows at even places are merged into the most similar ones at odd places, or leave; protected rows take no
+    part."""
     n = k.shape[1]
     candidates = n - m.prefix
     merges = min(layer.count or candidates - layer.of(candidates), candidates // 2)
@@ -219,6 +222,8 @@ def matched(k, sizes, m, layer, clarity):
     order = descending(best, evens)
     if merges < len(order):
         clarity.saw(best[order[merges - 1]] - best[order[merges]])
+    if drop:
+        return rows_that_stay(i for i in range(n) if i not in order[:merges])
     members = {b: [b] for b in odds}
     for a in order[:merges]:
         clarity.saw(clear[a])
@@ -252,7 +257,7 @@ def split_heads(x, heads):
     return x.reshape(x.shape[0], heads, -1).transpose(0, 1)
 
 
-def reduced_rows(kind, p, k, v, sizes, m, layer, options, clarity):
+def reduced_rows(kind, p, k, v, sizes, m, number, layer, options, clarity):
     if kind == "ats":
         return sampled(p, v, m, layer, options, clarity)
     if kind == "zero":
@@ -260,7 +265,7 @@ def reduced_rows(kind, p, k, v, sizes, m, layer, options, clarity):
     if kind == "evit":
         return attended(p, m, layer, options, clarity)
     if kind == "tome":
-        return matched(k, sizes, m, layer, clarity)
+        return matched(k, sizes, m, layer, options.get("drop_early", False) and number < len(m.blocks) // 3, clarity)
     return spread(m, p.shape[1], layer)
 
 
@@ -282,7 +287,7 @@ def run(m, pixels, text=None):
         p = z.softmax(dim=2)
         x = x + block.scale1 * block.proj((p @ v).transpose(0, 1).flatten(1))
         if number in schedule:
-            rows = reduced_rows(kind, p, k, v, sizes, m, schedule[number], options, clarity)
+            rows = reduced_rows(kind, p, k, v, sizes, m, number, schedule[number], options, clarity)
             x = torch.stack([sum(weight * x[i] for i, weight in row) for row in rows])
             if kind == "tome":
                 sizes = torch.stack([sum(sizes[i] for i, _ in row) for row in rows])
