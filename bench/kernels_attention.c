@@ -86,7 +86,7 @@ static void bench_layer(const struct bench *b, const char *name, struct layer l)
     l.mask_rows = vt_bench_alloc(l.tokens);
     for (size_t i = 0; i < l.tokens; i++)
         l.mask_rows[i] = (uint8_t)(i % VT_WINDOW_REGIONS);
-    l.scratch = vt_bench_alloc(vt_attention_scratch_bytes(l.kernels, l.product, l.tokens, l.dim, l.dim));
+    l.scratch = vt_bench_alloc(vt_attention_scratch_bytes(l.kernels, l.product, l.tokens, l.dim, l.dim, false));
     const struct bench_case c = {
         .run = attend, .arg = &l, .operations = 4.0 * (double)(rows * l.tokens * width), .product = l.product
     };

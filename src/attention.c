@@ -9,7 +9,7 @@
 #include <string.h>
 
 static size_t carve(struct vt_attention_head *h, const struct vt_kernels *kernels, enum vt_product product, size_t keys,
-                    size_t dim, size_t dim_v, char *base)
+                    size_t dim, size_t dim_v, bool votes, char *base)
 {
     const struct vt_gemm_kernel *kernel = &kernels->gemm[product];
     const size_t bytes = vt_product_bytes(product);
@@ -20,11 +20,15 @@ static size_t carve(struct vt_attention_head *h, const struct vt_kernels *kernel
     h->values_panel = vt_size_mul(vt_size_mul(vt_round_up(keys, kernel->kr), kernel->nr), bytes);
     h->keys = vt_take(base, &used, h->ld / kernel->nr, h->keys_panel);
     h->values = vt_take(base, &used, h->ld_sums / kernel->nr, h->values_panel);
-    const size_t tile = vt_size_mul(kernel->mr, h->ld);
-    h->scores = vt_take(base, &used, tile, sizeof(float));
-    h->probabilities = product == VT_PRODUCT_F32 ? h->scores : vt_take(base, &used, tile, bytes);
+    const size_t tile = vt_size_mul(kernel->mr, h->ld), all = votes ? vt_size_mul(keys, h->ld) : tile;
+    h->scores = vt_take(base, &used, product == VT_PRODUCT_F32 ? all : tile, sizeof(float));
+    h->probabilities = product == VT_PRODUCT_F32 ? h->scores : vt_take(base, &used, all, bytes);
     h->sums = vt_take(base, &used, vt_size_mul(kernel->mr, h->ld_sums), sizeof(float));
     h->column_sums = vt_take(base, &used, keys, sizeof(float));
+    if (votes) {
+        h->inverses = vt_take(base, &used, keys, sizeof(float));
+        h->votes = vt_take(base, &used, vt_size_mul(2, keys), sizeof(float));
+    }
     if (product == VT_PRODUCT_U8S8) {
         h->key_bias = vt_take(base, &used, h->ld, sizeof(int32_t));
         h->biases = vt_take(base, &used, tile, sizeof(float));
@@ -34,10 +38,10 @@ static size_t carve(struct vt_attention_head *h, const struct vt_kernels *kernel
 }
 
 size_t vt_attention_scratch_bytes(const struct vt_kernels *kernels, enum vt_product product, size_t keys, size_t dim,
-                                  size_t dim_v)
+                                  size_t dim_v, bool votes)
 {
     struct vt_attention_head h;
-    return carve(&h, kernels, product, keys, dim, dim_v, NULL);
+    return carve(&h, kernels, product, keys, dim, dim_v, votes, NULL);
 }
 
 static size_t at_most(size_t n, size_t most)
@@ -182,6 +186,17 @@ static void attend(const struct vt_attention *a, const struct vt_attention_head 
         vt_attention_finish(a, h, i, m, factor);
 }
 
+/* The head where the probabilities of query i stand, if there is room for those of all. */
+static struct vt_attention_head at_query(const struct vt_attention *a, struct vt_attention_head h, size_t i)
+{
+    if (!a->votes)
+        return h;
+    h.probabilities = (char *)h.probabilities + i * h.ld * vt_product_bytes(a->product);
+    if (a->product == VT_PRODUCT_F32)
+        h.scores = h.probabilities;
+    return h;
+}
+
 /* Part t of `parts` of the next head's operands. */
 static void prefetch_next(const struct vt_attention *next, size_t t, size_t parts)
 {
@@ -200,15 +215,19 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
     struct vt_attention_head h;
     if (begin >= end)
         return;
-    assert(!a->column_sums || rows == a->queries);
-    carve(&h, a->kernels, a->product, a->keys, a->dim, a->dim_v, scratch);
+    assert((!a->column_sums && !a->votes) || rows == a->queries);
+    assert(!a->votes || a->queries == a->keys);
+    carve(&h, a->kernels, a->product, a->keys, a->dim, a->dim_v, a->votes, scratch);
     pack(a, &h);
     for (size_t t = 0; t < tiles; t++) { /* of nearly equal height */
         const size_t first = rows * t / tiles, last = rows * (t + 1) / tiles;
         if (a->next)
             prefetch_next(a->next, t, tiles);
-        attend(a, &h, begin + first, last - first);
+        const struct vt_attention_head tile = at_query(a, h, begin + first);
+        attend(a, &tile, begin + first, last - first);
     }
     if (a->column_sums && !a->exp)
         vt_attention_give_row(a, h.column_sums, a->column_sums);
+    if (a->votes && !a->exp)
+        vt_attention_vote(a, &h);
 }

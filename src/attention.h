@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attention of one head: softmax(scale * (q k^T + bias) + mask) v, exact, without the matrix of scores ever being in
- * memory.
+ * memory, but where several rounds of votes need it.
  *
  * Keys and values are packed into panels in the caller's scratch; then each tile of query rows gets its scores, their
  * exponentials and its output while they are in the first-level cache. A row's result depends on that row and the keys
@@ -54,6 +54,13 @@ struct vt_attention {
      * ascending order, so one piece must have all. In integers (exp) neither is written. */
     float *first_row, *column_sums;
     size_t ld_scores;
+    /* Such a column of votes, or NULL: each query, which is the key of its number, has as many as others, the first one
+     * `boost` times as many (0: the root of their number), together one for each. In each of `rounds` it gives what it
+     * has to all keys as its probabilities say. The same chains of sums; all probabilities of a head are in the scratch
+     * then, so one piece must have all here, too. */
+    float *votes;
+    uint32_t rounds;
+    float boost;
     /* The head that this thread takes next, whose q, k and v are fetched into the cache meanwhile; or NULL. */
     const struct vt_attention *next;
 };
@@ -64,9 +71,9 @@ static inline const float *vt_attention_mask_row(const struct vt_attention *a, s
     return a->mask_rows ? a->mask + a->mask_rows[i] * a->ld_mask : a->mask;
 }
 
-/* Bytes that a piece needs. */
+/* Bytes that a piece needs; votes: if they are asked for. */
 size_t vt_attention_scratch_bytes(const struct vt_kernels *kernels, enum vt_product product, size_t keys, size_t dim,
-                                  size_t dim_v);
+                                  size_t dim_v, bool votes);
 
 /* Output rows of the queries [begin, end), zeros without keys. scratch is aligned to 64 bytes. */
 void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, void *scratch);

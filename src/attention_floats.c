@@ -89,21 +89,19 @@ void vt_attention_give_row(const struct vt_attention *a, const float *row, float
         column[k * a->ld_scores] = row[k];
 }
 
-/* Adds the probabilities in rows [r, end) of the tile, each times its inverse, to their sums. */
+/* Adds the probabilities in rows [r, end), each times its factor, to sums[keys]. */
 static void add_rows(const struct vt_attention *a, const struct vt_attention_head *h, size_t r, size_t end,
-                     const float *inverse)
+                     const float *factor, float *sums)
 {
     const size_t at = r * h->ld;
     switch (a->product) {
     case VT_PRODUCT_BF16:
-        a->kernels->axpy_rows_bf16(end - r, a->keys, inverse + r, (const vt_bf16 *)h->probabilities + at, h->ld,
-                                   h->column_sums);
+        a->kernels->axpy_rows_bf16(end - r, a->keys, factor + r, (const vt_bf16 *)h->probabilities + at, h->ld, sums);
         break;
     case VT_PRODUCT_U8S8:
-        a->kernels->axpy_rows_u8(end - r, a->keys, inverse + r, (const uint8_t *)h->probabilities + at, h->ld,
-                                 h->column_sums);
+        a->kernels->axpy_rows_u8(end - r, a->keys, factor + r, (const uint8_t *)h->probabilities + at, h->ld, sums);
         break;
-    default: a->kernels->axpy_rows_f32(end - r, a->keys, inverse + r, h->scores + at, h->ld, h->column_sums); break;
+    default: a->kernels->axpy_rows_f32(end - r, a->keys, factor + r, h->scores + at, h->ld, sums); break;
     }
 }
 
@@ -115,12 +113,29 @@ static void add_scores(const struct vt_attention *a, const struct vt_attention_h
     if (i == 0)
         memset(h->column_sums, 0, a->keys * sizeof *h->column_sums);
     if (i == 0 && a->first_row) {
-        add_rows(a, h, 0, 1, inverse);
+        add_rows(a, h, 0, 1, inverse, h->column_sums);
         vt_attention_give_row(a, h->column_sums, a->first_row);
         r = 1;
     }
     if (a->column_sums)
-        add_rows(a, h, r, m, inverse);
+        add_rows(a, h, r, m, inverse, h->column_sums);
+}
+
+void vt_attention_vote(const struct vt_attention *a, const struct vt_attention_head *h)
+{
+    const double n = (double)a->keys, boost = a->boost == 0 ? sqrt(n) : (double)a->boost, one = n / (n - 1 + boost);
+    float *before = h->votes, *behind = before + a->keys;
+    for (size_t i = 0; i < a->keys; i++)
+        before[i] = (float)(i ? one : boost * one);
+    for (uint32_t round = 0; round < a->rounds; round++) {
+        float *given = before;
+        a->kernels->mul_f32(a->keys, given, h->inverses, given);
+        memset(behind, 0, a->keys * sizeof *behind);
+        add_rows(a, h, 0, a->keys, given, behind);
+        before = behind;
+        behind = given;
+    }
+    vt_attention_give_row(a, before, a->votes);
 }
 
 /* Rounds the probabilities of m queries, which are still to be divided by their sums, to what their codes stand for. */
@@ -174,6 +189,8 @@ void vt_attention_factors(const struct vt_attention *a, const struct vt_attentio
         round_logarithms(a, h, m, factor);
     if (a->first_row || a->column_sums)
         add_scores(a, h, i, m, factor);
+    if (a->votes)
+        memcpy(h->inverses + i, factor, m * sizeof *factor);
     if (!a->gate)
         return;
     find_gates(a, i, m, gates);

@@ -11,9 +11,11 @@ struct vt_attention_head {
     char *keys;          /* panels of nr keys */
     char *values;        /* panels of nr columns */
     float *scores;       /* [mr][ld]; int32_t in U8S8 */
-    void *probabilities; /* [mr][ld] in the product's type; in F32 the scores' place */
+    void *probabilities; /* [mr][ld], with votes [keys][ld], in the product's type; in F32 the scores' place */
     float *sums;         /* [mr][ld_sums], outputs before they are finished; int32_t in U8S8 */
     float *column_sums;  /* [keys], of probabilities so far */
+    float *inverses;     /* with votes: [keys], of the sums of all queries' probabilities, */
+    float *votes;        /* and [2][keys]: before and behind a round */
     int32_t *key_bias;   /* U8S8: [ld], what q's zero point takes off */
     float *biases;       /* U8S8: [mr][ld], bias plus mask */
     float *shifts;       /* U8S8: [mr][ld_sums], gate_bias times the gate */
@@ -31,6 +33,9 @@ void vt_attention_factors(const struct vt_attention *a, const struct vt_attentio
 
 /* Writes row[keys] as a column of scores. */
 void vt_attention_give_row(const struct vt_attention *a, const float *row, float *column);
+
+/* All rounds of votes, once all probabilities and inverses are there. */
+void vt_attention_vote(const struct vt_attention *a, const struct vt_attention_head *h);
 
 /* Integer sums, or floats on their way to codes, through the epilogue of products. */
 void vt_attention_finish(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m,

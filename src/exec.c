@@ -215,8 +215,8 @@ const struct vt_op *vt_op_of(enum vt_node_type type)
     case VT_NODE_SCATTER: return &vt_op_scatter;
     case VT_NODE_UPSAMPLE: return &vt_op_upsample;
     case VT_NODE_ARGMAX: return &vt_op_argmax;
+    case VT_NODE_ATTENTION_SCORES: return &vt_op_attention_scores;
     case VT_NODE_INPUT:
-    case VT_NODE_ATTENTION_SCORES: /* comes with its attention */
     case VT_NODE_TYPE_COUNT: break;
     }
     return &input;

@@ -321,24 +321,6 @@ void vt_graph_set_key_bias(struct vt_graph *g, vt_value attention, struct vt_vie
     vt_expect_one_column(g, node, "number of columns of the bias of keys");
 }
 
-vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
-                                   enum vt_attention_scores scores)
-{
-    for (size_t v = 0; v < g->node_count; v++) /* the same ones are given once */
-        if (g->nodes[v].type == VT_NODE_ATTENTION_SCORES && g->nodes[v].in[0].value == attention &&
-            g->nodes[v].u.scores == scores)
-            return (vt_value)v;
-    struct vt_node *node = vt_build_node(g, VT_NODE_ATTENTION_SCORES, name);
-    if (!node)
-        return VT_NO_VALUE;
-    vt_build_input(g, node, vt_view_of(attention));
-    if (g->nodes[attention].type != VT_NODE_ATTENTION)
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %s is no attention", node->name, g->nodes[attention].name);
-    node->columns = g->nodes[attention].u.attention.heads;
-    node->u.scores = scores;
-    return vt_build_value(g, node);
-}
-
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation)
 {
     struct vt_node *node = vt_build_unary(g, VT_NODE_ACTIVATION, name, x);
@@ -621,6 +603,8 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
 vt_value vt_graph_copy_node(struct vt_graph *g, const struct vt_node *node)
 {
     const struct vt_node copy = *node; /* it may be one of g's own, which move */
+    if (copy.type == VT_NODE_ATTENTION_SCORES) /* there may be the same ones already */
+        return vt_graph_scores_like(g, copy.name, &copy);
     struct vt_node *to = append_room(g);
     if (!to)
         return VT_NO_VALUE;

@@ -33,6 +33,7 @@ typedef int32_t vt_order;  /* index into the graph's window patterns: an order o
 #define VT_MAX_TERMS  65000u /* of a sum of products of codes, which 32 bits hold exactly; of a score, half as many */
 #define VT_NAME_SIZE  64
 #define VT_MAX_SAMPLES (1u << 20) /* of tokens */
+#define VT_MAX_ROUNDS  1000u      /* of votes */
 #define VT_USUAL_CONTEXT 5u /* of selections by "unsure": DToP's */
 #define VT_MAX_SIDE   65536u /* of kernels, strides, paddings, blocks and grids */
 
@@ -152,7 +153,15 @@ enum vt_node_type {
 enum vt_attention_scores {
     VT_SCORES_FIRST_ROW,   /* of the first query, such as a class token */
     VT_SCORES_COLUMN_SUMS, /* summed over the queries */
+    VT_SCORES_VOTES,       /* what `rounds` of votes leave each of the tokens, which are queries as well as keys */
     VT_SCORES_COUNT
+};
+
+struct vt_scores {
+    enum vt_attention_scores kind;
+    uint32_t rounds; /* of votes; else 1 */
+    float boost;     /* of votes: as many are the first query's for each that others have before the first round; 0:
+                        the root of the number of tokens, as in all other kinds */
 };
 
 enum vt_token_score {
@@ -168,7 +177,8 @@ enum vt_token_score {
 
 /* By what rows are selected behind the protected ones. */
 enum vt_selection {
-    VT_SELECT_TOP,     /* scores, and with `similar` features in in[1]: so many leave first for being similar */
+    VT_SELECT_TOP,     /* scores, and with `similar` features in in[1]: so many leave first for being similar to one of
+                          the half that has higher scores, or is better by the scores in in[2] if they are there */
     VT_SELECT_SAMPLES, /* scores: vt_stay_sampled, `count` samples */
     VT_SELECT_MATCH,   /* features, and sizes in in[1] if they are there: `count` rows are merged into others */
     VT_SELECT_EVEN,
@@ -266,7 +276,7 @@ struct vt_node {
             bool gated;
             bool key_bias; /* the last input is one */
         } attention;
-        enum vt_attention_scores scores;
+        struct vt_scores scores;
         struct {
             enum vt_token_score kind;
             float boost, lowest, highest; /* of votes; highest 0: all heads count */
@@ -376,6 +386,8 @@ void vt_graph_set_gate(struct vt_graph *g, vt_value attention, struct vt_view lo
 void vt_graph_set_key_bias(struct vt_graph *g, vt_value attention, struct vt_view bias);
 vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
                                    enum vt_attention_scores scores);
+/* Like the node `like`, whose input and numbers are filled in: votes, too, of which an attention gives one kind. */
+vt_value vt_graph_scores_like(struct vt_graph *g, const char *name, const struct vt_node *like);
 vt_value vt_graph_activation(struct vt_graph *g, const char *name, struct vt_view x, enum vt_activation activation);
 vt_value vt_graph_add(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);
 vt_value vt_graph_mul(struct vt_graph *g, const char *name, struct vt_view a, struct vt_view b);

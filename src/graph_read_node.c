@@ -216,7 +216,7 @@ static vt_value build(struct vt_graph *g, const char *name, const struct vt_node
         return vt_graph_layer_norm(g, name, x, n->weight, n->bias, n->u.norm.groups, n->u.norm.eps);
     case VT_NODE_L2_NORM: return vt_graph_l2_norm(g, name, x, n->weight, n->u.norm.groups);
     case VT_NODE_ATTENTION: return build_attention(g, name, n);
-    case VT_NODE_ATTENTION_SCORES: return vt_graph_attention_scores(g, name, x.value, n->u.scores);
+    case VT_NODE_ATTENTION_SCORES: return vt_graph_scores_like(g, name, n);
     case VT_NODE_ACTIVATION: return vt_graph_activation(g, name, x, n->u.activation);
     case VT_NODE_ADD: return vt_graph_add(g, name, x, y);
     case VT_NODE_MUL: return n->in_count > 1 ? vt_graph_mul(g, name, x, y) : vt_graph_scale(g, name, x, n->weight);

@@ -9,7 +9,7 @@ const char *const vt_window_fit_names[3] = { "fixed", "each_side", "shorter_side
 const char *const vt_slot_keys[VT_ALL_SLOTS] = { "weight",   "bias",    "weight2",  "scales.0", "zeros.0",
                                                  "scales.1", "zeros.1", "scales.2", "zeros.2" };
 
-static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_sums" };
+static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_sums", "votes" };
 static const char *const token_score_names[VT_TOKEN_SCORE_COUNT] = {
     "mean", "values", "head_values", "votes", "ones", "logarithm", "number"
 };
@@ -113,7 +113,14 @@ const struct vt_op_schema vt_op_schemas[] = {
         COUNT("log_bits", attention.log_bits, 0), MAY_NUMBER("log_scale", attention.log_scale, 0),
         MAY_SIGNED("gamma", attention.gamma, 0), MAY_SIGNED("zeta", attention.zeta, 1), FLAG("gated", attention.gated),
         FLAG("key_bias", attention.key_bias), PRECISION } },
-    { "attention_scores", VT_NODE_ATTENTION_SCORES, 1, 1, 1, { { 0 } }, { CHOICE("scores", scores, scores_names) } },
+    { "attention_scores",
+      VT_NODE_ATTENTION_SCORES,
+      1,
+      1,
+      1,
+      { { 0 } },
+      { CHOICE("scores", scores.kind, scores_names), COUNT("rounds", scores.rounds, 1),
+        MAY_NUMBER("boost", scores.boost, 0) } },
     { "activation", VT_NODE_ACTIVATION, 1, 1, 0, { { 0 } }, { CHOICE("activation", activation, vt_activation_names) } },
     { "add", VT_NODE_ADD, 2, 2, 0, { { 0 } }, { { 0 } } },
     { "mul", VT_NODE_MUL, 2, 2, 0, { { 0 } }, { { 0 } } },
@@ -174,7 +181,7 @@ const struct vt_op_schema vt_op_schemas[] = {
     { "select",
       VT_NODE_SELECT,
       1,
-      2,
+      3,
       0,
       { { 0 } },
       { CHOICE("by", select.by, selection_names), COUNT("protect", select.protect, 0), SHARE("keep", select.keep),

@@ -149,12 +149,14 @@ static vitrt_status attention_shape(const struct vt_graph *g, const struct vt_no
     return VITRT_OK;
 }
 
-/* A row for each key. */
+/* A row for each key; those who vote are those that are voted for. */
 static vitrt_status scores_shape(const struct vt_graph *g, const struct vt_node *node, const struct vt_shape *shapes,
                                  struct vt_shape *out, vitrt_error *err)
 {
     const struct vt_node *attention = &g->nodes[node->in[0].value];
     *out = shapes[attention->in[1].value];
+    if (node->u.scores.kind == VT_SCORES_VOTES && out->order == VT_RASTER)
+        return same_rows(g, node, out, &shapes[attention->in[0].value], err);
     return out->order == VT_RASTER
                ? VITRT_OK
                : vt_err(err, VITRT_EINVAL, "%s: node %s: %s attends in windows, expected attention within the image",

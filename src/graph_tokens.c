@@ -4,6 +4,62 @@
 
 #include <string.h>
 
+/* ---- What attention gives beside its output ---- */
+
+/* The node by which it gives such scores already, or NULL. */
+static const struct vt_node *find_scores(const struct vt_graph *g, vt_value attention, enum vt_attention_scores kind)
+{
+    for (size_t v = 0; v < g->node_count; v++)
+        if (g->nodes[v].type == VT_NODE_ATTENTION_SCORES && g->nodes[v].in[0].value == attention &&
+            g->nodes[v].u.scores.kind == kind)
+            return &g->nodes[v];
+    return NULL;
+}
+
+static void expect_votes(struct vt_graph *g, const char *name, const struct vt_scores *scores)
+{
+    if (scores->kind != VT_SCORES_VOTES && (scores->rounds != 1 || scores->boost != 0))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"rounds\" and \"boost\" are of scores \"votes\" alone", name);
+    if (!scores->rounds || scores->rounds > VT_MAX_ROUNDS)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: it has %u rounds of votes, expected 1 to %u", name,
+                      (unsigned)scores->rounds, VT_MAX_ROUNDS);
+}
+
+/* The same ones are given once. */
+vt_value vt_graph_scores_like(struct vt_graph *g, const char *name, const struct vt_node *like)
+{
+    const struct vt_scores scores = like->u.scores;
+    const vt_value attention = like->in[0].value;
+    expect_votes(g, name, &scores);
+    if (g->status)
+        return VT_NO_VALUE;
+    const struct vt_node *made = find_scores(g, attention, scores.kind);
+    if (made && made->u.scores.rounds == scores.rounds && made->u.scores.boost == scores.boost)
+        return vt_build_value(g, made);
+    if (made)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: %s gives other votes in node %s, of %u rounds and the boost %g", name,
+                      g->nodes[attention].name, made->name, (unsigned)made->u.scores.rounds,
+                      (double)made->u.scores.boost);
+    struct vt_node *node = vt_build_node(g, VT_NODE_ATTENTION_SCORES, name);
+    if (!node)
+        return VT_NO_VALUE;
+    vt_build_input(g, node, vt_view_of(attention));
+    if (g->nodes[attention].type != VT_NODE_ATTENTION)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: its input %s is no attention", node->name, g->nodes[attention].name);
+    node->columns = g->nodes[attention].u.attention.heads;
+    node->u.scores = scores;
+    return vt_build_value(g, node);
+}
+
+vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_value attention,
+                                   enum vt_attention_scores scores)
+{
+    const struct vt_node like = { .in = { vt_view_of(attention) }, .u.scores = { .kind = scores, .rounds = 1 } };
+    return vt_graph_scores_like(g, name, &like);
+}
+
+/* ---- Scores of tokens, and maps of them ---- */
+
 static bool reads_sizes(const struct vt_node *score)
 {
     return score->u.token_score.kind == VT_TOKEN_LOGARITHM;
@@ -56,11 +112,14 @@ static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
 {
     const enum vt_selection by = node->u.select.by;
     const bool match = by == VT_SELECT_MATCH, second = match ? node->in_count == 2 : node->u.select.similar > 0;
+    const bool third = by == VT_SELECT_TOP && second && node->in_count == 3;
     const uint32_t features = match ? 0 : 1;
-    if (node->in_count != 1u + second)
+    if (node->in_count != 1u + second + third)
         vt_expect(g, node, "number of inputs", node->in_count, 1 + second);
     else if (by == VT_SELECT_TOP || by == VT_SELECT_SAMPLES)
         vt_expect(g, node, "number of columns of the scores", node->in[0].columns, 1);
+    if (third)
+        vt_expect_one_column(g, node, "number of columns of the scores that halves are by");
     if (match && second)
         vt_expect(g, node, "number of columns of the sizes", node->in[1].columns, 1);
     if (!g->status && features < node->in_count && (match || second))

@@ -243,7 +243,9 @@ static unsigned version_of_node(const struct vt_node *node)
     const bool reduces = node->type == VT_NODE_TOKEN_SCORE || node->type == VT_NODE_SELECT ||
                          node->type == VT_NODE_APPLY || node->type == VT_NODE_SCATTER,
                maps_classes = node->type == VT_NODE_UPSAMPLE || node->type == VT_NODE_ARGMAX;
-    if (reduces || maps_classes || vt_key_bias_input(node) || (node->type == VT_NODE_POOL && node->in_count > 1))
+    const bool votes = node->type == VT_NODE_ATTENTION_SCORES && node->u.scores.kind == VT_SCORES_VOTES;
+    if (reduces || maps_classes || votes || vt_key_bias_input(node) ||
+        (node->type == VT_NODE_POOL && node->in_count > 1))
         return 3;
     if (vt_is_quantized(node) || node->unit > 0 || node->float_product != VT_FLOAT_PRODUCT_F32 ||
         (node->type == VT_NODE_ATTENTION && node->u.attention.log_bits) || vt_is_clipped(node) || vt_gate_input(node))

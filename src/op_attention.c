@@ -66,6 +66,14 @@ static struct vt_integer_epilogue integers_of_head(const struct vt_step_weights 
     return e;
 }
 
+/* How votes are counted, which are only where somebody asked for them. */
+static const struct vt_scores *votes_of(const struct vt_exec *x, const struct vt_step *s)
+{
+    static const struct vt_scores none = { .kind = VT_SCORES_VOTES };
+    const vt_value votes = s->scores[VT_SCORES_VOTES];
+    return votes == VT_NO_VALUE ? &none : &x->plan->graph->nodes[votes].u.scores;
+}
+
 struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct vt_step *s,
                                          const struct vt_step_weights *w, size_t i, size_t h)
 {
@@ -126,7 +134,10 @@ struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct v
                               .gate_bias = part_of(w->gate_bias, out.column),
                               .first_row = scores_column(x, s->scores[VT_SCORES_FIRST_ROW], image, h),
                               .column_sums = scores_column(x, s->scores[VT_SCORES_COLUMN_SUMS], image, h),
-                              .ld_scores = heads };
+                              .ld_scores = heads,
+                              .votes = scores_column(x, s->scores[VT_SCORES_VOTES], image, h),
+                              .rounds = votes_of(x, s)->rounds,
+                              .boost = votes_of(x, s)->boost };
 }
 
 static struct vt_attention head_of(const struct attention_job *job, size_t i, size_t h)
@@ -157,7 +168,7 @@ static void run_attention(const struct vt_exec *x, const struct vt_step *s, cons
     const size_t threads = vt_pool_size(x->pool);
     /* Every piece packs its head's keys and values again, so heads are cut only where there are too few of them to
      * share out evenly. Sums over queries need whole heads. */
-    const bool whole = s->scores[VT_SCORES_COLUMN_SUMS] != VT_NO_VALUE;
+    const bool whole = s->scores[VT_SCORES_COLUMN_SUMS] != VT_NO_VALUE || s->scores[VT_SCORES_VOTES] != VT_NO_VALUE;
     const bool few = heads < 8 * threads && heads % threads;
     const size_t chunks = !whole && threads > 1 && few ? (2 * threads + heads - 1) / heads : 1;
     struct attention_job job = { x, s, w, chunks };
@@ -171,7 +182,8 @@ static size_t attention_scratch(const struct vt_plan *p, const struct vt_step *s
     const size_t heads = node->u.attention.heads;
     const struct vt_plan_value *keys = &p->values[node->in[1].value];
     return vt_attention_scratch_bytes(p->kernels, node->product, keys->order ? keys->order->area : keys->rows,
-                                      node->in[0].columns / heads, node->in[2].columns / heads);
+                                      node->in[0].columns / heads, node->in[2].columns / heads,
+                                      s->scores[VT_SCORES_VOTES] != VT_NO_VALUE);
 }
 
 static uint64_t attention_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
@@ -187,3 +199,12 @@ const struct vt_op vt_op_attention = { .name = "attention",
                                        .scratch_bytes = attention_scratch,
                                        .macs = attention_macs,
                                        .kernel_name = vt_gemm_name };
+
+/* Column sums and rows are by-products. */
+static uint64_t scores_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
+{
+    const uint64_t keys = vt_shape_rows(&shapes[v]);
+    return node->u.scores.kind == VT_SCORES_VOTES ? node->u.scores.rounds * keys * keys * node->columns : 0;
+}
+
+const struct vt_op vt_op_attention_scores = { .name = "attention_scores", .macs = scores_macs };

@@ -110,11 +110,17 @@ static void find_most_similar(const struct vt_step_job *j, const struct places *
 
 /* ---- Selections ---- */
 
+static const float *scores_of(const struct vt_step_job *j, uint32_t input, size_t image)
+{
+    return (const float *)(const void *)vt_exec_image_rows(j->x, j->s->node->in[input], image).at;
+}
+
 /* Zero-TPrune's S-stage: the less important half of the candidates, each against all of the other half. */
 static void leave_similar(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
-                          const float *scores, size_t image)
+                          size_t image)
 {
     const struct vt_image_rows features = vt_exec_image_rows(j->x, j->s->node->in[1], image);
+    const float *scores = scores_of(j, j->s->node->in_count > 2 ? 2 : 0, image);
     const size_t candidates = c->rows - c->protect, half = candidates / 2;
     if (!half)
         return;
@@ -131,10 +137,10 @@ static size_t select_top(const struct vt_step_job *j, const struct places *at, c
                          size_t count, size_t image, struct vt_token_entry *map)
 {
     const struct vt_node *node = j->s->node;
-    const float *scores = (const float *)(const void *)vt_exec_image_rows(j->x, node->in[0], image).at;
+    const float *scores = scores_of(j, 0, image);
     memset(at->stay, 1, c->rows);
     if (node->u.select.similar)
-        leave_similar(j, at, c, scores, image);
+        leave_similar(j, at, c, image);
     vt_stay_top(c, scores, count, at->stay);
     return node->u.select.fuse ? vt_map_of_fused(c->rows, at->stay, scores, map)
                                : vt_map_of_stay(c->rows, at->stay, map);
@@ -218,8 +224,7 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
     case VT_SELECT_TOP: return select_top(j, at, c, count, image, map);
     case VT_SELECT_MATCH: return select_match(j, at, c, count, image, map);
     case VT_SELECT_SAMPLES:
-        vt_stay_sampled(c, (const float *)(const void *)vt_exec_image_rows(j->x, node->in[0], image).at, count,
-                        node->u.select.in_order, at->stay);
+        vt_stay_sampled(c, scores_of(j, 0, image), count, node->u.select.in_order, at->stay);
         if (stays(c, at->stay) > count) /* scores that are not finite or all 0 */
             vt_stay_even(c, count, at->stay);
         break;

@@ -150,7 +150,7 @@ static void attach_scores(struct vt_plan *p, struct vt_step *s)
     for (size_t v = (size_t)attention + 1; v < p->graph->node_count && s->type == VT_NODE_ATTENTION; v++) {
         const struct vt_node *node = &p->graph->nodes[v];
         if (node->type == VT_NODE_ATTENTION_SCORES && node->in[0].value == attention)
-            s->scores[node->u.scores] = (vt_value)v;
+            s->scores[node->u.scores.kind] = (vt_value)v;
     }
 }
 
@@ -177,7 +177,7 @@ static void make_step(struct vt_plan *p, vt_value v, const vt_value *outputs, si
                            .weight2 = node->weight2,
                            .scale = VT_NO_WEIGHT,
                            .residual = { VT_NO_VALUE, 0, 0 },
-                           .scores = { VT_NO_VALUE, VT_NO_VALUE } };
+                           .scores = { VT_NO_VALUE, VT_NO_VALUE, VT_NO_VALUE } };
     attach_scores(p, s);
     while (fuse_next(p, s, outputs, count)) {
     }

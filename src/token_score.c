@@ -44,47 +44,6 @@ void vt_score_values(const struct vt_head_scores *p, const float *v, size_t ldv,
     }
 }
 
-static double first_weight(float boost, size_t rows)
-{
-    return boost == 0 ? sqrt((double)rows) : boost;
-}
-
-void vt_score_votes(const struct vt_head_scores *sums, const float *first, const struct vt_vote_options *o,
-                    float *scratch, float *score)
-{
-    const double more = first ? first_weight(o->boost, sums->rows) - 1 : 0, votes = (double)sums->rows + more;
-    for (size_t i = 0; i < sums->rows; i++)
-        for (size_t h = 0; h < sums->heads; h++) {
-            const size_t at = i * sums->ld + h;
-            scratch[i * sums->heads + h] = (float)((sums->at[at] + (first ? more * first[at] : 0)) / votes);
-        }
-    vt_score_of_votes(&(struct vt_head_scores){ scratch, sums->heads, sums->rows, sums->heads }, o, score);
-}
-
-/* to[j]: the sum of what each row i gives to j, times what it was given itself. */
-static void vote(size_t rows, const float *p, size_t ld, const float *s, float *to)
-{
-    for (size_t j = 0; j < rows; j++)
-        to[j] = 0;
-    for (size_t i = 0; i < rows; i++) {
-        const float weight = s[i];
-        for (size_t j = 0; j < rows; j++)
-            to[j] += weight * p[i * ld + j];
-    }
-}
-
-void vt_vote_rounds(size_t rows, const float *p, size_t ld, size_t rounds, float boost, float *s, float *scratch)
-{
-    const double first = first_weight(boost, rows), votes = (double)rows - 1 + first;
-    for (size_t i = 0; i < rows; i++)
-        s[i] = (float)((i ? 1 : first) / votes);
-    for (size_t round = 0; round < rounds; round++) {
-        vote(rows, p, ld, s, scratch);
-        for (size_t j = 0; j < rows; j++)
-            s[j] = scratch[j];
-    }
-}
-
 /* Of a head's votes as multiples of their mean. A NaN if that is 0. */
 static double variance(const struct vt_head_scores *votes, size_t head)
 {
@@ -107,7 +66,8 @@ static void add_squares(const struct vt_head_scores *votes, size_t head, float *
     }
 }
 
-void vt_score_of_votes(const struct vt_head_scores *votes, const struct vt_vote_options *o, float *score)
+/* Of all heads, whose votes' mean does not matter. */
+static void score_of_votes(const struct vt_head_scores *votes, const struct vt_vote_options *o, float *score)
 {
     size_t counted = 0;
     for (size_t i = 0; i < votes->rows; i++)
@@ -123,4 +83,21 @@ void vt_score_of_votes(const struct vt_head_scores *votes, const struct vt_vote_
         add_squares(votes, h, score);
     for (size_t i = 0; i < votes->rows; i++)
         score[i] = (float)sqrt((double)score[i] / (double)(counted ? counted : votes->heads));
+}
+
+static double first_weight(float boost, size_t rows)
+{
+    return boost == 0 ? sqrt((double)rows) : boost;
+}
+
+void vt_score_votes(const struct vt_head_scores *sums, const float *first, const struct vt_vote_options *o,
+                    float *scratch, float *score)
+{
+    const double more = first ? first_weight(o->boost, sums->rows) - 1 : 0, votes = (double)sums->rows + more;
+    for (size_t i = 0; i < sums->rows; i++)
+        for (size_t h = 0; h < sums->heads; h++) {
+            const size_t at = i * sums->ld + h;
+            scratch[i * sums->heads + h] = (float)((sums->at[at] + (first ? more * first[at] : 0)) / votes);
+        }
+    score_of_votes(&(struct vt_head_scores){ scratch, sums->heads, sums->rows, sums->heads }, o, score);
 }

@@ -30,16 +30,10 @@ struct vt_vote_options {
                               unless all are (VHF) */
 };
 
-/* One round of votes: sums are those over all queries, first what the first one gives, laid out like them (NULL: boost
- * is taken for 1). The root of the mean square over the heads (EIR). scratch: rows * heads. */
+/* One round of votes: sums are those over all queries, first what the first one gives, laid out like them; or what any
+ * rounds left each row of as many votes as there are rows, and NULL, with which boost is taken for 1. The root of the
+ * mean square over the heads (EIR). scratch: rows * heads. */
 void vt_score_votes(const struct vt_head_scores *sums, const float *first, const struct vt_vote_options *o,
                     float *scratch, float *score);
-
-/* `rounds` votes of one head (WPR), summed in float: p[rows, rows], row i what query i gives. s[rows] is set to the
- * weights above, brought to a sum of 1, and then to what each round gives. scratch: rows. */
-void vt_vote_rounds(size_t rows, const float *p, size_t ld, size_t rounds, float boost, float *s, float *scratch);
-
-/* What vt_score_votes makes of a round, of the rounds of all heads: votes[rows, heads]. */
-void vt_score_of_votes(const struct vt_head_scores *votes, const struct vt_vote_options *o, float *score);
 
 #endif

@@ -128,7 +128,7 @@ static struct call new_call(const struct vt_kernels *kernels, enum vt_product pr
                                  .first_row = (float *)guarded_new(&c.first_row, score_bytes, place) + HEAD,
                                  .column_sums = (float *)guarded_new(&c.column_sums, score_bytes, place) + HEAD,
                                  .ld_scores = HEADS };
-    guarded_new(&c.scratch, vt_attention_scratch_bytes(kernels, product, s.keys, s.dim, s.dim_v), place);
+    guarded_new(&c.scratch, vt_attention_scratch_bytes(kernels, product, s.keys, s.dim, s.dim_v, false), place);
     if (content == BIASED || content == ONE_MASK)
         add_bias_and_mask(&c, content == BIASED ? MASK_ROWS : 1, place);
     return c;

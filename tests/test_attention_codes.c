@@ -101,7 +101,7 @@ static void call_new(struct call *c, const struct vt_kernels *kernels, enum vt_d
     a->first_row = guarded_floats(&c->first_row, s.keys * HEADS, place) + HEAD;
     a->column_sums = guarded_floats(&c->column_sums, s.keys * HEADS, place) + HEAD;
     a->ld_scores = HEADS;
-    const size_t scratch = vt_attention_scratch_bytes(kernels, VT_PRODUCT_U8S8, s.keys, s.dim, s.dim_v);
+    const size_t scratch = vt_attention_scratch_bytes(kernels, VT_PRODUCT_U8S8, s.keys, s.dim, s.dim_v, false);
     int32_t *numbers = guarded_new(&c->scratch, scratch, place);
     for (size_t i = 0; i < scratch / sizeof *numbers; i++) /* to which nothing can be added that is below 0 */
         numbers[i] = INT32_MIN;
@@ -376,7 +376,7 @@ static void attend_floats(const struct vt_kernels *kernels, struct vt_attention 
     a.dim = a.dim_v = WIDTH;
     a.ldq = a.ldk = a.ldv = a.ldo = WIDTH;
     a.out = out;
-    assert_in_range(vt_attention_scratch_bytes(kernels, a.product, ROWS, WIDTH, WIDTH), 0, sizeof scratch);
+    assert_in_range(vt_attention_scratch_bytes(kernels, a.product, ROWS, WIDTH, WIDTH, false), 0, sizeof scratch);
     vt_attention_run(&a, 0, ROWS, scratch);
 }
 

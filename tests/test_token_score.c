@@ -112,20 +112,7 @@ static const float attention[4][16] = {
     { 0.1f, 0.2f, 0.1f, 0.6f, 0.1f, 0.3f, 0.2f, 0.4f, 0.2f, 0.2f, 0.2f, 0.4f, 0.1f, 0.1f, 0.1f, 0.7f }
 };
 
-/* Scores of `rounds` votes of heads p[h][rows][rows]. */
-static void rounds_of_heads(size_t rows, size_t heads, const float *p, size_t rounds, const struct vt_vote_options *o,
-                            float *score)
-{
-    float votes[MOST * HEADS], s[MOST], scratch[MOST];
-    for (size_t h = 0; h < heads; h++) {
-        vt_vote_rounds(rows, p + h * rows * rows, rows, rounds, o->boost, s, scratch);
-        for (size_t i = 0; i < rows; i++)
-            votes[i * heads + h] = s[i];
-    }
-    vt_score_of_votes(&(struct vt_head_scores){ votes, heads, rows, heads }, o, score);
-}
-
-/* The same of one vote, from sums over the queries. */
+/* Scores of one vote of heads p[h][rows][rows], from sums over the queries. */
 static void votes_of_sums(size_t rows, size_t heads, const float *p, const struct vt_vote_options *o, float *score)
 {
     enum { LD = HEADS + 2 };
@@ -142,21 +129,12 @@ static void votes_of_sums(size_t rows, size_t heads, const float *p, const struc
 
 static void test_one_vote(void **state) /* T2 a */
 {
-    static const double s0[] = { 0.2, 0.35, 0.275, 0.175 }, s3[] = { 0.125, 0.2, 0.15, 0.525 };
     static const double root[] = { 0.171847, 0.237171, 0.200390, 0.584968 };
     static const double filtered[] = { 0.166771, 0.285044, 0.221501, 0.391312 };
     const struct vt_vote_options no_head = { 1, 4, 5 };
-    float score[4], scratch[4];
+    float score[4];
     (void)state;
-    vt_vote_rounds(4, attention[0], 4, 1, 1, score, scratch);
-    assert_scores(4, score, s0, 1e-6);
-    vt_vote_rounds(4, attention[3], 4, 1, 1, score, scratch);
-    assert_scores(4, score, s3, 1e-6);
-    rounds_of_heads(4, 4, attention[0], 1, &all_heads, score);
-    assert_scores(4, score, root, 1e-6);
-    rounds_of_heads(4, 4, attention[0], 1, &some_heads, score);
-    assert_scores(4, score, filtered, 1e-6);
-    rounds_of_heads(4, 4, attention[0], 1, &no_head, score);
+    votes_of_sums(4, 4, attention[0], &no_head, score);
     assert_scores(4, score, root, 1e-6);
     votes_of_sums(4, 4, attention[0], &all_heads, score);
     assert_scores(4, score, root, 1e-6);
@@ -176,8 +154,8 @@ static void test_variances(void **state) /* T2 a */
     for (size_t k = 0; k < COUNT(cases); k++) {
         const struct vt_vote_options o = { 1, cases[k].lowest, cases[k].highest };
         float score[4], alone[4];
-        rounds_of_heads(4, 4, attention[0], 1, &o, score);
-        rounds_of_heads(4, 1, attention[cases[k].head], 1, &all_heads, alone);
+        votes_of_sums(4, 4, attention[0], &o, score);
+        votes_of_sums(4, 1, attention[cases[k].head], &all_heads, alone);
         for (size_t i = 0; i < 4; i++)
             assert_near(score[i], alone[i], 1e-7);
     }
@@ -185,42 +163,16 @@ static void test_variances(void **state) /* T2 a */
 
 static void test_boosted_votes(void **state) /* T2 b */
 {
-    static const double s0[] = { 0.24, 0.34, 0.26, 0.16 }, s3[] = { 0.12, 0.2, 0.14, 0.54 };
     static const double one[] = { 0.189737, 0.278927, 0.208806, 0.398246 };
-    static const double five[] = { 0.152258, 0.298197, 0.218858, 0.438402 };
-    static const double five_even[] = { 0.152147, 0.298203, 0.218910, 0.438377 };
     struct vt_vote_options root = some_heads, two = some_heads;
-    float score[4], scratch[4];
+    float score[4];
     (void)state;
     root.boost = 0;
     two.boost = 2;
-    vt_vote_rounds(4, attention[0], 4, 1, 2, score, scratch);
-    assert_scores(4, score, s0, 1e-6);
-    vt_vote_rounds(4, attention[3], 4, 1, 0, score, scratch);
-    assert_scores(4, score, s3, 1e-6);
-    rounds_of_heads(4, 4, attention[0], 1, &two, score);
-    assert_scores(4, score, one, 1e-6);
     votes_of_sums(4, 4, attention[0], &two, score);
     assert_scores(4, score, one, 1e-6);
     votes_of_sums(4, 4, attention[0], &root, score);
     assert_scores(4, score, one, 1e-6);
-    rounds_of_heads(4, 4, attention[0], 5, &root, score);
-    assert_scores(4, score, five, 1e-6);
-    rounds_of_heads(4, 4, attention[0], 5, &some_heads, score);
-    assert_scores(4, score, five_even, 1e-6);
-}
-
-static void test_many_votes(void **state) /* T2 c: where they began is forgotten */
-{
-    static const double want[] = { 0.152080, 0.298339, 0.218887, 0.438647 };
-    struct vt_vote_options o = some_heads;
-    float score[4];
-    (void)state;
-    rounds_of_heads(4, 4, attention[0], 30, &o, score);
-    assert_scores(4, score, want, 2e-6);
-    o.boost = 0;
-    rounds_of_heads(4, 4, attention[0], 30, &o, score);
-    assert_scores(4, score, want, 2e-6);
 }
 
 /* Rows of softmax, heads one behind the other. */
@@ -246,28 +198,40 @@ static double next_lcg(void)
 static void test_lcg_votes(void **state) /* T2 e */
 {
     static const double row[] = { 0.214588, 0.052845, 0.232280, 0.023931, 0.123273, 0.110694, 0.173815, 0.068575 };
-    static const struct {
-        size_t rounds;
-        double want[8];
-    } cases[] = {
-        { 1, { 0.141310, 0.149579, 0.144177, 0.097629, 0.105737, 0.097239, 0.154808, 0.136132 } },
-        { 5, { 0.131153, 0.137934, 0.132379, 0.129363, 0.096677, 0.103835, 0.167680, 0.161571 } },
-        { 30, { 0.131300, 0.137740, 0.132903, 0.129117, 0.096223, 0.103355, 0.168772, 0.161121 } },
-    };
+    static const double want[] = { 0.141310, 0.149579, 0.144177, 0.097629, 0.105737, 0.097239, 0.154808, 0.136132 };
     const struct vt_vote_options o = { 0, 0, INFINITY };
     float p[2 * 64], score[8];
     (void)state;
     random_attention(8, 2, next_lcg, p);
     assert_scores(8, p, row, 1e-6);
-    for (size_t k = 0; k < COUNT(cases); k++) {
-        rounds_of_heads(8, 2, p, cases[k].rounds, &o, score);
-        assert_scores(8, score, cases[k].want, 1e-6);
-    }
     votes_of_sums(8, 2, p, &o, score);
-    assert_scores(8, score, cases[0].want, 1e-6);
+    assert_scores(8, score, want, 1e-6);
 }
 
-/* One vote of sums is one round; each round leaves the sum of a head's votes at 1; no round leaves the weights. */
+/* The root of the mean square over the heads that count, of the votes of each. */
+static void votes_in_double(size_t rows, size_t heads, const float *p, const struct vt_vote_options *o, double *score)
+{
+    const double boost = o->boost > 0 ? (double)o->boost : sqrt((double)rows), all = (double)rows - 1 + boost;
+    double votes[HEADS][MOST] = { { 0 } }, squares[2][MOST] = { { 0 } };
+    size_t counted[2] = { 0 };
+    for (size_t h = 0; h < heads; h++) {
+        double variance = 0;
+        for (size_t j = 0; j < rows; j++) {
+            for (size_t i = 0; i < rows; i++)
+                votes[h][j] += (i ? 1 : boost) / all * (double)p[(h * rows + i) * rows + j];
+            variance += pow((double)rows * votes[h][j] - 1, 2) / (double)rows;
+        }
+        const int counts = variance >= (double)o->lowest && variance <= (double)o->highest;
+        for (int k = 0; k <= counts; k++) {
+            counted[k]++;
+            for (size_t j = 0; j < rows; j++)
+                squares[k][j] += votes[h][j] * votes[h][j];
+        }
+    }
+    for (size_t j = 0; j < rows; j++)
+        score[j] = sqrt(squares[counted[1] > 0][j] / (double)counted[counted[1] > 0]);
+}
+
 static void test_random_votes(void **state)
 {
     static const float boosts[] = { 0, 1, 3.5f };
@@ -276,27 +240,13 @@ static void test_random_votes(void **state)
     for (size_t k = 0; k < 300; k++) {
         const size_t rows = 1 + k % MOST, heads = 1 + k % HEADS;
         const struct vt_vote_options o = { boosts[k % COUNT(boosts)], k % 2 ? 0.1f : 0, k % 2 ? 0.3f : INFINITY };
-        float by_rounds[MOST], by_sums[MOST], s[MOST], scratch[MOST];
+        float found[MOST];
+        double wanted[MOST];
         random_attention(rows, heads, uniform, p);
-        rounds_of_heads(rows, heads, p, 1, &o, by_rounds);
-        votes_of_sums(rows, heads, p, &o, by_sums);
-        for (size_t i = 0; i < rows; i++)
-            assert_near(by_rounds[i], by_sums[i], 1e-6);
-        vt_vote_rounds(rows, p, rows, k % 4, o.boost, s, scratch);
-        double sum = 0;
-        for (size_t i = 0; i < rows; i++)
-            sum += s[i];
-        assert_near(sum, 1, 2e-6);
+        votes_of_sums(rows, heads, p, &o, found);
+        votes_in_double(rows, heads, p, &o, wanted);
+        assert_scores(rows, found, wanted, 1e-6);
     }
-}
-
-static void test_no_round(void **state)
-{
-    static const double want[] = { 0.5, 0.25, 0.25 };
-    float s[3], scratch[3];
-    (void)state;
-    vt_vote_rounds(3, attention[0], 4, 0, 2, s, scratch);
-    assert_scores(3, s, want, 0);
 }
 
 /* ---- What no attention gives ---- */
@@ -351,9 +301,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),        cmocka_unit_test(test_values_by_head), cmocka_unit_test(test_mean),
         cmocka_unit_test(test_random_values), cmocka_unit_test(test_sums_in_double), cmocka_unit_test(test_one_vote),
-        cmocka_unit_test(test_variances),     cmocka_unit_test(test_boosted_votes),  cmocka_unit_test(test_many_votes),
-        cmocka_unit_test(test_lcg_votes),     cmocka_unit_test(test_random_votes),   cmocka_unit_test(test_no_round),
-        cmocka_unit_test(test_hostile_sums),  cmocka_unit_test(test_hostile_votes),
+        cmocka_unit_test(test_variances),     cmocka_unit_test(test_boosted_votes),  cmocka_unit_test(test_lcg_votes),
+        cmocka_unit_test(test_random_votes),  cmocka_unit_test(test_hostile_sums),   cmocka_unit_test(test_hostile_votes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
