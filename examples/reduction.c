@@ -39,17 +39,21 @@ static bool read_number(const char **p, double *x)
     return true;
 }
 
-/* BLOCK@KEEP or BLOCK@KEEP+SIMILAR */
+/* BLOCK@KEEP, and possibly +SIMILAR and vROUNDS */
 static bool read_layer(const char **p, vitrt_reduce_layer *layer)
 {
-    double block, keep, similar = 0;
+    double block, keep, similar = 0, rounds = 0;
     if (!read_number(p, &block) || *(*p)++ != '@' || !read_number(p, &keep))
         return false;
     if (**p == '+' && (++*p, !read_number(p, &similar)))
         return false;
-    if (block >= 1e6 || keep >= 1e6 || similar >= 1e6)
+    if (**p == 'v' && (++*p, !read_number(p, &rounds)))
         return false;
-    *layer = (vitrt_reduce_layer){ .block = (uint32_t)block, .similar = (uint32_t)similar };
+    if (block >= 1e6 || keep >= 1e6 || similar >= 1e6 || rounds >= 1e6)
+        return false;
+    *layer = (vitrt_reduce_layer){ .block = (uint32_t)block,
+                                   .similar = (uint32_t)similar,
+                                   .rounds = (uint32_t)rounds };
     if (keep > 1)
         layer->count = (uint32_t)keep;
     else
@@ -114,6 +118,8 @@ void reduction_to_text(const struct reduction *r, char *text, size_t size)
                               l->count ? l->count : l->keep);
         if (l->similar && n < size)
             n += (size_t)snprintf(text + n, size - n, "+%u", (unsigned)l->similar);
+        if (l->rounds && n < size)
+            n += (size_t)snprintf(text + n, size - n, "v%u", (unsigned)l->rounds);
     }
 }
 

@@ -23,8 +23,8 @@ struct reduction {
 bool reduction_from_name(const char *name, size_t n, struct reduction *r);
 
 /* Reads the n characters at text: "tome:0.7" is a budget, "evit:3@0.7/6@0.7" keeps that share of the tokens in these
- * blocks, a whole number over 1 is a count; "+30" behind it is how many leave for being similar. False: they are no
- * such thing. */
+ * blocks, a whole number over 1 is a count; "+30" behind it is how many leave for being similar, "v5" behind that how
+ * many rounds of votes there are. False: they are no such thing. */
 bool reduction_from_text(const char *text, size_t n, struct reduction *r);
 
 /* The name of the method, and the whole as it is read: terminated, cut at size bytes. A count of 1 has no notation. */

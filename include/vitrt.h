@@ -266,7 +266,7 @@ typedef enum vitrt_reduction {
      * many for each image as its scores are spread. */
     VITRT_REDUCTION_ATS = 1,
     /* Zero-TPrune (Wang et al. 2024, arXiv:2305.17328): the tokens that all others attend to most, after those that are
-     * most similar to a more important one have left. One round of votes. */
+     * most similar to one that gets more of the first votes have left. */
     VITRT_REDUCTION_ZERO_TPRUNE,
     /* Token merging (Bolya et al. 2023, arXiv:2210.09461): the most similar pairs become their mean, which counts as
      * many tokens as it stands for in attention and in a head's mean. */
@@ -288,7 +288,7 @@ typedef struct vitrt_reduce_layer {
     uint32_t count;   /* tokens that stay; ATS: samples, at least 2; ToMe: tokens that are merged into others; DToP: how
                          many stay of each class that "head.K" is sure of, the surest, which is 5 in the paper */
     uint32_t similar; /* Zero-TPrune: of the tokens that leave so many for their similarity */
-    uint32_t reserved;
+    uint32_t rounds;  /* Zero-TPrune: of votes, up to 1000; 0: one */
     double keep; /* ATS: samples for each token that there is; ToMe: what is left, half at least */
     double threshold; /* DToP: tokens leave whose class has a greater probability, over 0 and up to 1: none leaves */
     uint64_t reserved64[2];
@@ -327,7 +327,7 @@ typedef struct vitrt_reduce_options {
  * has left. Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
  *
  * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share or threshold outside of (0, 1],
- * fewer than two samples; a method that needs a class token without one; a block without "head.K", or without a block
+ * fewer than two samples, over 1000 rounds of votes; a method that needs a class token without one; a block without "head.K", or without a block
  * behind it (DToP); a budget that cannot be met. VITRT_EUNSUPPORTED: a model whose tokens cannot leave: attention in
  * windows or with a relative bias, convolutions between blocks, a head that does not go token by token, or reduced
  * already. */

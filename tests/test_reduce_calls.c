@@ -63,7 +63,9 @@ static void test_bad_layers(void **state)
     INVALID(ATS, "layer 1 keeps 0.5 and has the count 9", l[1].keep = 0.5);
     INVALID(ATS, "layer 1 takes 1 sample, expected at least 2", l[1].count = 1);
     INVALID(EVIT, "layer 1 has members that are not of this method", l[1].similar = 3);
-    INVALID(ZERO_TPRUNE, "layer 0 has members that are not of this method", l[0].reserved = 1);
+    INVALID(EVIT, "layer 0 has members that are not of this method", l[0].rounds = 1);
+    INVALID(ZERO_TPRUNE, "layer 1 has 1001 rounds of votes, expected up to 1000", l[1].rounds = 1001);
+    INVALID(ZERO_TPRUNE, "layer 0 has members that are not of this method", l[0].reserved64[0] = 1);
     INVALID(TOME, "layer 0 has members that are not of this method", l[0].threshold = 0.9);
     INVALID(TOME, "layer 1 has members that are not of this method", l[1].reserved64[1] = 1);
     assert_int_equal(counting.live, live);
@@ -189,6 +191,7 @@ static void test_beyond_what_there_is(void **state)
     expect_same_bits("ats:1@0.02/3@0.3", "ats:1@2/3@2"); /* two samples at least */
     expect_same_bits("ats:1@0.001", "ats:1@2");
     expect_same_bits("zero-tprune:1@0.5+1000", "zero-tprune:1@0.5+32"); /* the less important half, at most */
+    expect_same_bits("zero-tprune:1@0.5+3v1", "zero-tprune:1@0.5+3");
 }
 
 /* ---- Budgets ---- */
@@ -289,7 +292,7 @@ static void fail_each_allocation(const vitrt_model *m, struct counting *c, const
 
 static void test_every_allocation_may_fail(void **state)
 {
-    static const char *const texts[] = { "ats:1@0.5/3@0.5",         "ats-paper:1@0.5",   "zero-tprune:1@0.5+3/2@0.5",
+    static const char *const texts[] = { "ats:1@0.5/3@0.5",         "ats-paper:1@0.5",   "zero-tprune:1@0.5+3/2@0.5v5",
                                          "tome:0@0.5/1@0.5/2@0.5",  "evit-fused:1@0.5",  "evit:1@0.5/2@0.5",
                                          "uniform:1@0.5/2@0.5",     "random:1@0.5",      "zero-tprune:0.7" };
     struct counting counting;

@@ -58,14 +58,14 @@ static vitrt_status check_options(const vitrt_reduce_options *o, vitrt_error *er
 
 static bool has_reserved(const vitrt_reduce_layer *l)
 {
-    return l->reserved || l->reserved64[0] || l->reserved64[1];
+    return l->reserved64[0] || l->reserved64[1];
 }
 
 static vitrt_status check_exit(const vitrt_reduce_layer *l, size_t i, vitrt_error *err)
 {
     if (!(l->threshold > 0 && l->threshold <= 1))
         return vt_err(err, VITRT_EINVAL, "layer %zu has the threshold %g, expected over 0 and up to 1", i, l->threshold);
-    return has_reserved(l) || l->similar || l->keep != 0
+    return has_reserved(l) || l->similar || l->rounds || l->keep != 0
                ? vt_err(err, VITRT_EINVAL, "layer %zu has members that are not of this method", i)
                : VITRT_OK;
 }
@@ -88,8 +88,12 @@ static vitrt_status check_layer(const struct vt_reduction *r, size_t i, vitrt_er
                       i, l->keep, (unsigned)l->count);
     if (r->method == VITRT_REDUCTION_ATS && l->count == 1)
         return vt_err(err, VITRT_EINVAL, "layer %zu takes 1 sample, expected at least 2", i);
-    if (has_reserved(l) || l->threshold != 0 || (l->similar && r->method != VITRT_REDUCTION_ZERO_TPRUNE))
+    if (has_reserved(l) || l->threshold != 0 ||
+        ((l->similar || l->rounds) && r->method != VITRT_REDUCTION_ZERO_TPRUNE))
         return vt_err(err, VITRT_EINVAL, "layer %zu has members that are not of this method", i);
+    if (l->rounds > VT_MAX_ROUNDS)
+        return vt_err(err, VITRT_EINVAL, "layer %zu has %u rounds of votes, expected up to %u", i,
+                      (unsigned)l->rounds, VT_MAX_ROUNDS);
     return VITRT_OK;
 }
 

@@ -124,10 +124,15 @@ static vt_value early_map(struct rewriting *w, const struct vt_node *attention, 
     return w->out->status ? VT_NO_VALUE : add_select(w, like, layer, &node);
 }
 
-static vt_value votes(struct rewriting *w, vt_value attention, vt_value like)
+static bool votes_are_uniform(const struct rewriting *w)
+{
+    return w->r->flags & VITRT_REDUCE_UNIFORM_VOTES || !w->r->prefix;
+}
+
+static vt_value one_vote(struct rewriting *w, vt_value attention, vt_value like)
 {
     char name[VT_NAME_SIZE];
-    const bool uniform = w->r->flags & VITRT_REDUCE_UNIFORM_VOTES || !w->r->prefix;
+    const bool uniform = votes_are_uniform(w);
     const vt_value sums = vt_graph_attention_scores(w->out, name_of(w, like, "votes", name), attention,
                                                     VT_SCORES_COLUMN_SUMS),
                    first = uniform ? VT_NO_VALUE
@@ -136,6 +141,33 @@ static vt_value votes(struct rewriting *w, vt_value attention, vt_value like)
     const struct vt_view boosted = vt_view_of(first);
     return w->out->status ? VT_NO_VALUE
                           : add_score(w, like, VT_TOKEN_VOTES, vt_view_of(sums), uniform ? NULL : &boosted);
+}
+
+static vt_value many_votes(struct rewriting *w, vt_value attention, vt_value like, uint32_t rounds)
+{
+    char name[VT_NAME_SIZE];
+    struct vt_node node = { .in = { vt_view_of(attention) }, .in_count = 1 };
+    node.u.scores.kind = VT_SCORES_VOTES;
+    node.u.scores.rounds = rounds;
+    node.u.scores.boost = votes_are_uniform(w) ? 1 : 0;
+    const vt_value votes = vt_graph_scores_like(w->out, name_of(w, like, "votes", name), &node);
+    return w->out->status ? VT_NO_VALUE : add_score(w, like, VT_TOKEN_VOTES, vt_view_of(votes), NULL);
+}
+
+/* What leaves for its similarity goes by one vote. */
+static void vote(struct rewriting *w, vt_value attention, vt_value like, const vitrt_reduce_layer *layer,
+                 struct vt_node *select)
+{
+    const bool many = layer->rounds > 1;
+    const vt_value one = many && !layer->similar ? VT_NO_VALUE : one_vote(w, attention, like);
+    const vt_value last = many ? many_votes(w, attention, like, layer->rounds) : one;
+    select->u.select.by = VT_SELECT_TOP;
+    select->u.select.similar = layer->similar;
+    select->in[0] = vt_view_of(last);
+    if (layer->similar)
+        select->in[select->in_count++] = w->out->nodes[attention].in[1];
+    if (layer->similar && many)
+        select->in[select->in_count++] = vt_view_of(one);
 }
 
 static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vitrt_reduce_layer *layer)
@@ -154,13 +186,7 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
         if (w->sizes != VT_NO_VALUE)
             node.in[node.in_count++] = vt_view_of(w->sizes);
         break;
-    case VITRT_REDUCTION_ZERO_TPRUNE:
-        node.u.select.by = VT_SELECT_TOP;
-        node.in[0] = vt_view_of(votes(w, attention, b->attention));
-        node.u.select.similar = layer->similar;
-        if (layer->similar)
-            node.in[node.in_count++] = keys;
-        break;
+    case VITRT_REDUCTION_ZERO_TPRUNE: vote(w, attention, b->attention, layer, &node); break;
     case VITRT_REDUCTION_EVIT:
         node.u.select.by = VT_SELECT_TOP;
         node.u.select.fuse = true;

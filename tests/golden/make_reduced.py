@@ -84,6 +84,9 @@ SCHEDULES = [
     "zero-tprune-all-heads:1@0.7/2@0.7",
     "zero-tprune:0@0.8+8/2@0.7+5/3@0.5",
     "zero-tprune-uniform:0@40+20/3@9",
+    "zero-tprune:0@0.8v30/1@0.8v5/2@0.7",
+    "zero-tprune:0@0.8+8v30/2@0.7+5v2/3@0.5v5",
+    "zero-tprune-uniform:0@40+20v2/3@9v2",
     "tome:0@0.8/1@0.8/2@0.75",
     "tome-equal-keys:0@0.8/1@0.8/2@0.75",
     "tome-drop-early:0@0.7/1@0.8/2@0.75",
@@ -106,6 +109,8 @@ OF_CLASS_TOKENS = [
 DIFFERENT = [
     ("zero-tprune:1@0.7/2@0.7", "zero-tprune-uniform:1@0.7/2@0.7"),
     ("zero-tprune:1@0.7/2@0.7", "zero-tprune-all-heads:1@0.7/2@0.7"),
+    ("zero-tprune:0@0.8+8v30/2@0.7+5v2/3@0.5v5", "zero-tprune:0@0.8+8/2@0.7+5/3@0.5"),
+    ("zero-tprune-uniform:0@40+20v2/3@9v2", "zero-tprune-uniform:0@40+20/3@9"),
     ("tome:0@0.8/1@0.8/2@0.75", "tome-equal-keys:0@0.8/1@0.8/2@0.75"),
     ("ats:1@0.7/2@0.8/3@0.9", "ats-paper:1@0.7/2@0.8/3@0.9"),
     ("evit:1@0.7/2@0.7/3@0.5", "evit-fused:1@0.7/2@0.7/3@0.5"),

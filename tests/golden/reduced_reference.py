@@ -61,6 +61,7 @@ class Layer:
     keep: float  # 0: count
     count: int
     similar: int
+    rounds: int
 
     def of(self, n, round_share=int):
         return self.count or round_share(n * self.keep)
@@ -72,10 +73,11 @@ def read_schedule(text):
     schedule = {}
     for layer in layers.split("/"):
         block, keep = layer.split("@")
+        keep, _, rounds = keep.partition("v")
         keep, _, similar = keep.partition("+")
         is_count = float(keep) > 1
         schedule[int(block)] = Layer(
-            int(block), 0 if is_count else float(keep), int(keep) if is_count else 0, int(similar or 0)
+            int(block), 0 if is_count else float(keep), int(keep) if is_count else 0, int(similar or 0), int(rounds or 1)
         )
     return method, schedule
 
@@ -149,15 +151,16 @@ def sampled(p, v, m, layer, options, clarity):
     return rows_that_stay(list(range(m.prefix)) + [m.prefix + order[i] for i in kept])
 
 
-def vote(p, m, options, clarity):
-    """Zero-TPrune's importance of all rows: one round of votes (WPR), the heads that count (VHF), their combination
+def vote(p, m, rounds, options, clarity):
+    """Zero-TPrune's importance of all rows: rounds of votes (WPR), the heads that count (VHF), their combination
     (EIR)."""
     n = p.shape[1]
-    start = torch.ones(n, dtype=torch.float64)
+    s = torch.ones(n, dtype=torch.float64)
     if m.prefix and options.get("boost", True):
-        start[0] = math.sqrt(n)
-    start /= start.sum()
-    s = torch.einsum("hij,i->hj", p, start)
+        s[0] = math.sqrt(n)
+    s = (s / s.sum()).expand(p.shape[0], n)
+    for _ in range(rounds):
+        s = torch.einsum("hij,hi->hj", p, s)
     variance = (n * s).var(dim=1, unbiased=False).tolist()
     heads = range(len(variance))
     if not options.get("every_head"):
@@ -175,14 +178,16 @@ def unit_keys(k):
 
 
 def voted(p, k, m, layer, options, clarity):
-    """Zero-TPrune: those leave whose keys resemble a more important one's most, then the less important ones."""
-    score = vote(p, m, options, clarity)
+    """Zero-TPrune: those leave whose keys resemble a more important one's most, by one vote, then the less important
+    ones."""
+    score = vote(p, m, layer.rounds, options, clarity)
     alive = list(range(m.prefix, p.shape[1]))
     wanted = layer.of(len(alive))
     if layer.similar:
         half = len(alive) // 2
-        order = sorted(alive, key=lambda i: (score[i], i))
-        clarity.between(score[order[half - 1]], score[order[half]])
+        first = vote(p, m, 1, options, clarity)
+        order = sorted(alive, key=lambda i: (first[i], i))
+        clarity.between(first[order[half - 1]], first[order[half]])
         keys = unit_keys(k)
         best = {i: float((keys[order[half:]] @ keys[i]).max()) for i in order[:half]}
         gone = first_of(best, order[:half], layer.similar, clarity)
