@@ -247,7 +247,10 @@ static void grow_attention(struct grower *g)
     if (rows >= WINDOWS || !(g->c & 4))
         return;
     begin(g, "attention_scores", g->count - 1);
-    put(g, ",\"scores\":\"%s\"", g->c & 8 ? "first_row" : "column_sums");
+    if (g->a & 8 && g->values[q].shape == g->values[k].shape)
+        put(g, ",\"scores\":\"votes\",\"rounds\":%u,\"boost\":%u", 1 + g->b % 8, g->b >> 6);
+    else
+        put(g, ",\"scores\":\"%s\"", g->c & 8 ? "first_row" : "column_sums");
     add(g, &g->values[k], 1u << (g->c & 3));
 }
 
@@ -396,6 +399,10 @@ static void grow_select(struct grower *g)
             put_one(g, g->b >> 4, x);
         if (similar)
             put(g, ",\"n%d\"", y);
+        if (similar && g->b & 32) {
+            put(g, ",");
+            put_one(g, g->a >> 4, x);
+        }
         if (match && g->c & 1) {
             put(g, ",");
             put_one(g, g->b >> 4, x);
