@@ -54,19 +54,27 @@ static void draw_samples(struct candidate *c, uint32_t blocks, uint64_t *random)
     }
 }
 
+/* Of votes, as Zero-TPrune's paper has them: 30 in the first blocks, 5 in the middle ones, one (0) in the last. */
+static uint32_t rounds_in(uint32_t block, uint32_t blocks)
+{
+    return block < blocks / 4 ? 30 : block < blocks - blocks / 4 ? 5 : 0;
+}
+
 /* All others: in three to six blocks, but not in the last, where nothing but the head reads tokens. */
 static void draw_drops(struct candidate *c, uint32_t blocks, uint64_t *random)
 {
     enum { LEAST = 3, MOST = 6, SHARES = 11 /* 0.5, 0.55 .. 1 */, SIMILAR = 5 /* 0, 5 .. 20 */ };
     const uint32_t places = blocks > 1 ? blocks - 1 : 1, wanted = LEAST + draw(random, MOST - LEAST + 1);
     uint32_t left = wanted < places ? wanted : places;
+    const bool votes = c->reduction.options.method == VITRT_REDUCTION_ZERO_TPRUNE, many = votes && draw(random, 2);
     for (uint32_t block = 0; block < places; block++) {
         if (draw(random, places - block) >= left) /* each set of blocks is as likely */
             continue;
         left--;
         c->steps[c->step_count].block = block;
         c->steps[c->step_count].shape = 0.5 + 0.05 * draw(random, SHARES);
-        if (c->reduction.options.method == VITRT_REDUCTION_ZERO_TPRUNE)
+        c->steps[c->step_count].rounds = many ? rounds_in(block, blocks) : 0;
+        if (votes)
             c->steps[c->step_count].similar = 5 * draw(random, SIMILAR);
         c->step_count++;
     }
@@ -101,7 +109,7 @@ void candidate_scale(struct candidate *c, const struct dense *d, double strength
     uint32_t tokens = d->patches;
     c->reduction.options.layer_count = 0;
     for (size_t i = 0; i < c->step_count; i++) {
-        vitrt_reduce_layer l = { .block = c->steps[i].block };
+        vitrt_reduce_layer l = { .block = c->steps[i].block, .rounds = c->steps[i].rounds };
         if (c->reduction.options.method == VITRT_REDUCTION_TOME) {
             l.count = merges(c, d, strength, i, &sum);
         } else if (c->reduction.options.method == VITRT_REDUCTION_ATS) {

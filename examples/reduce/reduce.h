@@ -64,7 +64,7 @@ struct candidate {
     struct reduction reduction;
     /* What the layers are made of: places where tokens leave, and how many in proportion to the others. */
     struct {
-        uint32_t block, similar;
+        uint32_t block, similar, rounds;
         double shape;
     } steps[REDUCTION_LAYERS];
     size_t step_count;
