@@ -14,6 +14,7 @@ static const struct {
                 { "ats-paper", VITRT_REDUCTION_ATS, VITRT_REDUCE_BY_HEAD },
                 { "zero-tprune", VITRT_REDUCTION_ZERO_TPRUNE, 0 },
                 { "zero-tprune-uniform", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_UNIFORM_VOTES },
+                { "zero-tprune-vote-again", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_VOTE_AGAIN },
                 { "zero-tprune-all-heads", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_ALL_HEADS },
                 { "tome", VITRT_REDUCTION_TOME, 0 },
                 { "tome-drop-early", VITRT_REDUCTION_TOME, VITRT_REDUCE_DROP_EARLY },
@@ -51,9 +52,7 @@ static bool read_layer(const char **p, vitrt_reduce_layer *layer)
         return false;
     if (block >= 1e6 || keep >= 1e6 || similar >= 1e6 || rounds >= 1e6)
         return false;
-    *layer = (vitrt_reduce_layer){ .block = (uint32_t)block,
-                                   .similar = (uint32_t)similar,
-                                   .rounds = (uint32_t)rounds };
+    *layer = (vitrt_reduce_layer){ .block = (uint32_t)block, .similar = (uint32_t)similar, .rounds = (uint32_t)rounds };
     if (keep > 1)
         layer->count = (uint32_t)keep;
     else

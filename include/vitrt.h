@@ -304,6 +304,8 @@ typedef struct vitrt_reduce_layer {
                                           more, and is often worth it */
 #define VITRT_REDUCE_DROP_EARLY    64u /* ToMe: in the first third of the blocks tokens leave that would be merged, for
                                           there means are unlike any token (Kim et al. 2024, arXiv:2312.01026) */
+#define VITRT_REDUCE_VOTE_AGAIN    128u /* Zero-TPrune: those that do not leave for their similarity vote once more,
+                                          among themselves, as in the paper; costs another attention in such layers */
 
 typedef struct vitrt_reduce_options {
     vitrt_reduction method;
@@ -327,10 +329,10 @@ typedef struct vitrt_reduce_options {
  * has left. Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
  *
  * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share or threshold outside of (0, 1],
- * fewer than two samples, over 1000 rounds of votes; a method that needs a class token without one; a block without "head.K", or without a block
- * behind it (DToP); a budget that cannot be met. VITRT_EUNSUPPORTED: a model whose tokens cannot leave: attention in
- * windows or with a relative bias, convolutions between blocks, a head that does not go token by token, or reduced
- * already. */
+ * fewer than two samples, over 1000 rounds of votes; a method that needs a class token without one; a block without
+ * "head.K", or without a block behind it (DToP); a budget that cannot be met. VITRT_EUNSUPPORTED: a model whose tokens
+ * cannot leave: attention in windows or with a relative bias, convolutions between blocks, a head that does not go token
+ * by token, or reduced already. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_reduce(const vitrt_model *model,
                                                           const vitrt_reduce_options *options, vitrt_model **out,
                                                           vitrt_error *err);

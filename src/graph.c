@@ -603,8 +603,6 @@ void vt_graph_output(struct vt_graph *g, const char *name, vt_value value)
 vt_value vt_graph_copy_node(struct vt_graph *g, const struct vt_node *node)
 {
     const struct vt_node copy = *node; /* it may be one of g's own, which move */
-    if (copy.type == VT_NODE_ATTENTION_SCORES) /* there may be the same ones already */
-        return vt_graph_scores_like(g, copy.name, &copy);
     struct vt_node *to = append_room(g);
     if (!to)
         return VT_NO_VALUE;

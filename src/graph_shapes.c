@@ -245,7 +245,11 @@ static size_t rows_left(const struct vt_node *select, size_t rows)
         const size_t merged = count ? count : candidates - share;
         return rows - (merged < candidates / 2 ? merged : candidates / 2);
     }
-    case VT_SELECT_TOP: return protect + kept + (select->u.select.fuse && kept < candidates);
+    case VT_SELECT_TOP: {
+        const size_t similar = select->u.select.similar, most = candidates / 2;
+        const size_t rest = candidates - (similar < most ? similar : most), stay = kept < rest ? kept : rest;
+        return protect + stay + (select->u.select.fuse && stay < candidates);
+    }
     case VT_SELECT_UNSURE: return rows;
     case VT_SELECT_SAMPLES:
     case VT_SELECT_EVEN:

@@ -120,10 +120,10 @@ const char *vt_kernel_name(const struct vt_plan *p, const struct vt_step *s);
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w);
 
 extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_attention, vt_op_attention_scores,
-    vt_op_activation, vt_op_add, vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine, vt_op_convert, vt_op_positions,
-    vt_op_l2_norm, vt_op_pool2d, vt_op_tokens, vt_op_windows, vt_op_unwindows, vt_op_space_to_depth,
-    vt_op_relative_bias, vt_op_token_score, vt_op_select, vt_op_apply, vt_op_scatter, vt_op_upsample,
-    vt_op_argmax;
+    vt_op_activation, vt_op_add, vt_op_mul, vt_op_pool, vt_op_slice, vt_op_concat, vt_op_embed, vt_op_head_combine,
+    vt_op_convert, vt_op_positions, vt_op_l2_norm, vt_op_pool2d, vt_op_tokens, vt_op_windows, vt_op_unwindows,
+    vt_op_space_to_depth, vt_op_relative_bias, vt_op_token_score, vt_op_select, vt_op_apply, vt_op_scatter,
+    vt_op_upsample, vt_op_argmax;
 
 /* Of integer-only inference, where they differ. */
 extern const struct vt_op vt_op_integer_add, vt_op_integer_concat, vt_op_integer_convert, vt_op_integer_embed,

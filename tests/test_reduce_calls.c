@@ -192,6 +192,7 @@ static void test_beyond_what_there_is(void **state)
     expect_same_bits("ats:1@0.001", "ats:1@2");
     expect_same_bits("zero-tprune:1@0.5+1000", "zero-tprune:1@0.5+32"); /* the less important half, at most */
     expect_same_bits("zero-tprune:1@0.5+3v1", "zero-tprune:1@0.5+3");
+    expect_same_bits("zero-tprune-vote-again:1@0.5v5/2@0.5", "zero-tprune:1@0.5v5/2@0.5"); /* all are left to vote */
 }
 
 /* ---- Budgets ---- */
@@ -294,7 +295,8 @@ static void test_every_allocation_may_fail(void **state)
 {
     static const char *const texts[] = { "ats:1@0.5/3@0.5",         "ats-paper:1@0.5",   "zero-tprune:1@0.5+3/2@0.5v5",
                                          "tome:0@0.5/1@0.5/2@0.5",  "evit-fused:1@0.5",  "evit:1@0.5/2@0.5",
-                                         "uniform:1@0.5/2@0.5",     "random:1@0.5",      "zero-tprune:0.7" };
+                                         "uniform:1@0.5/2@0.5",     "random:1@0.5",      "zero-tprune:0.7",
+                                         "zero-tprune-vote-again:1@0.5+3v5" };
     struct counting counting;
     vitrt_model *m = open_case(reduced_cases[HF_DINOV2_REGISTERS], &counting);
     (void)state;

@@ -299,10 +299,12 @@ static void test_hostile_votes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),        cmocka_unit_test(test_values_by_head), cmocka_unit_test(test_mean),
-        cmocka_unit_test(test_random_values), cmocka_unit_test(test_sums_in_double), cmocka_unit_test(test_one_vote),
-        cmocka_unit_test(test_variances),     cmocka_unit_test(test_boosted_votes),  cmocka_unit_test(test_lcg_votes),
-        cmocka_unit_test(test_random_votes),  cmocka_unit_test(test_hostile_sums),   cmocka_unit_test(test_hostile_votes),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_values_by_head),
+        cmocka_unit_test(test_mean),           cmocka_unit_test(test_random_values),
+        cmocka_unit_test(test_sums_in_double), cmocka_unit_test(test_one_vote),
+        cmocka_unit_test(test_variances),      cmocka_unit_test(test_boosted_votes),
+        cmocka_unit_test(test_lcg_votes),      cmocka_unit_test(test_random_votes),
+        cmocka_unit_test(test_hostile_sums),   cmocka_unit_test(test_hostile_votes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -445,7 +445,8 @@ static void test_refused(void **state)
            "node bad: \"rounds\" and \"boost\" are of scores \"votes\" alone");
     refuse("\"in\":[\"a\"],\"scores\":\"votes\",\"rounds\":6",
            "node bad: a gives other votes in node good, of 5 rounds and the boost 0");
-    refuse("\"in\":[\"a\"],\"scores\":\"votes\",\"rounds\":5,\"boost\":2", "node bad: a gives other votes in node good");
+    refuse("\"in\":[\"a\"],\"scores\":\"votes\",\"rounds\":5,\"boost\":2",
+           "node bad: a gives other votes in node good");
     refuse("\"in\":[\"a\"],\"scores\":\"votes\",\"rounds\":5", "node bad: it is the same as node good");
     refuse("\"in\":[\"of_few\"],\"scores\":\"votes\"", "node bad: number of rows of an input is 3, expected 16");
     refuse("\"in\":[\"of_half\"],\"scores\":\"votes\"",

@@ -20,7 +20,8 @@ static uint32_t flags_of(vitrt_reduction method)
 {
     switch (method) {
     case VITRT_REDUCTION_ATS: return VITRT_REDUCE_BY_HEAD;
-    case VITRT_REDUCTION_ZERO_TPRUNE: return VITRT_REDUCE_UNIFORM_VOTES | VITRT_REDUCE_ALL_HEADS | VITRT_REDUCE_WHOLE_KEYS;
+    case VITRT_REDUCTION_ZERO_TPRUNE:
+        return VITRT_REDUCE_UNIFORM_VOTES | VITRT_REDUCE_ALL_HEADS | VITRT_REDUCE_WHOLE_KEYS | VITRT_REDUCE_VOTE_AGAIN;
     case VITRT_REDUCTION_TOME: return VITRT_REDUCE_EQUAL_KEYS | VITRT_REDUCE_WHOLE_KEYS | VITRT_REDUCE_DROP_EARLY;
     case VITRT_REDUCTION_EVIT: return VITRT_REDUCE_FUSE;
     case VITRT_REDUCTION_UNIFORM:
@@ -88,12 +89,11 @@ static vitrt_status check_layer(const struct vt_reduction *r, size_t i, vitrt_er
                       i, l->keep, (unsigned)l->count);
     if (r->method == VITRT_REDUCTION_ATS && l->count == 1)
         return vt_err(err, VITRT_EINVAL, "layer %zu takes 1 sample, expected at least 2", i);
-    if (has_reserved(l) || l->threshold != 0 ||
-        ((l->similar || l->rounds) && r->method != VITRT_REDUCTION_ZERO_TPRUNE))
+    if (has_reserved(l) || l->threshold != 0 || ((l->similar || l->rounds) && r->method != VITRT_REDUCTION_ZERO_TPRUNE))
         return vt_err(err, VITRT_EINVAL, "layer %zu has members that are not of this method", i);
     if (l->rounds > VT_MAX_ROUNDS)
-        return vt_err(err, VITRT_EINVAL, "layer %zu has %u rounds of votes, expected up to %u", i,
-                      (unsigned)l->rounds, VT_MAX_ROUNDS);
+        return vt_err(err, VITRT_EINVAL, "layer %zu has %u rounds of votes, expected up to %u", i, (unsigned)l->rounds,
+                      VT_MAX_ROUNDS);
     return VITRT_OK;
 }
 

@@ -83,6 +83,13 @@ static vt_value add_select(struct rewriting *w, vt_value like, const vitrt_reduc
     return vt_graph_select(w->out, name_of(w, like, "select", name), node);
 }
 
+static vt_value add_apply(struct rewriting *w, struct vt_view x, vt_value map, vt_value like, const char *what,
+                          bool sum)
+{
+    char name[VT_NAME_SIZE];
+    return w->out->status ? VT_NO_VALUE : vt_graph_apply(w->out, name_of(w, like, what, name), x, map, sum);
+}
+
 /* What the class token, or both, give to each token: attention from these rows alone. */
 static vt_value class_scores(struct rewriting *w, const struct vt_node *attention, vt_value like)
 {
@@ -154,19 +161,43 @@ static vt_value many_votes(struct rewriting *w, vt_value attention, vt_value lik
     return w->out->status ? VT_NO_VALUE : add_score(w, like, VT_TOKEN_VOTES, vt_view_of(votes), NULL);
 }
 
-/* What leaves for its similarity goes by one vote. */
-static void vote(struct rewriting *w, vt_value attention, vt_value like, const vitrt_reduce_layer *layer,
-                 struct vt_node *select)
+/* Votes of the rows that a map leaves among themselves, where these rows were: over fewer keys softmax gives their
+ * probabilities brought to a sum of 1. Nobody reads the output of this attention. */
+static vt_value votes_of_rest(struct rewriting *w, vt_value attention, vt_value like, uint32_t rounds, vt_value map)
 {
-    const bool many = layer->rounds > 1;
-    const vt_value one = many && !layer->similar ? VT_NO_VALUE : one_vote(w, attention, like);
-    const vt_value last = many ? many_votes(w, attention, like, layer->rounds) : one;
+    char name[VT_NAME_SIZE];
+    struct vt_node again = w->out->nodes[attention];
+    for (uint32_t k = 0; k < again.in_count; k++)
+        again.in[k] = vt_view_columns(add_apply(w, again.in[k], map, like, "rest", false), 0, again.in[k].columns);
+    const vt_value a = w->out->status ? VT_NO_VALUE : vt_graph_copy_node(w->out, &again);
+    if (w->out->status)
+        return VT_NO_VALUE;
+    const vt_value score = rounds > 1 ? many_votes(w, a, like, rounds) : one_vote(w, a, like);
+    return w->out->status
+               ? VT_NO_VALUE
+               : vt_graph_scatter(w->out, name_of(w, like, "rest_score", name), vt_view_of(score), map, VT_NO_VALUE);
+}
+
+/* Makes select one by votes. What leaves for its similarity goes by one round. */
+static void select_voted(struct rewriting *w, vt_value attention, vt_value like, const vitrt_reduce_layer *layer,
+                         struct vt_node *select)
+{
+    const bool similar = layer->similar > 0, many = layer->rounds > 1;
+    const vt_value one = similar || !many ? one_vote(w, attention, like) : VT_NO_VALUE;
+    vt_value last = one;
     select->u.select.by = VT_SELECT_TOP;
     select->u.select.similar = layer->similar;
-    select->in[0] = vt_view_of(last);
-    if (layer->similar)
+    select->in[0] = vt_view_of(one);
+    if (similar)
         select->in[select->in_count++] = w->out->nodes[attention].in[1];
-    if (layer->similar && many)
+    if (similar && w->r->flags & VITRT_REDUCE_VOTE_AGAIN) {
+        const vitrt_reduce_layer all = { .block = layer->block, .keep = 1 };
+        last = votes_of_rest(w, attention, like, layer->rounds, add_select(w, like, &all, select));
+    } else if (many) {
+        last = many_votes(w, attention, like, layer->rounds);
+    }
+    select->in[0] = vt_view_of(last);
+    if (similar && last != one)
         select->in[select->in_count++] = vt_view_of(one);
 }
 
@@ -186,7 +217,7 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
         if (w->sizes != VT_NO_VALUE)
             node.in[node.in_count++] = vt_view_of(w->sizes);
         break;
-    case VITRT_REDUCTION_ZERO_TPRUNE: vote(w, attention, b->attention, layer, &node); break;
+    case VITRT_REDUCTION_ZERO_TPRUNE: select_voted(w, attention, b->attention, layer, &node); break;
     case VITRT_REDUCTION_EVIT:
         node.u.select.by = VT_SELECT_TOP;
         node.u.select.fuse = true;
@@ -201,13 +232,6 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
 }
 
 /* ---- The stream ---- */
-
-static vt_value add_apply(struct rewriting *w, struct vt_view x, vt_value map, vt_value like, const char *what,
-                          bool sum)
-{
-    char name[VT_NAME_SIZE];
-    return w->out->status ? VT_NO_VALUE : vt_graph_apply(w->out, name_of(w, like, what, name), x, map, sum);
-}
 
 /* How many tokens each row stands for behind a map that merges. */
 static void merge_sizes(struct rewriting *w, vt_value like, vt_value map)

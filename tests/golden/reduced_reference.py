@@ -21,6 +21,7 @@ METHODS = {
     "zero-tprune": {},
     "zero-tprune-uniform": dict(boost=False),
     "zero-tprune-all-heads": dict(every_head=True),
+    "zero-tprune-vote-again": dict(again=True),
     "tome": {},
     "tome-equal-keys": dict(proportional=False),
     "tome-drop-early": dict(drop_early=True),
@@ -192,6 +193,10 @@ def voted(p, k, m, layer, options, clarity):
         best = {i: float((keys[order[half:]] @ keys[i]).max()) for i in order[:half]}
         gone = first_of(best, order[:half], layer.similar, clarity)
         alive = [i for i in alive if i not in gone]
+        if options.get("again"):
+            rest = list(range(m.prefix)) + alive
+            p = p[:, rest][:, :, rest]
+            score = dict(zip(rest, vote(p / p.sum(2, keepdim=True), m, layer.rounds, options, clarity)))
     return rows_that_stay(list(range(m.prefix)) + first_of(score, alive, wanted, clarity))
 
 
