@@ -463,5 +463,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_votes_of_heads), cmocka_unit_test(test_sharpened), cmocka_unit_test(test_eight_tokens),
         cmocka_unit_test(test_refused),
     };
-    return cmocka_run_group_tests_name("test_votes", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("test_attention_votes", tests, NULL, NULL);
 }
