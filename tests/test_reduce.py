@@ -57,7 +57,7 @@ class Reduce(unittest.TestCase):
             self.assertAlmostEqual(float(macs), 0.7, delta=bound, msg=reduction)
             self.assertGreater(float(ms) * float(time), 0)
             self.assertTrue(0 < float(kl) < 1 and 20 < float(same.rstrip(" %")) <= 100, table)
-        quality = [(-float(row[5].rstrip(" %")), float(row[6])) for row in table]
+        quality = [float(row[6]) for row in table]
         self.assertEqual(quality, sorted(quality))
         self.assertEqual(table[0][0], "*")
         self.assertEqual(len(xml.dom.minidom.parse(str(plot)).getElementsByTagName("circle")), 2 * 4)
@@ -104,7 +104,7 @@ class Reduce(unittest.TestCase):
     def test_usage(self):
         for wrong in ([], ["--macs", 0], ["--macs", 1.5], ["--macs", 0.5, "--time", 0.5],
                       ["--keep", "1@0.5", "--macs", 1], ["--macs", 0.5, "--method", "tome,magic"],
-                      ["--macs", 0.5, "--limit", 0], ["--macs", "x"], ["--wrong"], ["--macs", 0.5, "-p", "f64"]):
+                      ["--macs", 0.5, "--limit", 0], ["--macs", "x"], ["--wrong"], ["--macs", 0.5, "-p", "f64"], ["--macs", 0.5, "--size", 0]):
             status, out, err = self.reduce(*wrong)
             self.assertEqual((status, out), (2, ""), wrong)
             self.assertIn("usage:", err)

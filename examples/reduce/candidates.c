@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Schedules; see reduce.h. A schedule is drawn as steps, whose shape says how they compare with each other, and scaled
- * until it meets the budget: shares of tokens that stay by a power of all of them, numbers by a factor. */
+ * until it meets the budget. */
 #include "reduce.h"
 
 #include <math.h>
 #include <string.h>
 
+/* Zero-TPrune's tokens leave for their similarity by so many parts of all that leave. */
+enum { SIMILAR_PARTS = 4 };
+
 /* ---- Random numbers ---- */
 
-/* SplitMix64; 0 .. n - 1. */
-static uint32_t draw(uint64_t *state, uint32_t n)
+/* SplitMix64. */
+uint32_t draw(uint64_t *state, uint32_t n)
 {
     uint64_t x = *state += 0x9e3779b97f4a7c15u;
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
@@ -17,42 +20,13 @@ static uint32_t draw(uint64_t *state, uint32_t n)
     return (uint32_t)((x ^ x >> 31) % n);
 }
 
+/* 0 to 1. */
 static double draw_share(uint64_t *state)
 {
     return draw(state, 1001) / 1000.0;
 }
 
-/* ---- Shapes ---- */
-
-/* ToMe: as many in all blocks, fewer and fewer, or many in the first blocks and few in the others. */
-static void draw_merges(struct candidate *c, uint32_t blocks, uint64_t *random)
-{
-    enum { CONSTANT, DECREASING, TWO_PHASES, KINDS };
-    const uint32_t kind = draw(random, KINDS), first = draw(random, blocks / 3 + 1),
-                   end = blocks - draw(random, blocks / 4 + 1), phase = first + 1 + draw(random, (end - first) / 2 + 1);
-    const double least = draw_share(random) / 2;
-    c->step_count = end - first;
-    for (uint32_t i = 0; i < c->step_count; i++) {
-        double shape = 1;
-        if (kind == DECREASING)
-            shape = 1 - (1 - least) * i / c->step_count;
-        else if (kind == TWO_PHASES)
-            shape = first + i < phase ? 1 : least;
-        c->steps[i].block = first + i;
-        c->steps[i].shape = shape;
-    }
-}
-
-/* ATS: in every block from some on, or in every second or third, with fewer and fewer samples. */
-static void draw_samples(struct candidate *c, uint32_t blocks, uint64_t *random)
-{
-    const uint32_t first = draw(random, blocks / 2 + 1), stride = 1 + draw(random, 3);
-    const double rate = 1 - draw_share(random) / 4;
-    for (uint32_t block = first; block < blocks; block += stride) {
-        c->steps[c->step_count].block = block;
-        c->steps[c->step_count++].shape = pow(rate, block - first);
-    }
-}
+/* ---- Steps ---- */
 
 /* Of votes, as Zero-TPrune's paper has them: 30 in the first blocks, 5 in the middle ones, one (0) in the last. */
 static uint32_t rounds_in(uint32_t block, uint32_t blocks)
@@ -60,69 +34,97 @@ static uint32_t rounds_in(uint32_t block, uint32_t blocks)
     return block < blocks / 4 ? 30 : block < blocks - blocks / 4 ? 5 : 0;
 }
 
-/* All others: in three to six blocks, but not in the last, where nothing but the head reads tokens. */
-static void draw_drops(struct candidate *c, uint32_t blocks, uint64_t *random)
-{
-    enum { LEAST = 3, MOST = 6, SHARES = 11 /* 0.5, 0.55 .. 1 */, SIMILAR = 5 /* 0, 5 .. 20 */ };
-    const uint32_t places = blocks > 1 ? blocks - 1 : 1, wanted = LEAST + draw(random, MOST - LEAST + 1);
-    uint32_t left = wanted < places ? wanted : places;
-    const bool votes = c->reduction.options.method == VITRT_REDUCTION_ZERO_TPRUNE, many = votes && draw(random, 2);
-    for (uint32_t block = 0; block < places; block++) {
-        if (draw(random, places - block) >= left) /* each set of blocks is as likely */
-            continue;
-        left--;
-        c->steps[c->step_count].block = block;
-        c->steps[c->step_count].shape = 0.5 + 0.05 * draw(random, SHARES);
-        c->steps[c->step_count].rounds = many ? rounds_in(block, blocks) : 0;
-        if (votes)
-            c->steps[c->step_count].similar = 5 * draw(random, SIMILAR);
-        c->step_count++;
-    }
-}
-
-void candidate_draw(struct candidate *c, const struct dense *d, uint64_t *random)
+/* Not in the last block, where nothing but the head reads tokens. */
+static uint32_t places_of(const struct dense *d)
 {
     const uint32_t blocks = d->blocks < REDUCTION_LAYERS ? d->blocks : REDUCTION_LAYERS;
+    return blocks > 1 ? blocks - 1 : 1;
+}
+
+static void add_step(struct candidate *c, const struct dense *d, uint32_t block, uint64_t *random)
+{
+    struct step *step = &c->steps[c->step_count++];
+    *step = (struct step){ .block = block, .shape = draw_share(random) };
+    if (c->reduction.options.method != VITRT_REDUCTION_ZERO_TPRUNE)
+        return;
+    step->similar = draw(random, SIMILAR_PARTS + 1);
+    step->rounds = c->many_rounds ? rounds_in(block, d->blocks) : 0;
+}
+
+/* Pairs are merged in most blocks, tokens leave in a few. Each set of so many blocks is as likely. */
+void candidate_draw(struct candidate *c, const struct dense *d, uint64_t *random)
+{
+    enum { LEAST = 3, MOST = 6 };
     const struct reduction method = { .options = { .method = c->reduction.options.method,
                                                    .flags = c->reduction.options.flags } };
+    const uint32_t places = places_of(d), most = method.options.method == VITRT_REDUCTION_TOME ? places : MOST;
+    uint32_t left = most > LEAST ? LEAST + draw(random, most - LEAST + 1) : most;
+    left = left < places ? left : places;
     *c = (struct candidate){ .reduction = method };
-    switch (method.options.method) {
-    case VITRT_REDUCTION_TOME: draw_merges(c, blocks, random); break;
-    case VITRT_REDUCTION_ATS: draw_samples(c, blocks, random); break;
-    default: draw_drops(c, blocks, random); break;
+    c->many_rounds = method.options.method == VITRT_REDUCTION_ZERO_TPRUNE && draw(random, 2);
+    for (uint32_t block = 0; block < places; block++)
+        if (draw(random, places - block) < left) {
+            add_step(c, d, block, random);
+            left--;
+        }
+}
+
+/* Up to twice or down to half as many leave, more or fewer of them for their similarity. */
+static void vary_step(struct step *step, bool similar, uint64_t *random)
+{
+    step->shape *= exp2(2 * draw_share(random) - 1);
+    if (similar && draw(random, 2))
+        step->similar = step->similar && (step->similar == SIMILAR_PARTS || draw(random, 2)) ? step->similar - 1
+                                                                                             : step->similar + 1;
+}
+
+void candidate_vary(struct candidate *c, const struct candidate *like, const struct dense *d, uint64_t *random)
+{
+    enum { SELDOM = 8 };
+    const bool similar = like->reduction.options.method == VITRT_REDUCTION_ZERO_TPRUNE;
+    *c = (struct candidate){ .reduction = like->reduction, .many_rounds = like->many_rounds };
+    for (uint32_t block = 0, next = 0; block < places_of(d); block++) {
+        const bool there = next < like->step_count && like->steps[next].block == block, changes = !draw(random, SELDOM);
+        if (there && !changes) {
+            c->steps[c->step_count] = like->steps[next];
+            if (draw(random, 2))
+                vary_step(&c->steps[c->step_count], similar, random);
+            c->step_count++;
+        } else if (!there && changes) {
+            add_step(c, d, block, random);
+        }
+        next += there;
     }
 }
 
 /* ---- Layers ---- */
 
-/* Sums are rounded, not numbers: schedules of equal numbers, too, come close to every budget. */
-static uint32_t merges(const struct candidate *c, const struct dense *d, double strength, size_t i, double *sum)
+/* Of merges, which are of pairs, at most half. */
+static double keep_of(const struct candidate *c, const struct step *step, double strength)
 {
-    const double before = floor(*sum + 0.5);
-    *sum += c->steps[i].shape * strength * d->patches / d->blocks;
-    return (uint32_t)(floor(*sum + 0.5) - before);
+    const double least = c->reduction.options.method == VITRT_REDUCTION_TOME ? 0.5 : 0.001,
+                 keep = floor(exp2(-strength * step->shape) * 1000 + 0.5) / 1000;
+    return keep > least ? keep : least;
 }
 
 void candidate_scale(struct candidate *c, const struct dense *d, double strength)
 {
-    double sum = 0;
+    const bool samples = c->reduction.options.method == VITRT_REDUCTION_ATS;
     uint32_t tokens = d->patches;
     c->reduction.options.layer_count = 0;
     for (size_t i = 0; i < c->step_count; i++) {
-        vitrt_reduce_layer l = { .block = c->steps[i].block, .rounds = c->steps[i].rounds };
-        if (c->reduction.options.method == VITRT_REDUCTION_TOME) {
-            l.count = merges(c, d, strength, i, &sum);
-        } else if (c->reduction.options.method == VITRT_REDUCTION_ATS) {
-            l.count = (uint32_t)fmax(2, floor(c->steps[i].shape * d->patches / strength + 0.5));
-        } else {
-            const uint32_t percent = (uint32_t)fmax(1, floor(pow(c->steps[i].shape, strength) * 100 + 0.5)),
-                           stay = tokens * percent < 100 ? 1 : tokens * percent / 100;
-            l.keep = percent / 100.0;
-            l.similar = c->steps[i].similar < tokens - stay ? c->steps[i].similar : tokens - stay;
-            tokens = stay;
+        const struct step *step = &c->steps[i];
+        vitrt_reduce_layer l = { .block = step->block, .rounds = step->rounds, .keep = keep_of(c, step, strength) };
+        const uint32_t stay = (uint32_t)fmax(1, floor(tokens * l.keep)), leave = tokens - stay;
+        if (!leave)
+            continue;
+        if (samples) {
+            l.keep = 0;
+            l.count = stay > 1 ? stay : 2;
         }
-        if (l.count > 1 || (l.keep > 0 && l.keep < 1)) /* 1 has no notation: see reduction.h */
-            c->reduction.layers[c->reduction.options.layer_count++] = l;
+        l.similar = leave * step->similar / SIMILAR_PARTS;
+        tokens = stay;
+        c->reduction.layers[c->reduction.options.layer_count++] = l;
     }
 }
 

@@ -53,7 +53,7 @@ static vitrt_status compare_image(struct candidate *c, const struct dense *d, vi
 vitrt_status compare_images(struct candidate *c, const struct dense *d, size_t end, vitrt_error *err)
 {
     vitrt_session *session = NULL;
-    vitrt_status st = candidate_session(c, d, &session, err);
+    vitrt_status st = c->images < end ? candidate_session(c, d, &session, err) : VITRT_OK;
     while (st == VITRT_OK && c->images < end)
         st = compare_image(c, d, session, err);
     vitrt_session_free(session);
@@ -63,8 +63,6 @@ vitrt_status compare_images(struct candidate *c, const struct dense *d, size_t e
 int compare_quality(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
-    if (x->same != y->same)
-        return x->same > y->same ? -1 : 1;
     if (x->divergence != y->divergence) /* not a number comes last */
         return x->divergence < y->divergence || isnan(y->divergence) ? -1 : 1;
     return x->number < y->number ? -1 : 1;

@@ -21,9 +21,12 @@ static vitrt_status open_model(struct dense *d, const struct options *o, vitrt_e
         snprintf(err->message, sizeof(err->message), "%.300s has no classes to compare the answers of.", o->model);
         st = VITRT_EUNSUPPORTED;
     }
-    d->options = (vitrt_session_options){
-        .threads = o->threads, .precision = o->precision, .outputs = outputs, .output_count = 1
-    };
+    d->options = (vitrt_session_options){ .threads = o->threads,
+                                          .precision = o->precision,
+                                          .height = (uint32_t)o->side,
+                                          .width = (uint32_t)o->side,
+                                          .outputs = outputs,
+                                          .output_count = 1 };
     if (st == VITRT_OK)
         st = vitrt_session_create(d->model, &d->options, &d->session, err);
     if (st == VITRT_OK)

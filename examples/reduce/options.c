@@ -22,10 +22,12 @@ const char options_usage[] =
     "    --keep LIST   no search but this schedule: BLOCK@KEEP/BLOCK@KEEP..\n"
     "  --method NAME   " REDUCTION_NAMES ", several with commas, or\n"
     "                  all: the first four (default)\n"
-    "  --candidates N  schedules of each method (default 64): all run on a sixteenth of the images, the best quarter\n"
-    "                  of them on a quarter, the best quarter of those on all\n"
+    "  --candidates N  schedules of each method (default 64): a quarter is drawn at random, each later quarter is like\n"
+    "                  the best ones before, on a sixteenth of the images; the best 16 run on a quarter of the\n"
+    "                  images, the best 4 of those on all\n"
     "  --limit N       at most N images, evenly spread (default 256); prepared, they are all kept in memory\n"
     "  --seed N        of candidates (default 1)\n"
+    "  --size N        of the model's input, N x N (default: the model's own)\n"
     "  -t THREADS      1 to 256 (default 0: as many as this process may use)\n"
     "  -p PRECISION    " PRECISION_NAMES " (default: the model's own)\n"
     "  --plot FILE     agreement against time as SVG\n"
@@ -89,6 +91,8 @@ static bool parse_value(struct options *o, const char *name, const char *value)
         return parse_count(value, 1, 1000000, &o->limit);
     if (strcmp(name, "--seed") == 0)
         return parse_count(value, 0, UINT32_MAX, &o->seed);
+    if (strcmp(name, "--size") == 0)
+        return parse_count(value, 1, VITRT_MAX_INPUT_SIDE, &o->side);
     if (strcmp(name, "-p") == 0)
         return precision_from_name(value, strlen(value), &o->precision);
     const bool ok = strcmp(name, "-t") == 0 && parse_count(value, 0, VITRT_MAX_THREADS, &threads);

@@ -22,6 +22,7 @@ struct options {
     double macs_share, time_share, macs;
     const char *schedule;
     size_t limit, candidates, seed;
+    size_t side; /* of the input; 0: the model's default */
     int32_t threads;
     vitrt_precision precision;
     bool help;
@@ -59,15 +60,20 @@ vitrt_image dense_image(const struct dense *d, size_t i);
 
 /* ---- reduce_candidates.c ---- */
 
+/* A place where tokens leave. */
+struct step {
+    uint32_t block;
+    uint32_t similar; /* so many quarters of them for their similarity, */
+    uint32_t rounds;  /* after so many of votes (Zero-TPrune) */
+    double shape;     /* how many, beside other steps: 2^-(shape * strength) of the tokens stay */
+};
+
 /* A schedule, what it costs, and how its answers compare with the dense model's. */
 struct candidate {
     struct reduction reduction;
-    /* What the layers are made of: places where tokens leave, and how many in proportion to the others. */
-    struct {
-        uint32_t block, similar, rounds;
-        double shape;
-    } steps[REDUCTION_LAYERS];
+    struct step steps[REDUCTION_LAYERS]; /* what the layers are made of, by block */
     size_t step_count;
+    bool many_rounds;
     size_t number; /* in the order in which they were drawn */
 
     double macs;   /* of an image: planned, or of ATS the mean of the first images */
@@ -79,8 +85,14 @@ struct candidate {
     bool front;            /* no better one is as quick */
 };
 
-/* Draws steps for the method of c->reduction. *random is the generator's state. */
+/* A random number, 0 .. n - 1. *state is the generator's, as of all that draw. */
+uint32_t draw(uint64_t *state, uint32_t n);
+
+/* Draws steps for the method of c->reduction. */
 void candidate_draw(struct candidate *c, const struct dense *d, uint64_t *random);
+
+/* A new one that is like another, with some steps stronger or weaker, and now and then one more or less. */
+void candidate_vary(struct candidate *c, const struct candidate *like, const struct dense *d, uint64_t *random);
 
 /* Makes layers of the steps: the greater strength > 0, the more tokens leave. */
 void candidate_scale(struct candidate *c, const struct dense *d, double strength);
@@ -94,7 +106,7 @@ vitrt_status candidate_session(struct candidate *c, const struct dense *d, vitrt
 /* Runs images c->images .. end - 1. */
 vitrt_status compare_images(struct candidate *c, const struct dense *d, size_t end, vitrt_error *err);
 
-/* For qsort, the best first: most answers are the same, then the divergence is least. */
+/* For qsort, the best first: of the least mean divergence, which tells more of few images than equal answers do. */
 int compare_quality(const void *a, const void *b);
 
 /* ---- reduce_budget.c ---- */

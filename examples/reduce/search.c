@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The search for the best schedules of a method: candidates that meet the budget, then successive halving, or rather
- * quartering, on more and more images. See reduce.h. */
+/* The search for the best schedules of a method: candidates that meet the budget, the first ones drawn at random, others
+ * like the best of those before, then successive halving, or rather quartering, on more and more images. See reduce.h. */
 #include "reduce.h"
 
 #include <stdio.h>
@@ -13,7 +13,8 @@ enum {
     RUNGS = 3,
     QUARTER = 4,
     LEAST_IMAGES = 16, /* of a rung */
-    TRIES = 20,       /* to draw a schedule, for each candidate */
+    GENERATIONS = 4,   /* of candidates, the first at random */
+    TRIES = 20,        /* to draw a schedule, for each candidate */
     TIME_ROUNDS = 9
 };
 
@@ -59,18 +60,30 @@ static bool is_known(const struct candidate *c, size_t n)
     return false;
 }
 
-/* Draws candidates that meet the budget; *n: how many there are. */
-static vitrt_status draw_candidates(struct searching *s, const struct reduction *method, struct candidate *c,
-                                    size_t *n, vitrt_error *err)
+/* One like one of the best quarter of those before; the first ones are like none. */
+static void draw_candidate(struct searching *s, const struct reduction *method, struct candidate *c, size_t n,
+                           size_t before)
 {
-    const size_t wanted = s->o->candidates;
+    const size_t best = (before + QUARTER - 1) / QUARTER;
+    c[n].reduction = *method;
+    if (before)
+        candidate_vary(&c[n], &c[draw(&s->random, (uint32_t)best)], s->d, &s->random);
+    else
+        candidate_draw(&c[n], s->d, &s->random);
+}
+
+/* Draws candidates that meet the budget, until there are `wanted`; *n: how many there are, of which some were there
+ * `before`, the best first. */
+static vitrt_status draw_candidates(struct searching *s, const struct reduction *method, struct candidate *c,
+                                    size_t before, size_t wanted, size_t *n, vitrt_error *err)
+{
     vitrt_status st = VITRT_OK;
     char what[64];
     snprintf(what, sizeof(what), "schedules of %s within the budget", reduction_name(method));
-    for (size_t tries = 0; tries < TRIES * wanted && *n < wanted && st == VITRT_OK; tries++) {
+    *n = before;
+    for (size_t tries = 0; tries < TRIES * (wanted - before) && *n < wanted && st == VITRT_OK; tries++) {
         bool met;
-        c[*n].reduction = *method;
-        candidate_draw(&c[*n], s->d, &s->random);
+        draw_candidate(s, method, c, *n, before);
         st = budget_fit(&c[*n], s->d, s->macs, images_of(s->d, 0), &met, err);
         if (st == VITRT_OK && met && s->o->time_share > 0)
             st = check_time(s, &c[*n], &met, err);
@@ -78,14 +91,14 @@ static vitrt_status draw_candidates(struct searching *s, const struct reduction 
         if (st == VITRT_OK && met && !is_known(c, *n))
             ++*n;
         if (s->progress)
-            progress_show(*n, wanted, what);
+            progress_show(*n, s->o->candidates, what);
     }
     return st;
 }
 
 /* ---- Rungs ---- */
 
-/* Runs all on the images of the rung and puts the best ones first. */
+/* Runs all that have not run yet on the images of the rung and puts the best ones first. */
 static vitrt_status run_rung(const struct searching *s, struct candidate *c, size_t n, int rung, vitrt_error *err)
 {
     const size_t images = images_of(s->d, rung);
@@ -102,6 +115,21 @@ static vitrt_status run_rung(const struct searching *s, struct candidate *c, siz
     return VITRT_OK;
 }
 
+/* Each generation is as large as the others, and but for the last one also goes through the first rung. */
+static vitrt_status draw_generations(struct searching *s, const struct reduction *method, struct candidate *c,
+                                     size_t *n, vitrt_error *err)
+{
+    vitrt_status st = VITRT_OK;
+    for (size_t i = 1; i <= GENERATIONS && st == VITRT_OK; i++) {
+        const size_t wanted = s->o->candidates * i / GENERATIONS, before = *n;
+        if (wanted > before)
+            st = draw_candidates(s, method, c, before, wanted, n, err);
+        if (st == VITRT_OK && i < GENERATIONS)
+            st = run_rung(s, c, *n, 0, err);
+    }
+    return st;
+}
+
 vitrt_status search(const struct options *o, struct dense *d, const struct reduction *method, bool progress,
                     struct candidate *c, size_t *count, vitrt_error *err)
 {
@@ -112,7 +140,7 @@ vitrt_status search(const struct options *o, struct dense *d, const struct reduc
     if (method->options.layer_count)
         c[n++] = (struct candidate){ .reduction = *method };
     else
-        st = draw_candidates(&s, method, c, &n, err);
+        st = draw_generations(&s, method, c, &n, err);
     *count = 0;
     for (int rung = 0; rung < RUNGS && n && st == VITRT_OK; rung++) {
         st = run_rung(&s, c, n, rung, err);
