@@ -412,6 +412,15 @@ void vt_graph_set_pool_weights(struct vt_graph *g, vt_value pool, struct vt_view
     vt_expect_one_column(g, &g->nodes[pool], "number of columns of the weights");
 }
 
+void vt_graph_set_pool_form(struct vt_graph *g, vt_value pool, uint32_t row_count, bool sum, bool spread)
+{
+    if (g->status)
+        return;
+    g->nodes[pool].u.rows.row_count = row_count;
+    g->nodes[pool].u.rows.sum = sum;
+    g->nodes[pool].u.rows.spread = spread;
+}
+
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count)
 {
     return add_rows(g, VT_NODE_SLICE, name, x, first_row, row_count);

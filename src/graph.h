@@ -119,7 +119,8 @@ enum vt_node_type {
     VT_NODE_ACTIVATION,
     VT_NODE_ADD,    /* in[0] + in[1] */
     VT_NODE_MUL,    /* in[0] * in[1], or in[0] * weight (LayerScale) without a second input */
-    VT_NODE_POOL,   /* mean over the rows from first_row on, weighted by in[1] if it is there: one row */
+    VT_NODE_POOL,   /* mean or sum of the rows from first_row on, or of row_count of them if there are more, weighted by
+                       in[1] if it is there: one row, or spread over all rows of in[0] */
     VT_NODE_POOL2D, /* largest or mean value in windows of in[0], a map without prefix; what lies outside does not
                        count */
     VT_NODE_SLICE,  /* row_count rows from first_row on; row_count 0: all of them, with the map */
@@ -172,6 +173,8 @@ enum vt_token_score {
     VT_TOKEN_ONES,        /* 1: how many tokens a row stands for, before any are merged */
     VT_TOKEN_LOGARITHM,   /* ln of in[0], which is one column of such numbers */
     VT_TOKEN_NUMBER,      /* 1, 2, .. within the image */
+    VT_TOKEN_DIFFERENCE,  /* in[0] - in[1], one column each */
+    VT_TOKEN_HALTING,     /* of a column, and of what the block before gave if it is there: vt_score_halting */
     VT_TOKEN_SCORE_COUNT
 };
 
@@ -184,6 +187,7 @@ enum vt_selection {
     VT_SELECT_EVEN,
     VT_SELECT_RANDOM,
     VT_SELECT_UNSURE, /* logits of classes: vt_stay_unsure */
+    VT_SELECT_BELOW,  /* scores: vt_stay_below */
     VT_SELECT_COUNT
 };
 
@@ -280,6 +284,7 @@ struct vt_node {
         struct {
             enum vt_token_score kind;
             float boost, lowest, highest; /* of votes; highest 0: all heads count */
+            float scale, center, limit;   /* halting */
         } token_score;
         struct {
             enum vt_selection by;
@@ -292,8 +297,9 @@ struct vt_node {
             bool drop;                /* match: rows leave that would become one with others */
             bool in_order;            /* samples: the paper's variant */
             uint32_t seed;            /* random */
-            float threshold;          /* unsure: rows of a class that is more probable leave, */
-            uint32_t context;         /* but so many of the surest of each class */
+            float threshold;          /* unsure: rows of a class that is more probable leave; below: scores */
+            uint32_t context;         /* unsure: but so many of the surest of each class */
+            bool with_first;          /* below: none stay where the first candidate does not */
         } select;
         struct {
             bool sum; /* rows that become one are added, without weights */
@@ -304,6 +310,7 @@ struct vt_node {
         enum vt_activation activation;
         struct {
             uint32_t first_row, row_count;
+            bool sum, spread; /* of pool */
         } rows;
         struct {
             uint32_t position_prefix;
@@ -395,6 +402,8 @@ vt_value vt_graph_scale(struct vt_graph *g, const char *name, struct vt_view x, 
 vt_value vt_graph_pool(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row);
 /* Weights the mean of a pool by a value [rows, 1]. */
 void vt_graph_set_pool_weights(struct vt_graph *g, vt_value pool, struct vt_view weights);
+/* Of row_count rows at most (0: all); a sum in place of the mean; spread: as many rows as x has, all alike. */
+void vt_graph_set_pool_form(struct vt_graph *g, vt_value pool, uint32_t row_count, bool sum, bool spread);
 vt_value vt_graph_slice(struct vt_graph *g, const char *name, struct vt_view x, uint32_t first_row, uint32_t row_count);
 vt_value vt_graph_pool2d(struct vt_graph *g, const char *name, struct vt_view x, bool largest,
                          const struct vt_sliding *slide);

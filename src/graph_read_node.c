@@ -194,6 +194,7 @@ static vt_value build_attention(struct vt_graph *g, const char *name, const stru
 static vt_value build_pool(struct vt_graph *g, const char *name, const struct vt_node *n)
 {
     const vt_value v = vt_graph_pool(g, name, n->in[0], n->u.rows.first_row);
+    vt_graph_set_pool_form(g, v, n->u.rows.row_count, n->u.rows.sum, n->u.rows.spread);
     if (n->in_count > 1)
         vt_graph_set_pool_weights(g, v, n->in[1]);
     return v;

@@ -11,9 +11,10 @@ const char *const vt_slot_keys[VT_ALL_SLOTS] = { "weight",   "bias",    "weight2
 
 static const char *const scores_names[VT_SCORES_COUNT] = { "first_row", "column_sums", "votes" };
 static const char *const token_score_names[VT_TOKEN_SCORE_COUNT] = {
-    "mean", "values", "head_values", "votes", "ones", "logarithm", "number"
+    "mean", "values", "head_values", "votes", "ones", "logarithm", "number", "difference", "halting"
 };
-static const char *const selection_names[VT_SELECT_COUNT] = { "top", "samples", "match", "even", "random", "unsure" };
+static const char *const selection_names[VT_SELECT_COUNT] = { "top",    "samples", "match", "even",
+                                                              "random", "unsure",  "below" };
 static const char *const float_product_names[VT_FLOAT_PRODUCT_COUNT] = { "f32", "bf16" };
 static const char *const filter_names[2] = { "bicubic", "bicubic_antialias" };
 
@@ -125,7 +126,14 @@ const struct vt_op_schema vt_op_schemas[] = {
     { "add", VT_NODE_ADD, 2, 2, 0, { { 0 } }, { { 0 } } },
     { "mul", VT_NODE_MUL, 2, 2, 0, { { 0 } }, { { 0 } } },
     { "scale", VT_NODE_MUL, 1, 1, 0, { NEEDS(VECTOR) }, { { 0 } } },
-    { "pool", VT_NODE_POOL, 1, 2, 0, { { 0 } }, { COUNT("first_row", rows.first_row, 0) } },
+    { "pool",
+      VT_NODE_POOL,
+      1,
+      2,
+      0,
+      { { 0 } },
+      { COUNT("first_row", rows.first_row, 0), COUNT("row_count", rows.row_count, 0), FLAG("sum", rows.sum),
+        FLAG("spread", rows.spread) } },
     { "pool2d",
       VT_NODE_POOL2D,
       1,
@@ -177,7 +185,9 @@ const struct vt_op_schema vt_op_schemas[] = {
       0,
       { { 0 } },
       { CHOICE("score", token_score.kind, token_score_names), MAY_NUMBER("boost", token_score.boost, 0),
-        MAY_NUMBER("lowest", token_score.lowest, 0), MAY_NUMBER("highest", token_score.highest, 0) } },
+        MAY_NUMBER("lowest", token_score.lowest, 0), MAY_NUMBER("highest", token_score.highest, 0),
+        MAY_NUMBER("scale", token_score.scale, 1), MAY_SIGNED("center", token_score.center, 0),
+        MAY_NUMBER("limit", token_score.limit, 1) } },
     { "select",
       VT_NODE_SELECT,
       1,
@@ -188,7 +198,7 @@ const struct vt_op_schema vt_op_schemas[] = {
         COUNT("count", select.count, 0), FLAG("up", select.up), COUNT("similar", select.similar, 0),
         COUNT("groups", select.groups, 1), FLAG("fuse", select.fuse), FLAG("in_order", select.in_order),
         FLAG("drop", select.drop), COUNT("seed", select.seed, 0), MAY_NUMBER("threshold", select.threshold, 1),
-        COUNT("context", select.context, VT_USUAL_CONTEXT) } },
+        COUNT("context", select.context, VT_USUAL_CONTEXT), FLAG("with_first", select.with_first) } },
     { "apply", VT_NODE_APPLY, 2, 2, 2, { { 0 } }, { FLAG("sum", apply.sum) } },
     { "scatter", VT_NODE_SCATTER, 2, 3, 6, { { 0 } }, { { 0 } } },
     { "upsample", VT_NODE_UPSAMPLE, 1, 1, 0, { { 0 } }, { SIDES("factor", upsample.factor, 0) } },

@@ -250,7 +250,8 @@ static size_t rows_left(const struct vt_node *select, size_t rows)
         const size_t rest = candidates - (similar < most ? similar : most), stay = kept < rest ? kept : rest;
         return protect + stay + (select->u.select.fuse && stay < candidates);
     }
-    case VT_SELECT_UNSURE: return rows;
+    case VT_SELECT_UNSURE:
+    case VT_SELECT_BELOW: return rows;
     case VT_SELECT_SAMPLES:
     case VT_SELECT_EVEN:
     case VT_SELECT_RANDOM:
@@ -342,7 +343,8 @@ static vitrt_status node_shape(const struct vt_graph *g, const struct vt_node *n
         st = all_same_rows(g, node, shapes, err);
         if (!st && node->u.rows.first_row >= vt_shape_rows(in))
             return bad(g, node, err, "first row to average", node->u.rows.first_row, vt_shape_rows(in) - 1);
-        *out = (struct vt_shape){ .prefix = 1, .order = VT_RASTER };
+        if (!node->u.rows.spread)
+            *out = (struct vt_shape){ .prefix = 1, .order = VT_RASTER };
         break;
     case VT_NODE_SLICE: st = slice_shape(g, node, in, out, err); break;
     case VT_NODE_TOKENS: out->prefix = (uint32_t)g->weights[node->weight].rows; break;

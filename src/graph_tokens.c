@@ -60,17 +60,13 @@ vt_value vt_graph_attention_scores(struct vt_graph *g, const char *name, vt_valu
 
 /* ---- Scores of tokens, and maps of them ---- */
 
-static bool reads_sizes(const struct vt_node *score)
-{
-    return score->u.token_score.kind == VT_TOKEN_LOGARITHM;
-}
-
 /* Inputs that a score takes beside in[0]. */
 static void expect_score_inputs(struct vt_graph *g, const struct vt_node *node)
 {
     static const struct {
         uint32_t least, most;
-    } counts[VT_TOKEN_SCORE_COUNT] = { { 1, 1 }, { 2, 2 }, { 2, 2 }, { 1, 2 }, { 1, 1 }, { 1, 1 }, { 1, 1 } };
+    } counts[VT_TOKEN_SCORE_COUNT] = { { 1, 1 }, { 2, 2 }, { 2, 2 }, { 1, 2 }, { 1, 1 },
+                                       { 1, 1 }, { 1, 1 }, { 2, 2 }, { 1, 2 } };
     const enum vt_token_score kind = node->u.token_score.kind;
     if (node->in_count < counts[kind].least || node->in_count > counts[kind].most)
         vt_expect(g, node, "number of inputs", node->in_count, counts[kind].most);
@@ -78,8 +74,21 @@ static void expect_score_inputs(struct vt_graph *g, const struct vt_node *node)
         vt_expect_parts(g, node, "columns of the values", node->in[1].columns, node->in[0].columns);
     else if (kind == VT_TOKEN_VOTES && node->in_count == 2)
         vt_expect(g, node, "number of columns of the first row", node->in[1].columns, node->in[0].columns);
-    else if (reads_sizes(node))
-        vt_expect_one_column(g, node, "number of columns of its input");
+    else if (kind == VT_TOKEN_LOGARITHM || kind == VT_TOKEN_DIFFERENCE || kind == VT_TOKEN_HALTING)
+        for (uint32_t k = 0; k < node->in_count; k++)
+            vt_expect(g, node, "number of columns of its input", node->in[k].columns, 1);
+}
+
+/* Only one kind has them; none of the others writes them. */
+static void settle_halting(struct vt_graph *g, struct vt_node *node)
+{
+    if (node->u.token_score.kind != VT_TOKEN_HALTING) {
+        node->u.token_score.scale = node->u.token_score.limit = 1;
+        node->u.token_score.center = 0;
+    } else if (!(node->u.token_score.limit > 0 && node->u.token_score.limit <= 1)) {
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: the limit is %g, expected over 0 and up to 1", node->name,
+                      (double)node->u.token_score.limit);
+    }
 }
 
 /* A node of that type with the inputs and numbers of `like`. */
@@ -101,6 +110,7 @@ vt_value vt_graph_token_score(struct vt_graph *g, const char *name, const struct
         return VT_NO_VALUE;
     node->columns = 1;
     expect_score_inputs(g, node);
+    settle_halting(g, node);
     if (!(node->u.token_score.lowest <= node->u.token_score.highest))
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: the variances of heads that count are from %g to %g", node->name,
                       (double)node->u.token_score.lowest, (double)node->u.token_score.highest);
@@ -116,7 +126,7 @@ static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
     const uint32_t features = match ? 0 : 1;
     if (node->in_count != 1u + second + third)
         vt_expect(g, node, "number of inputs", node->in_count, 1 + second);
-    else if (by == VT_SELECT_TOP || by == VT_SELECT_SAMPLES)
+    else if (by == VT_SELECT_TOP || by == VT_SELECT_SAMPLES || by == VT_SELECT_BELOW)
         vt_expect(g, node, "number of columns of the scores", node->in[0].columns, 1);
     if (third)
         vt_expect_one_column(g, node, "number of columns of the scores that halves are by");
@@ -126,19 +136,22 @@ static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
         vt_expect_parts(g, node, "columns of the features", node->in[features].columns, node->u.select.groups);
 }
 
-/* Only one kind has a threshold and a context; none of the others writes them. */
+/* Two kinds have a threshold, which says how many stay, one a context; none of the others writes them. */
 static void settle_threshold(struct vt_graph *g, struct vt_node *node)
 {
-    if (node->u.select.by != VT_SELECT_UNSURE) {
-        node->u.select.threshold = 1;
+    const bool unsure = node->u.select.by == VT_SELECT_UNSURE, below = node->u.select.by == VT_SELECT_BELOW;
+    if (!unsure)
         node->u.select.context = VT_USUAL_CONTEXT;
-    } else if (!(node->u.select.threshold >= 0 && node->u.select.threshold <= 1)) {
+    if (!unsure && !below)
+        node->u.select.threshold = 1;
+    else if (unsure && !(node->u.select.threshold >= 0 && node->u.select.threshold <= 1))
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: the threshold is %g, expected 0 to 1", node->name,
                       (double)node->u.select.threshold);
-    } else if (node->u.select.count || node->u.select.keep < 1) {
-        vt_graph_fail(g, VITRT_EFORMAT, "node %s: selections by \"unsure\" have no \"keep\" and no \"count\"",
-                      node->name);
-    }
+    else if (node->u.select.count || node->u.select.keep < 1)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: selections by \"%s\" have no \"keep\" and no \"count\"", node->name,
+                      unsure ? "unsure" : "below");
+    if (node->u.select.with_first && !below)
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"with_first\" is of selections by \"below\" alone", node->name);
 }
 
 vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_node *like)

@@ -238,6 +238,11 @@ static void put_pattern(struct vt_text *t, const struct vt_window_pattern *p, bo
     put(t, "}");
 }
 
+static bool is_plain_pool(const struct vt_node *node)
+{
+    return node->in_count == 1 && !node->u.rows.row_count && !node->u.rows.sum && !node->u.rows.spread;
+}
+
 static unsigned version_of_node(const struct vt_node *node)
 {
     const bool reduces = node->type == VT_NODE_TOKEN_SCORE || node->type == VT_NODE_SELECT ||
@@ -245,7 +250,7 @@ static unsigned version_of_node(const struct vt_node *node)
                maps_classes = node->type == VT_NODE_UPSAMPLE || node->type == VT_NODE_ARGMAX;
     const bool votes = node->type == VT_NODE_ATTENTION_SCORES && node->u.scores.kind == VT_SCORES_VOTES;
     if (reduces || maps_classes || votes || vt_key_bias_input(node) ||
-        (node->type == VT_NODE_POOL && node->in_count > 1))
+        (node->type == VT_NODE_POOL && !is_plain_pool(node)))
         return 3;
     if (vt_is_quantized(node) || node->unit > 0 || node->float_product != VT_FLOAT_PRODUCT_F32 ||
         (node->type == VT_NODE_ATTENTION && node->u.attention.log_bits) || vt_is_clipped(node) || vt_gate_input(node))

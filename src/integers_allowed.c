@@ -65,6 +65,8 @@ static const char *reason_against(const struct vt_plan *p, const struct vt_step 
         return "norms of heads, and those that a residual is added to, are not there yet";
     if (s->type == VT_NODE_LAYER_NORM && node->columns > VT_MOST_NORMALISED)
         return "sums over so many columns do not fit into integers of 32 bits";
+    if (s->type == VT_NODE_POOL && (node->u.rows.row_count || node->u.rows.sum || node->u.rows.spread))
+        return "of pools only the mean over all rows from one on is there";
     if (s->type == VT_NODE_POOL && p->values[node->in[0].value].rows - node->u.rows.first_row > VT_MOST_POOLED)
         return "sums over so many rows do not fit into integers of 32 bits";
     if (s->type == VT_NODE_ATTENTION && !scores_fit(p, node))

@@ -231,6 +231,10 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
     case VT_SELECT_EVEN: vt_stay_even(c, count, at->stay); break;
     case VT_SELECT_RANDOM: vt_stay_random(c, count, node->u.select.seed, at->stay); break;
     case VT_SELECT_UNSURE: stay_unsure(j, at, c, image); break;
+    case VT_SELECT_BELOW:
+        vt_stay_below(c, (const float *)(const void *)vt_exec_image_rows(j->x, node->in[0], image).at,
+                      node->u.select.threshold, node->u.select.with_first, at->stay);
+        break;
     case VT_SELECT_COUNT: break;
     }
     return vt_map_of_stay(c->rows, at->stay, map);

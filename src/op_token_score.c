@@ -32,6 +32,22 @@ static void values(const struct vt_step_job *j, size_t image, float *score)
                     j->s->node->u.token_score.kind == VT_TOKEN_HEAD_VALUES, score);
 }
 
+static void difference(const struct vt_step_job *j, size_t image, float *score)
+{
+    const struct vt_head_scores a = heads_of(j, 0, image), b = heads_of(j, 1, image);
+    for (size_t i = 0; i < a.rows; i++)
+        score[i] = a.at[i * a.ld] - b.at[i * b.ld];
+}
+
+static void halting(const struct vt_step_job *j, size_t image, float *score)
+{
+    const struct vt_node *node = j->s->node;
+    const struct vt_head_scores x = heads_of(j, 0, image);
+    const struct vt_head_scores before = node->in_count > 1 ? heads_of(j, 1, image) : (struct vt_head_scores){ NULL };
+    const struct vt_halting o = { node->u.token_score.scale, node->u.token_score.center, node->u.token_score.limit };
+    vt_score_halting(x.rows, x.at, x.ld, before.at, before.ld, &o, score);
+}
+
 /* ln to within a rounding of f32 and with the same bits everywhere: x = m 2^e with m from 0.7 to 1.4, ln m =
  * 2 artanh((m - 1) / (m + 1)) as a series, whose 12th term is below 2e-20. Of 0 it is -infinity, of less a NaN. */
 static float logarithm(float x)
@@ -77,6 +93,8 @@ static void score_images(const struct vt_step_job *j, size_t begin, size_t end)
             for (size_t i = 0; i < out.rows; i++)
                 score[i] = (float)(i + 1);
             break;
+        case VT_TOKEN_DIFFERENCE: difference(j, image, score); break;
+        case VT_TOKEN_HALTING: halting(j, image, score); break;
         case VT_TOKEN_SCORE_COUNT: break;
         }
     }

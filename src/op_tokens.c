@@ -67,13 +67,15 @@ static void slice_images(const struct vt_step_job *j, size_t begin, size_t end)
                    vt_exec_row(j->x, in, rows_in[image] + j->s->node->u.rows.first_row + i), bytes);
 }
 
-/* The sum of rows from `first` on, each times its weight if there are any; returns what the weights add up to. */
-static float add_rows(const struct vt_step_job *j, const struct image_rows *r, size_t first, const float *weights)
+/* The sum of the rows that are pooled, each times its weight if there are any; returns what the weights add up to. */
+static float add_rows(const struct vt_step_job *j, const struct image_rows *r, const float *weights)
 {
-    const size_t columns = j->s->node->columns;
+    const size_t columns = j->s->node->columns, first = j->s->node->u.rows.first_row;
+    const size_t most = j->s->node->u.rows.row_count;
+    const size_t end = most && most < r->in_rows && first < r->in_rows - most ? first + most : r->in_rows;
     float total = 0;
     memset(r->out, 0, columns * sizeof *r->out);
-    for (size_t i = first; i < r->in_rows; i++) {
+    for (size_t i = first; i < end; i++) {
         if (weights)
             j->x->plan->kernels->axpy_f32(columns, weights[i], r->in + i * r->ld_in, r->out);
         else
@@ -93,9 +95,11 @@ static void pool_images(const struct vt_step_job *j, size_t begin, size_t end)
             node->in_count > 1 ? (const float *)(const void *)vt_exec_image_rows(j->x, node->in[1], image).at : NULL;
         if (!r.out_rows)
             continue;
-        const float total = add_rows(j, &r, node->u.rows.first_row, weights);
-        for (size_t c = 0; c < node->columns && total > 0; c++)
+        const float total = add_rows(j, &r, weights);
+        for (size_t c = 0; c < node->columns && total > 0 && !node->u.rows.sum; c++)
             r.out[c] /= total;
+        for (size_t i = 1; i < r.out_rows; i++) /* spread */
+            memcpy(r.out + i * r.ld_out, r.out, node->columns * sizeof *r.out);
     }
 }
 

@@ -229,6 +229,16 @@ void vt_stay_unsure(const struct vt_candidates *c, const float *confidence, cons
     }
 }
 
+void vt_stay_below(const struct vt_candidates *c, const float *scores, float threshold, bool with_first, uint8_t *stay)
+{
+    const size_t protect = protected_of(c);
+    fill(stay, 0, protect, 1);
+    for (size_t i = protect; i < c->rows; i++)
+        stay[i] = scores[i] < threshold;
+    if (with_first && protect < c->rows && !stay[protect])
+        fill(stay, protect, c->rows, 0);
+}
+
 void vt_stay_even(const struct vt_candidates *c, size_t count, uint8_t *stay)
 {
     const size_t protect = protected_of(c), n = c->rows - protect, staying = least(count, n);

@@ -64,6 +64,9 @@ void vt_leave_similar(size_t count, const float *best, const uint32_t *row, size
 void vt_stay_unsure(const struct vt_candidates *c, const float *confidence, const uint32_t *class_of, float p0,
                     size_t context, uint8_t *stay);
 
+/* Those whose score is below `threshold`, as no NaN is. with_first: none of them where the first candidate is not. */
+void vt_stay_below(const struct vt_candidates *c, const float *scores, float threshold, bool with_first, uint8_t *stay);
+
 /* `count` of the candidates evenly spread: the i-th is number floor((i + 1/2) n / count) of n. All where there are
  * fewer. */
 void vt_stay_even(const struct vt_candidates *c, size_t count, uint8_t *stay);

@@ -20,6 +20,38 @@ void vt_score_mean(const struct vt_head_scores *p, float *score)
         score[i] = (float)(sum_of_heads(p, i) / (double)p->heads);
 }
 
+/* exp(x) of x <= 0 to within a rounding of f32 and with the same bits everywhere: 2^k times the series of the rest, which
+ * is up to ln 2 / 2 and whose 15th term is below 2e-19. */
+static double exponential(double x)
+{
+    const double ln2 = 0.69314718055994530942;
+    double term = 1, sum = 1;
+    if (!(x > -104)) /* 0 in f32 */
+        return x <= -104 ? 0 : x;
+    const double k = floor(x / ln2 + 0.5);
+    for (int i = 1; i < 16; i++) {
+        term *= (x - k * ln2) / i;
+        sum += term;
+    }
+    return ldexp(sum, (int)k);
+}
+
+static double sigmoid(double x)
+{
+    const double e = exponential(-fabs(x));
+    return x < 0 ? e / (1 + e) : 1 / (1 + e);
+}
+
+void vt_score_halting(size_t rows, const float *x, size_t ldx, const float *before, size_t ldb,
+                      const struct vt_halting *o, float *score)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const double part = sigmoid((double)o->scale * x[i * ldx] - o->center);
+        const float sum = (float)((before ? before[i * ldb] : 0) + part);
+        score[i] = sum < o->limit ? sum : 1;
+    }
+}
+
 static double length(const float *x, size_t n)
 {
     return sqrt((double)vt_dot(x, x, n));

@@ -36,4 +36,15 @@ struct vt_vote_options {
 void vt_score_votes(const struct vt_head_scores *sums, const float *first, const struct vt_vote_options *o,
                     float *scratch, float *score);
 
+/* When a token has computed enough (A-ViT: Yin et al. 2022, arXiv:2112.07658, eq. 5 and 8; spec 5). */
+struct vt_halting {
+    float scale, center; /* the part of block l is sigmoid(scale * x - center), x being a column of its output; */
+    float limit;         /* where the sum of all parts is not below this, it is 1: the token halts */
+};
+
+/* The sum: what this has given for the block before, before[i * ldb] (NULL: 0), and the part of x[i * ldx]. A NaN
+ * halts. */
+void vt_score_halting(size_t rows, const float *x, size_t ldx, const float *before, size_t ldb,
+                      const struct vt_halting *o, float *score);
+
 #endif
