@@ -43,7 +43,7 @@ static void halting(const struct vt_step_job *j, size_t image, float *score)
 {
     const struct vt_node *node = j->s->node;
     const struct vt_head_scores x = heads_of(j, 0, image);
-    const struct vt_head_scores before = node->in_count > 1 ? heads_of(j, 1, image) : (struct vt_head_scores){ NULL };
+    const struct vt_head_scores none = { .at = NULL }, before = node->in_count > 1 ? heads_of(j, 1, image) : none;
     const struct vt_halting o = { node->u.token_score.scale, node->u.token_score.center, node->u.token_score.limit };
     vt_score_halting(x.rows, x.at, x.ld, before.at, before.ld, &o, score);
 }

@@ -20,8 +20,8 @@ void vt_score_mean(const struct vt_head_scores *p, float *score)
         score[i] = (float)(sum_of_heads(p, i) / (double)p->heads);
 }
 
-/* exp(x) of x <= 0 to within a rounding of f32 and with the same bits everywhere: 2^k times the series of the rest, which
- * is up to ln 2 / 2 and whose 15th term is below 2e-19. */
+/* exp(x) of x <= 0 to within a rounding of f32 and with the same bits everywhere: 2^k times the series of the rest,
+ * which is up to ln 2 / 2 and whose 15th term is below 2e-19. */
 static double exponential(double x)
 {
     const double ln2 = 0.69314718055994530942;

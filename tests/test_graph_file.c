@@ -376,7 +376,7 @@ static void test_lowest_version(void **state)
 /* What is written is read as what it was, and written alike. */
 static void test_token_nodes(void **state)
 {
-    static const char *const names[] = { "tokens", "tokens_codes", "tokens_few" };
+    static const char *const names[] = { "tokens", "tokens_codes", "tokens_few", "tokens_halting" };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         vitrt_model *m = open_tiny(names[i], NULL), *again;

@@ -12,8 +12,8 @@
 
 static void test_examples_open(void **state)
 {
-    static const char *const names[] = { "vit",    "windows",      "conv",      "classes",
-                                         "tokens", "tokens_codes", "tokens_few" };
+    static const char *const names[] = { "vit",    "windows",      "conv",       "classes",
+                                         "tokens", "tokens_codes", "tokens_few", "tokens_halting" };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct graph g = graph_load(names[i]);
@@ -349,10 +349,9 @@ static const struct mistake mistakes[] = {
       VITRT_EFORMAT },
     { "classes", "\"threshold\":0.5", "\"threshold\":-0.5", "node s0: threshold is -0.5, expected", VITRT_EFORMAT },
     { "classes", "\"context\":1", "\"context\":-1", "node s0: context is -1, expected", VITRT_EFORMAT },
-    { "classes", "\"context\":1", "\"count\":1",
-      "node s0: selections by \"unsure\" have no \"keep\" and no \"count\"", VITRT_EFORMAT },
-    { "classes", "\"context\":1", "\"keep\":0.5", "node s0: selections by \"unsure\" have no \"keep\"",
+    { "classes", "\"context\":1", "\"count\":1", "node s0: selections by \"unsure\" have no \"keep\" and no \"count\"",
       VITRT_EFORMAT },
+    { "classes", "\"context\":1", "\"keep\":0.5", "node s0: selections by \"unsure\" have no \"keep\"", VITRT_EFORMAT },
     { "classes", "\"context\":1", "\"similar\":1", "node s0: number of inputs is 1, expected 2", VITRT_EFORMAT },
     { "classes", "\"in\":[\"h0\"],\"by\"", "\"in\":[\"h0\",\"h0\"],\"by\"",
       "node s0: number of inputs is 2, expected 1", VITRT_EFORMAT },
@@ -485,6 +484,37 @@ static const struct mistake mistakes[] = {
       "node votes: the variances of heads that count are from 0.75 to 0.7", VITRT_EFORMAT },
     { "tokens", "[\"sizes\"], \"score\"", "[\"x2\"], \"score\"",
       "node log: number of columns of its input is 8, expected 1", VITRT_EFORMAT },
+
+    { "tokens_halting", "\"keep\": 0.8", "\"keep\": 0.8, \"with_first\": true",
+      "node scored: \"with_first\" is of selections by \"below\" alone", VITRT_EFORMAT },
+    { "tokens_halting", "\"with_first\": true", "\"count\": 2",
+      "node going1: selections by \"below\" have no \"keep\" and no \"count\"", VITRT_EFORMAT },
+    { "tokens_halting", "\"threshold\": 0.7", "\"keep\": 0.7", "node low: selections by \"below\" have no \"keep\"",
+      VITRT_EFORMAT },
+    { "tokens_halting", "\"threshold\": 0.7", "\"threshold\": -1", "node low: threshold is -1, expected",
+      VITRT_EFORMAT },
+    { "tokens_halting", "[\"halting2\"], \"by\"", "[\"x3\"], \"by\"",
+      "node low: number of columns of the scores is 8, expected 1", VITRT_EFORMAT },
+    { "tokens_halting", "\"limit\": 0.75", "\"limit\": 0", "node halting1: the limit is 0, expected over 0 and up to 1",
+      VITRT_EFORMAT },
+    { "tokens_halting", "\"limit\": 0.75", "\"limit\": 1.5", "node halting1: the limit is 1.5, expected",
+      VITRT_EFORMAT },
+    { "tokens_halting", "\"scale\": 0.25", "\"scale\": -1", "node halting1: scale is -1, expected", VITRT_EFORMAT },
+    { "tokens_halting", "\"center\": -0.5", "\"center\": 1e39", "node halting1: center is 1e39, expected",
+      VITRT_EFORMAT },
+    { "tokens_halting", "[[\"x1\", 0, 1]]", "[[\"x1\", 0, 2]]",
+      "node halting1: number of columns of its input is 2, expected 1", VITRT_EFORMAT },
+    { "tokens_halting", "[[\"x3\", 0, 1], \"sums1\"]", "[[\"x3\", 0, 1], \"x3\"]",
+      "node halting2: number of columns of its input is 8, expected 1", VITRT_EFORMAT },
+    { "tokens_halting", "[[\"x3\", 0, 1], \"sums1\"]", "[[\"x3\", 0, 1], \"halting1\"]",
+      "node halting2: its inputs have the rows that different token maps leave", VITRT_EFORMAT },
+    { "tokens_halting", "[\"halting2\", \"sums1\"]", "[\"halting2\"]", "node parts2: number of inputs is 1, expected 2",
+      VITRT_EFORMAT },
+    { "tokens_halting", "[[\"predicted\", 1, 1], [\"predicted\", 3, 1]]", "[[\"predicted\", 1, 1], \"predicted\"]",
+      "node score: number of columns of its input is 4, expected 1", VITRT_EFORMAT },
+    { "tokens_halting", "\"first_row\": 3, \"spread\"", "\"first_row\": 19, \"spread\"",
+      "node patch_mean: first row to average is 19, expected 18", VITRT_EFORMAT },
+    { "tokens_halting", "\"spread\": true", "\"spread\": 1", "node patch_mean: spread is 1, expected", VITRT_EFORMAT },
 
     /* token reduction: nodes that need a map */
     { "tokens", NUMBER_NODE, "\"op\": \"conv2d\", \"name\": \"number\", \"in\": [\"x3\"], \"weight\": \"f32.8x8x3x3\"",

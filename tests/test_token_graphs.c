@@ -151,15 +151,103 @@ static void test_all_rows_protected(void **state)
     vitrt_model_free(m);
 }
 
+static double sum_of_column(const struct answer *x, size_t column, size_t first, size_t end, const struct answer *by)
+{
+    double sum = 0;
+    for (size_t i = first; i < end && i < x->rows; i++)
+        sum += (double)x->numbers[i * x->columns + column] * (by ? (double)by->numbers[i] : 1);
+    return sum;
+}
+
+/* Means that stand beside every row, sums of so many rows at most, weighted ones that may add up to 0 or less. */
+static void test_forms_of_pools(void **state)
+{
+    static const char graph[] = "{\"version\":3,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"pixels\"},"
+                                "{\"op\":\"conv2d\",\"name\":\"x\",\"in\":[\"pixels\"],\"weight\":\"f32.8x3x2x2\","
+                                "\"stride\":[2,2]},"
+                                "{\"op\":\"slice\",\"name\":\"by\",\"in\":[[\"x\",3,1]]},"
+                                "{\"op\":\"pool\",\"name\":\"spread\",\"in\":[\"x\"],\"first_row\":5,\"spread\":true},"
+                                "{\"op\":\"pool\",\"name\":\"some\",\"in\":[\"x\"],\"first_row\":2,\"row_count\":7,"
+                                "\"sum\":true},"
+                                "{\"op\":\"pool\",\"name\":\"rest\",\"in\":[\"x\"],\"first_row\":12,"
+                                "\"row_count\":2147483647},"
+                                "{\"op\":\"pool\",\"name\":\"weighted\",\"in\":[\"x\",\"by\"],\"row_count\":3,"
+                                "\"sum\":true,\"spread\":true}],"
+                                "\"outputs\":{\"x\":\"x\",\"by\":\"by\",\"spread\":\"spread\",\"some\":\"some\","
+                                "\"rest\":\"rest\",\"weighted\":\"weighted\"}}";
+    static const char *const names[] = { "x", "by", "spread", "some", "rest", "weighted" };
+    static const struct {
+        size_t first, end;
+        double divisor;
+        bool spread, weighted;
+    } pools[] = {
+        { 5, 16, 11, true, false }, { 2, 9, 1, false, false }, { 12, 16, 4, false, false }, { 0, 3, 1, true, true }
+    };
+    static struct answer a[MOST_OUTPUTS];
+    struct graph g;
+    (void)state;
+    strcpy(g.text, graph);
+    vitrt_model *m = open_graph(&g);
+    run(m, VITRT_PRECISION_F32, names, MOST_OUTPUTS, a);
+    vitrt_model_free(m);
+    for (size_t k = 0; k < 4; k++) {
+        const struct answer *pool = &a[2 + k];
+        assert_int_equal(pool->rows, pools[k].spread ? a[0].rows : 1);
+        for (size_t i = 0; i < pool->rows * 8; i++) {
+            double size = 0; /* of the terms, each rounded as often as there are some */
+            const double wanted =
+                sum_of_column(&a[0], i % 8, pools[k].first, pools[k].end, pools[k].weighted ? &a[1] : NULL);
+            for (size_t r = pools[k].first; r < pools[k].end; r++)
+                size += fabs((double)a[0].numbers[r * 8 + i % 8] * (pools[k].weighted ? (double)a[1].numbers[r] : 1));
+            assert_true(fabs((double)pool->numbers[i] * pools[k].divisor - wanted) <= 20 * (FLT_EPSILON / 2) * size);
+        }
+    }
+}
+
+/* Nothing is below 0: all that reads no rows gives none, or 0. */
+static void test_no_row_stays(void **state)
+{
+    static const char graph[] =
+        "{\"version\":3,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"pixels\"},"
+        "{\"op\":\"tokens\",\"name\":\"x\",\"weight\":\"f32.3x8\"},"
+        "{\"op\":\"token_score\",\"name\":\"ones\",\"in\":[\"x\"],\"score\":\"ones\"},"
+        "{\"op\":\"select\",\"name\":\"none\",\"in\":[\"ones\"],\"by\":\"below\",\"threshold\":0},"
+        "{\"op\":\"apply\",\"name\":\"y\",\"in\":[\"x\",\"none\"]},"
+        "{\"op\":\"attention\",\"name\":\"a\",\"in\":[\"y\",\"y\",\"y\"],\"heads\":2,\"scale\":0.5},"
+        "{\"op\":\"add\",\"name\":\"z\",\"in\":[\"y\",\"a\"]},"
+        "{\"op\":\"token_score\",\"name\":\"h\",\"in\":[[\"z\",0,1]],\"score\":\"halting\"},"
+        "{\"op\":\"select\",\"name\":\"still\",\"in\":[\"h\"],\"by\":\"below\",\"with_first\":true},"
+        "{\"op\":\"apply\",\"name\":\"w\",\"in\":[\"z\",\"still\"]},"
+        "{\"op\":\"pool\",\"name\":\"sum\",\"in\":[\"w\"],\"sum\":true,\"row_count\":1},"
+        "{\"op\":\"pool\",\"name\":\"mean\",\"in\":[\"w\"]},"
+        "{\"op\":\"pool\",\"name\":\"spread\",\"in\":[\"w\"],\"spread\":true},"
+        "{\"op\":\"scatter\",\"name\":\"back\",\"in\":[\"spread\",\"still\"]},"
+        "{\"op\":\"scatter\",\"name\":\"all\",\"in\":[\"back\",\"none\"]}],"
+        "\"outputs\":{\"sum\":\"sum\",\"mean\":\"mean\",\"all\":\"all\"}}";
+    static const char *const names[] = { "sum", "mean", "all" };
+    static struct answer answers[3];
+    struct graph g;
+    (void)state;
+    strcpy(g.text, graph);
+    vitrt_model *m = open_graph(&g);
+    run(m, VITRT_PRECISION_F32, names, 3, answers);
+    vitrt_model_free(m);
+    for (size_t k = 0; k < 3; k++) {
+        assert_int_equal(answers[k].rows, k < 2 ? 1 : 3);
+        for (size_t i = 0; i < answers[k].rows * answers[k].columns; i++)
+            assert_true(answers[k].numbers[i] == 0);
+    }
+}
+
 /* An output is the same whatever else is asked for, in every precision: rows that a map moves are converted before,
  * where only products read them, but not those that it adds up, or that are asked for themselves. */
 static void test_outputs_alone_and_together(void **state)
 {
-    static const char *const graphs[] = { "tokens", "tokens_codes", "tokens_few" };
+    static const char *const graphs[] = { "tokens", "tokens_codes", "tokens_few", "tokens_halting" };
     static const vitrt_precision precisions[] = { VITRT_PRECISION_F32, VITRT_PRECISION_BF16, VITRT_PRECISION_I8 };
     static struct answer together[MOST_OUTPUTS];
     (void)state;
-    for (size_t i = 0; i < 9; i++) {
+    for (size_t i = 0; i < 3 * sizeof graphs / sizeof *graphs; i++) {
         const struct graph g = graph_load(graphs[i / 3]);
         const bool codes = i / 3 == 1;
         const char *names[MOST_OUTPUTS];
@@ -241,6 +329,8 @@ int main(void)
         cmocka_unit_test(test_one_of_several_columns),
         cmocka_unit_test(test_logarithm),
         cmocka_unit_test(test_all_rows_protected),
+        cmocka_unit_test(test_forms_of_pools),
+        cmocka_unit_test(test_no_row_stays),
         cmocka_unit_test(test_outputs_alone_and_together),
         cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_calibration_with_idle_map),

@@ -382,6 +382,29 @@ static void test_similar_ties(void **state)
     }
 }
 
+static void test_below(void **state)
+{
+    static const float scores[] = { 0.5f, 1, NAN, -1, 0.99f, 2, 0.5f, -INFINITY };
+    static const struct {
+        size_t protect;
+        float threshold;
+        bool with_first;
+        const char *want;
+    } cases[] = { { 0, 1, false, "10011011" },        { 0, 1, true, "10011011" },       { 1, 1, true, "10000000" },
+                  { 1, 1, false, "10011011" },        { 2, 1, true, "11000000" },       { 3, 0, true, "11110001" },
+                  { 8, 0, true, "11111111" },         { 9, 0, false, "11111111" },      { 0, NAN, false, "00000000" },
+                  { 0, -INFINITY, true, "00000000" }, { 0, INFINITY, true, "11011111" } };
+    uint8_t stay[8];
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct vt_candidates c = candidates(8, cases[i].protect);
+        vt_stay_below(&c, scores, cases[i].threshold, cases[i].with_first, stay);
+        assert_stay(cases[i].want, stay);
+    }
+    const struct vt_candidates none = candidates(0, 0);
+    vt_stay_below(&none, scores, 1, true, stay);
+}
+
 static void test_unsure(void **state) /* T5 a */
 {
     static const float confidence[] = { 0.99f, 0.97f, 0.95f, 0.91f, 0.9f, 0.6f, 0.98f, 0.93f };
@@ -530,6 +553,7 @@ int main(void)
                                         cmocka_unit_test(test_sampled_odd_scores),
                                         cmocka_unit_test(test_similar),
                                         cmocka_unit_test(test_similar_ties),
+                                        cmocka_unit_test(test_below),
                                         cmocka_unit_test(test_unsure),
                                         cmocka_unit_test(test_unsure_random),
                                         cmocka_unit_test(test_stay_map),

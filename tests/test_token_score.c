@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tokens are ranked by: worked examples with exact numbers (T1 and T2: of adaptive token sampling and of
- * Zero-TPrune's votes), and slow sums in double on random attention.
+ * What tokens are ranked by: worked examples with exact numbers (T1, T2 and T7: of adaptive token sampling, of
+ * Zero-TPrune's votes and of A-ViT's halting), and slow sums in double on random attention.
  */
 #include "calibration_data.h"
 
@@ -296,15 +296,82 @@ static void test_hostile_votes(void **state)
     assert_true(isnan(score[1]));
 }
 
+/* ---- A-ViT ---- */
+
+static void test_halting(void **state) /* T7 */
+{
+    static const float x[] = { 2.9f, 3, 3.1f };
+    static const double sums[] = { 0.268941, 0.768941, 1 }, parts[] = { 0.268941, 0.5, 0.231059 };
+    const struct vt_halting o = { 10, 30, 0.99f };
+    float sum[3];
+    (void)state;
+    for (size_t block = 0; block < 3; block++)
+        vt_score_halting(1, &x[block], 1, block ? &sum[block - 1] : NULL, 1, &o, &sum[block]);
+    assert_scores(3, sum, sums, 3e-6); /* 10 * 2.9f is 29 but for 2e-6 */
+    for (size_t block = 0; block < 3; block++)
+        assert_near(sum[block] - (block ? sum[block - 1] : 0), parts[block], 3e-6);
+}
+
+/* Against the C library's exponential, in double: within a rounding of the sum in f32. */
+static void test_random_halting(void **state)
+{
+    enum { ROWS = 1000, LDX = 3, LDB = 2 };
+    float x[ROWS * LDX], before[ROWS * LDB], score[ROWS];
+    const struct vt_halting o = { 7, -2, 0.75f };
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++) {
+        x[i * LDX] = (float)(normal() * (i % 10 ? 1 : 30));
+        before[i * LDB] = i % 4 ? (float)uniform() * 0.75f : 0;
+    }
+    for (int first = 0; first < 2; first++) {
+        vt_score_halting(ROWS, x, LDX, first ? NULL : before, LDB, &o, score);
+        for (size_t i = 0; i < ROWS; i++) {
+            const double part = 1 / (1 + exp(-(7 * (double)x[i * LDX] + 2)));
+            const double sum = (first ? 0 : (double)before[i * LDB]) + part;
+            const double bound = (FLT_EPSILON / 2 + 1e-15) * sum + 0x1p-149;
+            if (score[i] == 1)
+                assert_true(sum >= 0.75 - bound);
+            else
+                assert_true(score[i] < 0.75f && fabs(score[i] - sum) <= bound);
+        }
+    }
+}
+
+static void test_hostile_halting(void **state)
+{
+    static const float x[] = { NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 0 };
+    static const float want[] = { 1, 1, 0, 1, 0, 0.5f };
+    const struct vt_halting o = { 1, 0, 1 };
+    const float before[] = { 0, 0, NAN, 2, 1, 0.25f };
+    float score[6];
+    (void)state;
+    vt_score_halting(6, x, 1, NULL, 0, &o, score);
+    assert_memory_equal(score, want, sizeof want);
+    vt_score_halting(6, x, 1, before, 1, &o, score);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(score[i] == 1);
+    assert_true(score[5] == 0.75f);
+    vt_score_halting(0, x, 1, before, 1, &o, score);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),         cmocka_unit_test(test_values_by_head),
-        cmocka_unit_test(test_mean),           cmocka_unit_test(test_random_values),
-        cmocka_unit_test(test_sums_in_double), cmocka_unit_test(test_one_vote),
-        cmocka_unit_test(test_variances),      cmocka_unit_test(test_boosted_votes),
-        cmocka_unit_test(test_lcg_votes),      cmocka_unit_test(test_random_votes),
-        cmocka_unit_test(test_hostile_sums),   cmocka_unit_test(test_hostile_votes),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_values_by_head),
+        cmocka_unit_test(test_mean),
+        cmocka_unit_test(test_random_values),
+        cmocka_unit_test(test_sums_in_double),
+        cmocka_unit_test(test_one_vote),
+        cmocka_unit_test(test_variances),
+        cmocka_unit_test(test_boosted_votes),
+        cmocka_unit_test(test_lcg_votes),
+        cmocka_unit_test(test_random_votes),
+        cmocka_unit_test(test_hostile_sums),
+        cmocka_unit_test(test_hostile_votes),
+        cmocka_unit_test(test_halting),
+        cmocka_unit_test(test_random_halting),
+        cmocka_unit_test(test_hostile_halting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

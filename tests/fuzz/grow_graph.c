@@ -269,7 +269,10 @@ static void grow_rows(struct grower *g)
         first = protect ? g->c % (unsigned)protect : 0;
         count = protect ? 1 + (g->c >> 2) % ((unsigned)protect - first) : 0;
     }
-    begin(g, g->a % 4 ? "slice" : "pool", g->a % 8 == 4 ? -1 : x);
+    const int pool = g->a % 4 == 0, spread = pool && g->a & 32;
+    if (pool && g->a & 8)
+        count = 1 + (g->c >> 4);
+    begin(g, pool ? "pool" : "slice", g->a % 8 == 4 ? -1 : x);
     if (g->a % 8 == 4) {
         put(g, ",\"in\":[\"n%d\",", x);
         put_one(g, g->b >> 2, x);
@@ -278,8 +281,9 @@ static void grow_rows(struct grower *g)
     put(g, ",\"first_row\":%u", first);
     if (count)
         put(g, ",\"row_count\":%u", count);
+    put(g, "%s%s", pool && g->a & 16 ? ",\"sum\":true" : "", spread ? ",\"spread\":true" : "");
     struct value *v = add(g, &g->values[x], g->values[x].columns);
-    if (left && g->a % 4 && !count)
+    if (spread || (left && !pool && !count))
         return; /* all of them */
     v->shape = g->shapes++;
     v->rows = TOKENS;
@@ -356,21 +360,29 @@ static void grow_windows(struct grower *g)
 
 static void grow_token_score(struct grower *g)
 {
-    static const char *const scores[] = { "mean",  "values", "head_values", "votes",
-                                          "votes", "ones",   "logarithm",   "number" };
-    const unsigned kind = g->c % 8;
+    static const char *const scores[] = { "mean", "values",    "head_values", "votes",      "votes",
+                                          "ones", "logarithm", "number",      "difference", "halting" };
+    const unsigned kind = g->c % 10;
     const int x = pick(g, g->b, 0, TOKENS, -1);
     const struct value from = g->values[x];
     const int same = pick(g, g->a >> 2, from.columns, TOKENS, from.shape); /* at least x itself */
     const int y = kind == 1 ? pick(g, g->a >> 2, 0, TOKENS, from.shape) : same;
-    begin(g, "token_score", kind == 6 || (kind && kind < 4) ? -1 : x);
+    const int other = pick(g, g->a >> 2, 0, TOKENS, from.shape);
+    const int one_column = kind == 6 || kind > 7;
+    begin(g, "token_score", one_column || (kind && kind < 4) ? -1 : x);
     if (kind && kind < 4)
         put(g, ",\"in\":[\"n%d\",\"n%d\"]", x, y);
-    if (kind == 6) {
+    if (one_column) {
         put(g, ",\"in\":[");
         put_one(g, g->a, x);
+        if (kind == 8 || (kind == 9 && g->a & 64)) {
+            put(g, ",");
+            put_one(g, g->a >> 3, other);
+        }
         put(g, "]");
     }
+    if (kind == 9)
+        put(g, ",\"scale\":%u,\"center\":%d,\"limit\":%g", g->b >> 4, (int)(g->b & 15) - 8, 0.1 * (1 + g->a % 10));
     put(g, ",\"score\":\"%s\"", scores[kind]);
     if (g->a & 1)
         put(g, ",\"boost\":%u", g->a >> 4);
@@ -381,17 +393,18 @@ static void grow_token_score(struct grower *g)
 
 static void grow_select(struct grower *g)
 {
-    static const char *const by[] = { "top", "samples", "match", "even", "random" };
+    static const char *const by[] = { "top", "samples", "match", "even", "random", "below" };
     static const char *const keep[] = { "0.5", "0.7", "1", "1e-9", "0.25", "0.99", "0.34", "0.05" };
     static const unsigned counts[] = { 0, 0, 0, 2, 5, 1000, 3, 0 };
-    const unsigned kind = g->a % 5;
+    const unsigned kind = g->a % 6;
     const int x = pick(g, g->b, 0, TOKENS, -1);
     const struct value from = g->values[x];
     const int y = pick(g, g->b >> 2, 0, TOKENS, from.shape); /* at least x itself */
     const int similar = kind == 0 && g->c & 1, match = kind == 2;
     const unsigned most = from.shape >= LEFT ? (unsigned)from.protect : 3, protect = (g->a >> 5) % (most + 1);
-    begin(g, "select", kind > 2 ? x : -1);
-    if (kind < 3) {
+    const int below = kind == 5, reads_all = kind == 3 || kind == 4;
+    begin(g, "select", reads_all ? x : -1);
+    if (!reads_all) {
         put(g, ",\"in\":[");
         if (match)
             put(g, "\"n%d\"", y);
@@ -409,8 +422,11 @@ static void grow_select(struct grower *g)
         }
         put(g, "]");
     }
-    put(g, ",\"by\":\"%s\",\"protect\":%u,\"keep\":%s,\"count\":%u", by[kind], protect, keep[g->c >> 1 & 7],
-        counts[g->c >> 4 & 7]);
+    put(g, ",\"by\":\"%s\",\"protect\":%u", by[kind], protect);
+    if (below)
+        put(g, ",\"threshold\":%g%s", 0.1 * (g->c >> 2), g->c & 2 ? ",\"with_first\":true" : "");
+    else
+        put(g, ",\"keep\":%s,\"count\":%u", keep[g->c >> 1 & 7], counts[g->c >> 4 & 7]);
     if ((similar || match) && g->values[y].columns % 2 == 0 && g->c & 8)
         put(g, ",\"groups\":2");
     if (similar)
