@@ -350,8 +350,12 @@ void vt_vit_build(struct vt_graph *g, const struct vit_config *c, struct vt_mode
     vt_value x = embed(&v, pixels);
     if (c->names->pre_norm && vt_find(g, name_of(&v, c->names->pre_norm), ".weight"))
         x = norm(&v, "norm_pre", name_of(&v, c->names->pre_norm), vt_view_of(x), v.dim, 1);
+    const struct vt_predictors predictors = vt_find_predictors(g, c->names->predictors, &c->predictors, v.depth);
+    uint32_t predictor = 0;
     for (unsigned i = 0; i < v.depth; i++) {
         char name[VT_NAME_SIZE];
+        if (predictor < predictors.count && predictors.block[predictor] == i)
+            vt_add_predictor(g, c->names->predictors, &predictors, predictor++, x, v.dim, v.prefix);
         x = transformer_block(&v, x, i);
         snprintf(name, sizeof name, "block.%u", i);
         vt_graph_output(g, name, x);

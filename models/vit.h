@@ -10,6 +10,7 @@
 #define VT_MODELS_VIT_H
 
 #include "family.h"
+#include "predictors.h"
 
 enum vit_pool { VT_POOL_NONE, VT_POOL_TOKEN, VT_POOL_AVG, VT_POOL_TOKEN_AND_AVG /* side by side */ };
 
@@ -20,6 +21,7 @@ struct vit_names {
     const char *norm1, *qkv, *query, *key, *value, *query_norm, *key_norm, *proj, *scale1;
     const char *norm2, *fc1, *gate[2] /* fc1 in two tensors */, *fc2, *scale2;
     const char *norm, *pooler, *pool_norm, *heads[2];
+    const char *predictors;
 };
 
 /* Parts that a checkpoint may come without; without the flag a missing tensor is an error. What the first block has,
@@ -46,6 +48,7 @@ struct vit_config {
     enum vt_positions_filter filter;
     uint32_t image[2];     /* trained size: height, width */
     bool image_is_certain; /* false: positions that do not fit it are a square */
+    struct vt_predictors predictors; /* count 0: nothing is said of their blocks */
 };
 
 /* Builds the graph; errors stick to it. facts: family and architecture are set already. */

@@ -30,6 +30,7 @@ static const struct vit_names timm_names = {
     .norm = "norm",
     .pool_norm = "fc_norm",
     .heads = { "head", "head_dist" },
+    .predictors = "score_predictor",
 };
 
 struct timm_vit {
@@ -63,6 +64,7 @@ bool vt_vit_timm_matches(vt_json config)
 /* Those of the second part are told by shapes, or change nothing. */
 static const char *const known_args[] = {
     "num_heads",       "depth",      "embed_dim",  "num_classes",    "img_size",    "global_pool", "act_layer",
+    "pruning_loc", /* of DynamicViT */
 
     "patch_size",      "in_chans",   "mlp_ratio",  "qkv_bias",       "proj_bias",   "qk_norm",     "init_values",
     "class_token",     "reg_tokens", "pre_norm",   "no_embed_class", "final_norm",  "fc_norm",     "dynamic_img_size",
@@ -74,6 +76,16 @@ static const struct vt_choice pools[] = { { "token", VT_POOL_TOKEN }, { "avg", V
 static uint32_t read_count(struct vt_graph *g, vt_json config, const char *key, uint32_t missing)
 {
     return vt_member_count(vt_timm_arg(g, config, key), missing, 1, VT_MAX_COUNT);
+}
+
+/* The blocks that DynamicViT's predictors stand before. */
+static struct vt_predictors read_predictors(struct vt_graph *g, vt_json config)
+{
+    const struct vt_member m = vt_timm_arg(g, config, "pruning_loc");
+    struct vt_predictors p = { .count = vt_member_stages(m, 0) };
+    for (uint32_t i = 0; i < p.count; i++)
+        p.block[i] = vt_member_count(vt_member_at(m, i, p.count), 0, 0, VT_MAX_COUNT);
+    return p;
 }
 
 void vt_vit_timm_build(struct vt_graph *g, struct vt_model_facts *facts)
@@ -96,7 +108,8 @@ void vt_vit_timm_build(struct vt_graph *g, struct vt_model_facts *facts)
                             .eps = entry->eps,
                             .pool = (enum vit_pool)vt_timm_pool(g, config, pools, sizeof pools / sizeof *pools,
                                                                 (int)entry->pool),
-                            .filter = VT_POSITIONS_BICUBIC_ANTIALIAS };
+                            .filter = VT_POSITIONS_BICUBIC_ANTIALIAS,
+                            .predictors = read_predictors(g, config) };
     vt_timm_image(g, config, 224, c.image);
     vt_timm_check_args(g, config, known_args);
     if (vt_json_count(vt_json_get(config, "model_args"))) /* may have added or removed any of them */

@@ -204,6 +204,50 @@ static void test_default_size_in_proportion(void **state)
                   "\"input_size\": [\n      3,\n      16000,\n      16000", VITRT_ELIMIT, "16000x16000", "64x64");
 }
 
+/* ---- DynamicViT's predictors ---- */
+
+#define DYNAMICVIT  "../reduced/timm_deit"
+#define PRUNING_LOC "\"pruning_loc\": [\n      0,\n      2,\n      3\n    ]"
+
+static void test_predictors(void **state)
+{
+    (void)state;
+    missing_tensor(DYNAMICVIT, "score_predictor.1.in_conv.1.weight");
+    missing_tensor(DYNAMICVIT, "score_predictor.2.out_conv.4.bias");
+    refused_after(DYNAMICVIT, 1, "score_predictor.2.in_conv.0.weight", "score_predictor.3.in_conv.0.weight",
+                  VITRT_EFORMAT, "the config says 3 predictors", "the tensors have 2");
+    refused_after(DYNAMICVIT, 1, "\"shape\":[2,12]", "\"shape\":[12,2]", VITRT_EFORMAT, "out_conv.4.weight",
+                  "has shape [12, 2], expected [2, 12]");
+    refused_after(DYNAMICVIT, 0, PRUNING_LOC, "\"pruning_loc\": [0, 2]", VITRT_EFORMAT, "the config says 2 predictors",
+                  "the tensors have 3");
+    refused_after(DYNAMICVIT, 0, PRUNING_LOC, "\"pruning_loc\": [0, 2, 4]", VITRT_EFORMAT,
+                  "score_predictor.2 stands before block 4", "expected ascending blocks below 4");
+    refused_after(DYNAMICVIT, 0, PRUNING_LOC, "\"pruning_loc\": [0, 2, 2]", VITRT_EFORMAT,
+                  "score_predictor.2 stands before block 2", "expected ascending blocks below 4");
+    refused_after(DYNAMICVIT, 0, PRUNING_LOC, "\"pruning_loc\": [0, 2, -1]", VITRT_EFORMAT, "pruning_loc", "-1");
+    refused_after(DYNAMICVIT, 0, PRUNING_LOC, "\"pruning_loc\": 3", VITRT_EFORMAT, "pruning_loc", "is 3");
+}
+
+/* A quarter, half and three quarters on, where the config does not say where they are. */
+static void test_usual_predictors(void **state)
+{
+    static const char *const names[] = { "score.1", "score.2", "score.3", "block.3" };
+    const vitrt_session_options options = { .outputs = names, .output_count = 4 };
+    struct changed_case c;
+    struct counting counting;
+    vitrt_session_info info;
+    vitrt_model *m;
+    vitrt_error err;
+    (void)state;
+    changed_load(&c, DYNAMICVIT);
+    changed_replace(&c, 0, PRUNING_LOC, "\"pruning_loc\": null");
+    assert_ok(changed_open(&c, &counting, &m, &err), &err);
+    assert_ok(vitrt_session_measure(m, &options, &info, &err), &err);
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+    changed_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +258,8 @@ int main(void)
         cmocka_unit_test(test_info_labels_and_notes),
         cmocka_unit_test(test_without_preprocessor),
         cmocka_unit_test(test_default_size_in_proportion),
+        cmocka_unit_test(test_predictors),
+        cmocka_unit_test(test_usual_predictors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

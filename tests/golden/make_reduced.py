@@ -76,6 +76,15 @@ CASES = [
         pretrained_cfg=dict(input_size=(3, 32, 32), crop_pct=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         dtype="float16",
     ),
+    dict(
+        case="timm_deit",
+        source="timm",
+        name="deit_tiny_patch16_224",
+        args=dict(img_size=32, patch_size=4, embed_dim=48, depth=4, num_heads=4, num_classes=10, mlp_ratio=2),
+        pretrained_cfg=dict(input_size=(3, 32, 32), crop_pct=1.0),
+        predictors=[0, 2, 3],
+        dtype="float16",
+    ),
 ]
 
 SCHEDULES = [
@@ -106,6 +115,17 @@ OF_CLASS_TOKENS = [
     "evit-fused:0@30/2@7",
 ]
 
+TRAINED_FOR = [
+    "dynamicvit:0@0.7/2@0.7/3@0.7",
+    "dynamicvit:0@40/3@9",
+    "dynamicvit:2@1/3@0.3",
+    "a-vit:1/9",  # all stay until the end
+    "a-vit:10/30",  # ever fewer, but the class token
+    "a-vit:2/3",  # of some images the class token halts behind block 2
+    "a-vit:2/-1",
+    "a-vit:1/-6",  # the class token halts behind block 0
+]
+
 # Pairs that would show a flag without effect: other tokens, or other logits.
 DIFFERENT = [
     ("zero-tprune:1@0.7/2@0.7", "zero-tprune-uniform:1@0.7/2@0.7"),
@@ -119,9 +139,31 @@ DIFFERENT = [
 ]
 
 
+class Predictor(torch.nn.Module):
+    """DynamicViT's, with the names of its published weights: patches [n, D] to log-probabilities of staying and not."""
+
+    def __init__(self, dim):
+        super().__init__()
+        nn = torch.nn
+        self.in_conv = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU())
+        layers = [nn.Linear(dim, dim // 2), nn.GELU(), nn.Linear(dim // 2, dim // 4), nn.GELU(), nn.Linear(dim // 4, 2)]
+        self.out_conv = nn.Sequential(*layers, nn.LogSoftmax(dim=-1))
+
+    def forward(self, x):
+        h = self.in_conv(x)
+        half = h.shape[1] // 2
+        mean = h[:, half:].mean(0).expand(h.shape[0], -1)
+        return self.out_conv(torch.cat((h[:, :half], mean), dim=1))
+
+
 def build(case):
     seed = zlib.crc32(case["case"].encode()) % 100_000
     model = make_golden.build(dict(case, dtype="float32"), seed)
+    if "predictors" in case:
+        model.score_predictor = torch.nn.ModuleList(Predictor(model.embed_dim) for _ in case["predictors"])
+        make_golden.rerandomize(model.score_predictor, seed)
+        with torch.no_grad():
+            model.cls_token[..., 0] -= 2.5  # A-ViT: others halt before the class token
     factor = torch.tensor(SHARPNESS).repeat_interleave(12)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -149,13 +191,18 @@ def mean_of(rows, sizes):
     return (sizes[:, None] * rows).sum(0) / sizes.sum()
 
 
-def parts(model):
+def parts(model, case):
     kind = type(model).__name__
     if kind == "VisionTransformer":
         blocks = [timm_block(b) for b in model.blocks]
         embed = lambda x: model.norm_pre(model._pos_embed(model.patch_embed(x[None])))[0]
-        head = lambda x, sizes: model.head(model.fc_norm(mean_of(model.norm(x), sizes)))
-        return reference.Model(4, 0, 0, blocks, embed, head)
+        if model.cls_token is None:
+            head = lambda x, sizes: model.head(model.fc_norm(mean_of(model.norm(x), sizes)))
+            return reference.Model(4, 0, 0, blocks, embed, head)
+        predictors = {
+            block: lambda x, p=p: p(x)[:, 0] for block, p in zip(case["predictors"], model.score_predictor)
+        }
+        return reference.Model(4, 1, 1, blocks, embed, lambda x, sizes: model.head(model.norm(x)[0]), predictors)
     base = model.base_model
     embed = lambda x: base.embeddings(x[None])[0]
     if kind.startswith("Dinov2"):
@@ -214,10 +261,11 @@ def run(case, out):
     folder = pathlib.Path(out) / case["case"]
     folder.mkdir(parents=True, exist_ok=True)
     model, seed = build(case)
-    make_golden.save_checkpoint(case, model, folder)
+    more_args = {"pruning_loc": case["predictors"]} if "predictors" in case else {}
+    make_golden.save_checkpoint(dict(case, args=case["args"] | more_args), model, folder)
     model = model.double()
-    m = parts(model)
-    schedules = SCHEDULES + (OF_CLASS_TOKENS if m.classes else [])
+    m = parts(model, case)
+    schedules = TRAINED_FOR if m.predictors else SCHEDULES + (OF_CLASS_TOKENS if m.classes else [])
     tensors, images = {}, []
     for number in range(IMAGES):
         pixels, found, attempts = clear_image(case, model, m, folder, schedules, seed, number)

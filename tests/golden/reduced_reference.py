@@ -2,8 +2,9 @@
 """Token reduction as its definitions say it, for one image, in float64 and slowly: the reference of make_reduced.py.
 
 Sources: Adaptive token sampling (Fayyaz et al. 2022, arXiv:2111.15667), Zero-TPrune (Wang et al. 2024,
-arXiv:2305.17328), ToMe (Bolya et al. 2023, arXiv:2210.09461), EViT (Liang et al. 2022, arXiv:2202.07800), pruned merging (Kim et al.
-2024, arXiv:2312.01026).
+arXiv:2305.17328), ToMe (Bolya et al. 2023, arXiv:2210.09461), EViT (Liang et al. 2022, arXiv:2202.07800), pruned
+merging (Kim et al. 2024, arXiv:2312.01026), DynamicViT (Rao et al. 2021, arXiv:2106.02034), A-ViT (Yin et al. 2022,
+arXiv:2112.07658).
 
 Every choice tells how clear it was, relative to what was compared: arithmetic in another precision or order chooses the
 same only where that is well above its errors. Equal numbers would be chosen by the lower index.
@@ -28,7 +29,10 @@ METHODS = {
     "evit": {},
     "evit-fused": dict(fuse=True),
     "uniform": {},
+    "dynamicvit": {},
 }
+
+HALTING_EPS = 0.01  # of A-ViT
 
 
 @dataclasses.dataclass
@@ -54,6 +58,7 @@ class Model:
     blocks: list
     embed: Callable  # pixels [3, H, W] to the first block's input [N, D]
     head: Callable  # the last block's output [N, D] and how many tokens each row stands for [N] to logits
+    predictors: dict = dataclasses.field(default_factory=dict)  # by block: the patches that it reads [n, D] to scores [n]
 
 
 @dataclasses.dataclass
@@ -251,6 +256,13 @@ def matched(k, sizes, m, layer, drop, clarity):
     return rows
 
 
+def predicted(m, x, layer, clarity):
+    """DynamicViT: those that the predictor before the block gives the highest scores."""
+    score = [math.nan] * m.prefix + m.predictors[layer.block](x[m.prefix :]).tolist()
+    candidates = list(range(m.prefix, x.shape[0]))
+    return rows_that_stay(list(range(m.prefix)) + first_of(score, candidates, layer.of(len(candidates)), clarity))
+
+
 def spread(m, n, layer):
     """As many as are wanted, at even distances."""
     candidates = n - m.prefix
@@ -279,8 +291,42 @@ def reduced_rows(kind, p, k, v, sizes, m, number, layer, options, clarity):
     return spread(m, p.shape[1], layer)
 
 
+def run_halting(m, pixels, scale, center):
+    """A-ViT as published: halted tokens are computed on and masked, whether or not the class token has halted."""
+    clarity = Clarity()
+    x = m.embed(pixels)
+    n = x.shape[0]
+    going = torch.ones(n, dtype=torch.bool)
+    done, remainder = torch.zeros(n, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
+    out = torch.zeros_like(x)
+    places = {}
+    for number, block in enumerate(m.blocks):
+        last = number + 1 == len(m.blocks)
+        y = block.norm1(x)
+        q, k, v = (split_heads(f(y), m.heads) for f in (block.q, block.k, block.v))
+        z = q @ k.transpose(1, 2) / math.sqrt(q.shape[2])
+        z = z - 1000.0 * ~going
+        x = x + block.scale1 * block.proj((z.softmax(dim=2) @ v).transpose(0, 1).flatten(1))
+        x = x + block.scale2 * block.mlp(block.norm2(x))
+        h = torch.ones(n, dtype=torch.float64) if last else torch.sigmoid(scale * x[:, 0] - center)
+        done = done + h
+        for i in range(n if not last and going[0] else 0):
+            if going[i]:
+                clarity.between(float(done[i]), 1 - HALTING_EPS)
+        reached = going & (done >= 1 - HALTING_EPS)
+        going = going & ~reached
+        out = out + (remainder * reached)[:, None] * x + (h * going)[:, None] * x
+        remainder = remainder - h * going
+        if not last:
+            row = going.cumsum(0) * going * going[0]  # the whole image is done with its class token
+            places[number] = row.tolist()
+    return m.head(out, torch.ones(n, dtype=torch.float64)), places, clarity.least
+
+
 def run(m, pixels, text=None):
     """logits, {block: for each token of the input 1 + the row it is in behind that block, 0 if it has left}, margin"""
+    if text and text.startswith("a-vit:"):
+        return run_halting(m, pixels, *map(float, text.removeprefix("a-vit:").split("/")))
     method, schedule = read_schedule(text) if text else ("", {})
     options, kind = METHODS.get(method, {}), method.split("-")[0]
     clarity = Clarity()
@@ -288,7 +334,18 @@ def run(m, pixels, text=None):
     sizes = torch.ones(x.shape[0], dtype=torch.float64)
     place = list(range(x.shape[0]))  # the row of each token of the input, or -1
     places = {}
+
+    def become(rows, number):
+        nonlocal x, place
+        x = torch.stack([sum(weight * x[i] for i, weight in row) for row in rows])
+        new = {i: r for r, row in enumerate(rows) for i, _ in row}
+        place = [new.get(i, -1) for i in place]
+        places[number] = [i + 1 for i in place]
+
     for number, block in enumerate(m.blocks):
+        if kind == "dynamicvit" and number in schedule:
+            become(predicted(m, x, schedule[number], clarity), number)
+            sizes = torch.ones(x.shape[0], dtype=torch.float64)
         y = block.norm1(x)
         q, k, v = (split_heads(f(y), m.heads) for f in (block.q, block.k, block.v))
         z = q @ k.transpose(1, 2) / math.sqrt(q.shape[2])
@@ -296,15 +353,12 @@ def run(m, pixels, text=None):
             z = z + sizes.log()
         p = z.softmax(dim=2)
         x = x + block.scale1 * block.proj((p @ v).transpose(0, 1).flatten(1))
-        if number in schedule:
+        if number in schedule and kind != "dynamicvit":
             rows = reduced_rows(kind, p, k, v, sizes, m, number, schedule[number], options, clarity)
-            x = torch.stack([sum(weight * x[i] for i, weight in row) for row in rows])
+            become(rows, number)
             if kind == "tome":
                 sizes = torch.stack([sum(sizes[i] for i, _ in row) for row in rows])
             else:
                 sizes = torch.ones(len(rows), dtype=torch.float64)
-            new = {i: r for r, row in enumerate(rows) for i, _ in row}
-            place = [new.get(i, -1) for i in place]
-            places[number] = [i + 1 for i in place]
         x = x + block.scale2 * block.mlp(block.norm2(x))
     return m.head(x, sizes), places, clarity.least
