@@ -26,7 +26,9 @@ static const struct {
                 { "evit", VITRT_REDUCTION_EVIT, 0 },
                 { "evit-fused", VITRT_REDUCTION_EVIT, VITRT_REDUCE_FUSE },
                 { "uniform", VITRT_REDUCTION_UNIFORM, 0 },
-                { "random", VITRT_REDUCTION_RANDOM, 0 } };
+                { "random", VITRT_REDUCTION_RANDOM, 0 },
+                { "dynamicvit", VITRT_REDUCTION_DYNAMICVIT, 0 },
+                { "a-vit", VITRT_REDUCTION_A_VIT, 0 } };
 
 #define COUNT (sizeof(methods) / sizeof(methods[0]))
 
@@ -75,6 +77,22 @@ static bool read_schedule(const char *p, struct reduction *r)
     return false;
 }
 
+/* Nothing, or ":SCALE/CENTER", of which 0 is what it is without. */
+static bool read_halting(const char *p, struct reduction *r)
+{
+    if (!*p)
+        return true;
+    if (*p++ != ':' || !read_number(&p, &r->options.halting_scale) || *p++ != '/')
+        return false;
+    const bool negative = *p == '-';
+    p += negative;
+    if (!read_number(&p, &r->options.halting_center) || *p)
+        return false;
+    if (negative)
+        r->options.halting_center = -r->options.halting_center;
+    return true;
+}
+
 bool reduction_from_name(const char *name, size_t n, struct reduction *r)
 {
     memset(r, 0, sizeof *r);
@@ -95,7 +113,10 @@ bool reduction_from_text(const char *text, size_t n, struct reduction *r)
     memcpy(copy, text, n);
     copy[n] = 0;
     const size_t name = strcspn(copy, ":");
-    return copy[name] && reduction_from_name(copy, name, r) && read_schedule(copy + name + 1, r);
+    if (!reduction_from_name(copy, name, r))
+        return false;
+    return r->options.method == VITRT_REDUCTION_A_VIT ? read_halting(copy + name, r)
+                                                      : copy[name] && read_schedule(copy + name + 1, r);
 }
 
 const char *reduction_name(const struct reduction *r)
@@ -108,8 +129,11 @@ const char *reduction_name(const struct reduction *r)
 
 void reduction_to_text(const struct reduction *r, char *text, size_t size)
 {
+    const bool halts = r->options.method == VITRT_REDUCTION_A_VIT;
     size_t n = (size_t)snprintf(text, size, "%s:", reduction_name(r));
-    if (!r->options.layer_count && n < size)
+    if (halts && n < size)
+        snprintf(text + n, size - n, "%g/%g", r->options.halting_scale, r->options.halting_center);
+    else if (!r->options.layer_count && n < size)
         snprintf(text + n, size - n, "%g", r->options.budget);
     for (size_t i = 0; i < r->options.layer_count && n < size; i++) {
         const vitrt_reduce_layer *l = &r->layers[i];

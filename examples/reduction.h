@@ -9,8 +9,8 @@
 #include "vitrt.h"
 
 /* For usage texts. */
-#define REDUCTION_FORM  "METHOD:SHARE, or METHOD:BLOCK@KEEP/BLOCK@KEEP.."
-#define REDUCTION_NAMES "ats, zero-tprune, tome, evit, uniform or random"
+#define REDUCTION_FORM  "METHOD:SHARE, METHOD:BLOCK@KEEP/BLOCK@KEEP.., a-vit or a-vit:SCALE/CENTER"
+#define REDUCTION_NAMES "ats, zero-tprune, tome, evit, dynamicvit, uniform or random"
 
 enum { REDUCTION_LAYERS = 64 };
 
@@ -24,7 +24,8 @@ bool reduction_from_name(const char *name, size_t n, struct reduction *r);
 
 /* Reads the n characters at text: "tome:0.7" is a budget, "evit:3@0.7/6@0.7" keeps that share of the tokens in these
  * blocks, a whole number over 1 is a count; "+30" behind it is how many leave for being similar, "v5" behind that how
- * many rounds of votes there are. False: they are no such thing. */
+ * many rounds of votes there are; "a-vit:10/75" are the scale and the center of its halting. False: they are no such
+ * thing. */
 bool reduction_from_text(const char *text, size_t n, struct reduction *r);
 
 /* The name of the method, and the whole as it is read: terminated, cut at size bytes. A count of 1 has no notation. */

@@ -277,7 +277,14 @@ typedef enum vitrt_reduction {
     VITRT_REDUCTION_RANDOM,
     /* DToP (Tang et al. 2023, arXiv:2308.01045), of models that name the class of each token, with heads between their
      * blocks: tokens leave where a head is sure of their class, which is then what it said. */
-    VITRT_REDUCTION_DTOP
+    VITRT_REDUCTION_DTOP,
+    /* DynamicViT (Rao et al. 2021, arXiv:2106.02034), of models trained with predictors: "score.K", an output for each
+     * block that has one before it, is what it says of the tokens, of which those with the highest scores stay. */
+    VITRT_REDUCTION_DYNAMICVIT,
+    /* A-ViT (Yin et al. 2022, arXiv:2112.07658), of models trained with it whose class token alone answers: behind
+     * every block the first column of a token says how near it is to leaving; with the class token the image is done.
+     * What answers is a mean of what the blocks made of it. */
+    VITRT_REDUCTION_A_VIT
 } vitrt_reduction;
 
 /* What happens in one block: to `keep` of the tokens that there are (over 0, up to 1), or, where that is 0, by count.
@@ -313,26 +320,30 @@ typedef struct vitrt_reduce_options {
     const vitrt_reduce_layer *layers; /* ascending by block; only read during the call */
     size_t layer_count;
     /* Without layers: the share of the multiply-adds (over 0, up to 1) that the model is to have, at most, at
-     * height x width. ToMe merges in every block, the others drop tokens in four blocks, each the same share, of
-     * Zero-TPrune's half for their similarity. None of DToP's. */
+     * height x width. ToMe merges in every block, DynamicViT drops tokens before every block with a predictor, the
+     * others drop tokens in four blocks, each the same share, of Zero-TPrune's half for their similarity. None of
+     * DToP's; A-ViT has neither layers nor a budget. */
     double budget;
     uint32_t height, width; /* 0: the model's default; schedules work at every size */
     uint32_t seed;          /* of RANDOM */
     uint32_t reserved32;
-    const void *reserved[6];
+    /* A-ViT: a block takes a token sigmoid(scale * first column - center) of the way to leaving. 0: 10 and 30. */
+    double halting_scale, halting_center;
+    const void *reserved[4];
 } vitrt_reduce_options;
 
 /* Makes a model in whose blocks tokens leave, of a float or a quantized one (quantize first), for plain tokens: ViT,
  * DeiT, DINOv2. It shares the weights of the model, which it keeps alive, and is saved, opened and described as any
  * other. Outputs that have rows of tokens ("features", "block.K") have those that are left; "tokens.K", for every block
  * K where tokens leave, is [tokens, 1]: for each token of the input 1 + the row that it is in behind that block, 0 if it
- * has left. Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
+ * has left; DynamicViT's leave before it. A-ViT's "features" are the class token's alone, as is the last block's row.
+ * Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
  *
  * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share or threshold outside of (0, 1],
  * fewer than two samples, over 1000 rounds of votes; a method that needs a class token without one; a block without
- * "head.K", or without a block behind it (DToP); a budget that cannot be met. VITRT_EUNSUPPORTED: a model whose tokens
- * cannot leave: attention in windows or with a relative bias, convolutions between blocks, a head that does not go token
- * by token, or reduced already. */
+ * "head.K", or without a block behind it (DToP); a block without "score.K" (DynamicViT); a budget that cannot be met.
+ * VITRT_EUNSUPPORTED: a model whose tokens cannot leave: attention in windows or with a relative bias, convolutions
+ * between blocks, a head that does not go token by token, or by the class token alone (A-ViT), or reduced already. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_reduce(const vitrt_model *model,
                                                           const vitrt_reduce_options *options, vitrt_model **out,
                                                           vitrt_error *err);

@@ -7,8 +7,8 @@
 
 /* From golden/cases. */
 const char *const reduced_cases[REDUCED_CASES] = { "../reduced/hf_vit", "../reduced/hf_deit_distilled",
-                                                   "../reduced/hf_dinov2_registers",
-                                                   "../reduced/timm_vit_avg_nocls" };
+                                                   "../reduced/hf_dinov2_registers", "../reduced/timm_vit_avg_nocls",
+                                                   "../reduced/timm_deit" };
 
 void schedule_read(struct schedule *s, const char *text)
 {
@@ -20,9 +20,12 @@ void schedule_read(struct schedule *s, const char *text)
     reduction_options(&s->reduction);
     s->outputs[s->output_count++] = "logits";
     s->outputs[s->output_count++] = "features";
-    assert_true(s->reduction.options.layer_count <= SCHEDULE_LAYERS);
-    for (size_t i = 0; i < s->reduction.options.layer_count; i++) {
-        snprintf(s->tokens[i], sizeof s->tokens[i], "tokens.%u", (unsigned)s->reduction.layers[i].block);
+    const bool halts = s->reduction.options.method == VITRT_REDUCTION_A_VIT;
+    const size_t layers = halts ? REDUCED_BLOCKS - 1 : s->reduction.options.layer_count;
+    assert_true(layers <= SCHEDULE_LAYERS);
+    for (size_t i = 0; i < layers; i++) {
+        snprintf(s->tokens[i], sizeof s->tokens[i], "tokens.%u",
+                 halts ? (unsigned)i : (unsigned)s->reduction.layers[i].block);
         s->outputs[s->output_count++] = s->tokens[i];
     }
 }

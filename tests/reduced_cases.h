@@ -11,12 +11,14 @@ enum {
     REDUCED_SIDE = 32,
     REDUCED_PATCHES = 64,
     REDUCED_CLASSES = 10,
+    REDUCED_BLOCKS = 4,
+    REDUCED_WIDTH = 48,
     REDUCED_PICTURES = 3, /* stored ones; */
     PICTURES = 8,         /* with those that are computed */
     SCHEDULE_LAYERS = 4
 };
 
-enum { HF_VIT, HF_DEIT_DISTILLED, HF_DINOV2_REGISTERS, TIMM_VIT_AVG_NOCLS, REDUCED_CASES };
+enum { HF_VIT, HF_DEIT_DISTILLED, HF_DINOV2_REGISTERS, TIMM_VIT_AVG_NOCLS, TIMM_DEIT, REDUCED_CASES };
 extern const char *const reduced_cases[REDUCED_CASES]; /* names for golden_path and all that take a case's name */
 
 /* A schedule and the names of what comes out. */
@@ -41,7 +43,7 @@ const vitrt_image *reduced_pictures(const char *name);
 
 /* One picture's rows of all outputs, one behind the other, each behind its number of rows. */
 struct answer {
-    float values[6000];
+    float values[16000];
     size_t count;
 };
 void answer_read(struct answer *a, const vitrt_output *outputs, size_t output_count, size_t image);

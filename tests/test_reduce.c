@@ -123,7 +123,8 @@ static void check_macs(const vitrt_session *session, const struct schedule *s)
     vitrt_session_info info;
     assert_int_equal(vitrt_session_get_info(session, &info), VITRT_OK);
     assert_in_range(info.run_macs_per_image, 1, info.macs_per_image);
-    if (s->reduction.options.method != VITRT_REDUCTION_ATS)
+    const vitrt_reduction method = s->reduction.options.method;
+    if (method != VITRT_REDUCTION_ATS && method != VITRT_REDUCTION_A_VIT)
         assert_int_equal(info.run_macs_per_image, info.macs_per_image);
 }
 
@@ -206,6 +207,7 @@ static void test_bits_at_another_size(void **state)
 {
     (void)state;
     for_each_schedule(reduced_cases[HF_DINOV2_REGISTERS], check_other_size);
+    for_each_schedule(reduced_cases[TIMM_DEIT], check_other_size);
 }
 
 static vitrt_model *quantized;
@@ -267,6 +269,49 @@ static void test_all_stay(void **state)
     }
 }
 
+/* Predictors that keep all, wherever they are. */
+static void test_all_stay_by_predictors(void **state)
+{
+    static const char *const texts[] = { "dynamicvit:0@1/2@1/3@1", "dynamicvit:2@64/3@1000" };
+    vitrt_model *dense;
+    vitrt_error err;
+    (void)state;
+    assert_ok(vitrt_model_open(golden_path(reduced_cases[TIMM_DEIT], ""), NULL, &dense, &err), &err);
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+        check_all_stay(reduced_cases[TIMM_DEIT], dense, texts[k]);
+    vitrt_model_free(dense);
+}
+
+/* ---- What is cut, and where ---- */
+
+/* Behind block 2 the rows that its predictor leaves; behind block 1, and of the predictor, all. Halting: what a block
+ * leaves, and of the last one the class token, which features are, too; an image that is done has no rows. */
+static void check_rows(const char *text, const float rows[5])
+{
+    static const char *const names[] = { "block.0", "block.1", "block.2", "block.3", "features" };
+    static struct answer a[PICTURES];
+    struct schedule s;
+    const vitrt_session_options options = { .outputs = names, .output_count = 5 };
+    schedule_read(&s, text);
+    vitrt_model *m = reduced_model(reduced_cases[TIMM_DEIT], &s);
+    answers_alone(m, options, reduced_pictures(reduced_cases[TIMM_DEIT]), PICTURES, a);
+    for (int i = 0; i < PICTURES; i++)
+        for (size_t k = 0, at = 0; k < 5; at += 1 + (size_t)a[i].values[at] * REDUCED_WIDTH, k++)
+            if (a[i].values[at] != rows[k])
+                fail_msg("%s: picture %d: %s has %g rows, expected %g", text, i, names[k], (double)a[i].values[at],
+                         (double)rows[k]);
+    vitrt_model_free(m);
+}
+
+static void test_rows_of_outputs(void **state)
+{
+    (void)state;
+    check_rows("dynamicvit:2@10/3@5", (const float[]){ 65, 65, 11, 6, 6 });
+    check_rows("dynamicvit:0@10/3@1000", (const float[]){ 11, 11, 11, 11, 11 });
+    check_rows("a-vit:1/9", (const float[]){ 65, 65, 65, 1, 1 });
+    check_rows("a-vit:1/-60", (const float[]){ 0, 0, 0, 0, 1 });
+}
+
 /* ---- Random tokens ---- */
 
 /* The rows of the picture's tokens behind block 1, of which `count` patches are left. */
@@ -325,7 +370,7 @@ static void test_one_left(void **state)
 {
     static const char *const texts[] = { "zero-tprune:1@0.01", "uniform:1@0.01/3@0.5", "random:1@0.01",
                                          "evit:1@0.01/2@0.01", "evit-fused:0@0.01/3@0.01" };
-    static const size_t prefixes[REDUCED_CASES] = { 1, 2, 5, 0 };
+    static const size_t prefixes[REDUCED_CASES] = { 1, 2, 5, 0, 1 };
     (void)state;
     for (int i = 0; i < REDUCED_CASES; i++)
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
@@ -381,10 +426,16 @@ static void test_wild_picture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_answers), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_bits_at_another_size), cmocka_unit_test(test_bits_of_codes),
-        cmocka_unit_test(test_all_stay),       cmocka_unit_test(test_random),
-        cmocka_unit_test(test_one_left),       cmocka_unit_test(test_wild_picture),
+        cmocka_unit_test(test_golden_answers),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits_at_another_size),
+        cmocka_unit_test(test_bits_of_codes),
+        cmocka_unit_test(test_all_stay),
+        cmocka_unit_test(test_all_stay_by_predictors),
+        cmocka_unit_test(test_rows_of_outputs),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_one_left),
+        cmocka_unit_test(test_wild_picture),
     };
     return cmocka_run_group_tests(tests, temp_folder_make, temp_folder_remove);
 }

@@ -85,12 +85,12 @@ static void test_bad_options(void **state)
     expect_refused(NULL, &good, VITRT_EINVAL, "the model is NULL");
     expect_refused(m, NULL, VITRT_EINVAL, "none that this version knows");
     INVALID(TOME, "method 0 of token reduction is none that this version knows", o.method = (vitrt_reduction)0);
-    INVALID(TOME, "method 8 of token reduction is none that this version knows", o.method = (vitrt_reduction)8);
+    INVALID(TOME, "method 10 of token reduction is none that this version knows", o.method = (vitrt_reduction)10);
     INVALID(TOME, "flags that are not of this method", o.flags = VITRT_REDUCE_FUSE);
     INVALID(TOME, "flags that are not of this method", o.flags = 1024);
     INVALID(EVIT, "flags that are not of this method", o.flags = 1u << 31);
     INVALID(TOME, "reserved member", o.reserved32 = 1);
-    INVALID(TOME, "reserved member 5 of the options is not zero", o.reserved[5] = m);
+    INVALID(TOME, "reserved member 3 of the options is not zero", o.reserved[3] = m);
     INVALID(TOME, "layer_count is 2 but layers is NULL", o.layers = NULL);
     INVALID(TOME, "expected either layers or a budget", o.layer_count = 0);
     INVALID(TOME, "expected either layers or a budget", o.budget = 0.5);
@@ -161,6 +161,64 @@ static void test_reduced_already(void **state)
         REFUSED(m, TOME, VITRT_EUNSUPPORTED, "reduces them already", (void)0);
         REFUSED(m, EVIT, VITRT_EUNSUPPORTED, "reduces them already", o.layer_count = 0, o.budget = 0.5);
         assert_int_equal(counting.live, live);
+        vitrt_model_free(m);
+        assert_int_equal(counting.live, 0);
+    }
+}
+
+static void test_predictors(void **state)
+{
+    struct counting counting;
+    vitrt_model *m = open_case(reduced_cases[TIMM_DEIT], &counting);
+    size_t live = counting.live;
+    (void)state;
+    INVALID(DYNAMICVIT,
+            "layer 0 is for block 1, but there is no output score.1: tokens leave by what a predictor before "
+            "the block says",
+            (void)0);
+    INVALID(DYNAMICVIT, "layer 0 keeps 0 and has the count 0", l[0].block = 0, l[0].keep = 0);
+    INVALID(DYNAMICVIT, "layer 1 has members that are not of this method", l[0].block = 0, l[1].similar = 1);
+    INVALID(DYNAMICVIT, "layer 0 has members that are not of this method", l[0].block = 0, l[0].threshold = 0.5);
+    INVALID(DYNAMICVIT, "flags that are not of this method", o.flags = VITRT_REDUCE_FUSE);
+    INVALID(DYNAMICVIT, "a halting_scale or halting_center, as only A-ViT has", o.halting_scale = 1);
+    assert_int_equal(counting.live, live);
+    vitrt_model_free(m);
+    m = open_case(reduced_cases[HF_VIT], &counting);
+    live = counting.live;
+    INVALID(DYNAMICVIT, "layer 0 is for block 1, but there is no output score.1", (void)0);
+    INVALID(DYNAMICVIT, "there is no output score.K, what a predictor before block K says", o.layer_count = 0,
+            o.budget = 0.5);
+    assert_int_equal(counting.live, live);
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
+static void test_halting(void **state)
+{
+    static const struct {
+        int reduced_case;
+        vitrt_status status;
+        const char *sentence;
+    } unsuited[] = { { HF_DEIT_DISTILLED, VITRT_EUNSUPPORTED,
+                       "node distillation_token reads more of the last block than its class token" },
+                     { HF_DINOV2_REGISTERS, VITRT_EUNSUPPORTED,
+                       "node patch_mean reads more of the last block than its class token" },
+                     { TIMM_VIT_AVG_NOCLS, VITRT_EINVAL, "the method goes by a class token, the model has none" } };
+    struct counting counting;
+    vitrt_model *m = open_case(reduced_cases[TIMM_DEIT], &counting);
+    const size_t live = counting.live;
+    (void)state;
+    INVALID(A_VIT, "tokens may leave behind every block: expected neither layers nor a budget", (void)0);
+    INVALID(A_VIT, "expected neither layers nor a budget", o.layer_count = 0, o.budget = 0.5);
+    INVALID(A_VIT, "halting_scale is -1 and halting_center 0", o.layer_count = 0, o.halting_scale = -1);
+    INVALID(A_VIT, "halting_scale is nan", o.layer_count = 0, o.halting_scale = NAN);
+    INVALID(A_VIT, "halting_scale is 0 and halting_center -1e+300", o.layer_count = 0, o.halting_center = -1e300);
+    INVALID(A_VIT, "flags that are not of this method", o.layer_count = 0, o.flags = VITRT_REDUCE_FUSE);
+    assert_int_equal(counting.live, live);
+    vitrt_model_free(m);
+    for (size_t i = 0; i < sizeof unsuited / sizeof *unsuited; i++) {
+        m = open_case(reduced_cases[unsuited[i].reduced_case], &counting);
+        REFUSED(m, A_VIT, unsuited[i].status, unsuited[i].sentence, o.layer_count = 0);
         vitrt_model_free(m);
         assert_int_equal(counting.live, 0);
     }
@@ -248,6 +306,25 @@ static void test_impossible_budgets(void **state)
     }
 }
 
+/* Every predictor keeps the same share. */
+static void test_budget_of_predictors(void **state)
+{
+    struct counting counting;
+    vitrt_model *m = open_case(reduced_cases[TIMM_DEIT], &counting);
+    (void)state;
+    const vitrt_reduce_options o = { .method = VITRT_REDUCTION_DYNAMICVIT, .budget = 0.6 };
+    vitrt_model *reduced;
+    vitrt_error err;
+    assert_ok(vitrt_model_reduce(m, &o, &reduced, &err), &err);
+    const double share = (double)macs_of(reduced) / (double)macs_of(m);
+    assert_true(share <= 0.6 && share >= 0.55);
+    vitrt_model_free(reduced);
+    const vitrt_reduce_options least = { .method = VITRT_REDUCTION_DYNAMICVIT, .budget = 1e-6 };
+    expect_refused(m, &least, VITRT_EINVAL, "no schedule has 1e-06 of the multiply-adds or less");
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
 /* All of it: nothing leaves, and nothing is multiplied more often. */
 static void test_whole_budget(void **state)
 {
@@ -309,14 +386,38 @@ static void test_every_allocation_may_fail(void **state)
     assert_int_equal(counting.live, 0);
 }
 
+static void test_every_allocation_may_fail_of_trained_ones(void **state)
+{
+    static const char *const texts[] = { "dynamicvit:0@0.5/3@7", "dynamicvit:0.5", "a-vit", "a-vit:2/-1" };
+    struct counting counting;
+    vitrt_model *m = open_case(reduced_cases[TIMM_DEIT], &counting);
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct reduction r;
+        assert_true(reduction_from_text(texts[i], strlen(texts[i]), &r));
+        fail_each_allocation(m, &counting, reduction_options(&r));
+    }
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_layers),       cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_unsuited_models),  cmocka_unit_test(test_no_class_token),
-        cmocka_unit_test(test_reduced_already),  cmocka_unit_test(test_beyond_what_there_is),
-        cmocka_unit_test(test_budgets),          cmocka_unit_test(test_impossible_budgets),
-        cmocka_unit_test(test_whole_budget),     cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_bad_layers),
+        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_unsuited_models),
+        cmocka_unit_test(test_no_class_token),
+        cmocka_unit_test(test_reduced_already),
+        cmocka_unit_test(test_beyond_what_there_is),
+        cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_impossible_budgets),
+        cmocka_unit_test(test_whole_budget),
+        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_predictors),
+        cmocka_unit_test(test_halting),
+        cmocka_unit_test(test_budget_of_predictors),
+        cmocka_unit_test(test_every_allocation_may_fail_of_trained_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,17 +2,21 @@
 /* vitrt_model_reduce: options and budgets; the graph is rewritten in reduce_graph.c. */
 #include "exits.h"
 #include "float_env.h"
+#include "halting.h"
 #include "model.h"
 #include "ops.h"
 #include "reduce_graph.h"
 #include "token_map.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Of a budget: every method but ToMe drops tokens in so many blocks, and shares are found to one in 2^12. */
 #define DROPS 4
 #define STEPS 12
+
+#define MOST_HALTING 1e6
 
 /* ---- Options ---- */
 
@@ -26,14 +30,32 @@ static uint32_t flags_of(vitrt_reduction method)
     case VITRT_REDUCTION_EVIT: return VITRT_REDUCE_FUSE;
     case VITRT_REDUCTION_UNIFORM:
     case VITRT_REDUCTION_RANDOM:
-    case VITRT_REDUCTION_DTOP: break;
+    case VITRT_REDUCTION_DTOP:
+    case VITRT_REDUCTION_DYNAMICVIT:
+    case VITRT_REDUCTION_A_VIT: break;
     }
     return 0;
 }
 
+/* A-ViT asks for no schedule; its two numbers are nobody else's. */
+static vitrt_status check_halting(const vitrt_reduce_options *o, vitrt_error *err)
+{
+    if (o->method != VITRT_REDUCTION_A_VIT)
+        return o->halting_scale != 0 || o->halting_center != 0
+                   ? vt_err(err, VITRT_EINVAL, "the options have a halting_scale or halting_center, as only A-ViT has")
+                   : VITRT_OK;
+    if (o->layer_count || o->budget != 0)
+        return vt_err(err, VITRT_EINVAL, "tokens may leave behind every block: expected neither layers nor a budget");
+    return o->halting_scale >= 0 && o->halting_scale <= MOST_HALTING && fabs(o->halting_center) <= MOST_HALTING
+               ? VITRT_OK
+               : vt_err(err, VITRT_EINVAL,
+                        "halting_scale is %g and halting_center %g, expected 0 to %g, and up to that in magnitude",
+                        o->halting_scale, o->halting_center, MOST_HALTING);
+}
+
 static vitrt_status check_options(const vitrt_reduce_options *o, vitrt_error *err)
 {
-    if (!o || o->method < VITRT_REDUCTION_ATS || o->method > VITRT_REDUCTION_DTOP)
+    if (!o || o->method < VITRT_REDUCTION_ATS || o->method > VITRT_REDUCTION_A_VIT)
         return vt_err(err, VITRT_EINVAL, "method %d of token reduction is none that this version knows",
                       o ? (int)o->method : 0);
     if (o->flags & ~flags_of(o->method) || o->reserved32)
@@ -45,6 +67,9 @@ static vitrt_status check_options(const vitrt_reduce_options *o, vitrt_error *er
     if (!o->height != !o->width || o->height > VITRT_MAX_INPUT_SIDE || o->width > VITRT_MAX_INPUT_SIDE)
         return vt_err(err, VITRT_EINVAL, "the input size is %ux%u, expected both sides, up to %u, or neither",
                       (unsigned)o->height, (unsigned)o->width, VITRT_MAX_INPUT_SIDE);
+    const vitrt_status st = check_halting(o, err);
+    if (st || o->method == VITRT_REDUCTION_A_VIT)
+        return st;
     if (o->layer_count && !o->layers)
         return vt_err(err, VITRT_EINVAL, "layer_count is %zu but layers is NULL", o->layer_count);
     if ((o->layer_count > 0) == (o->budget != 0))
@@ -108,14 +133,27 @@ static uint32_t class_tokens(const struct vt_graph *g, uint32_t prefix)
 
 static vitrt_status check_class_token(const vitrt_model *m, const struct vt_reduction *r, vitrt_error *err)
 {
-    const bool needs = r->method == VITRT_REDUCTION_ATS || r->method == VITRT_REDUCTION_EVIT;
-    return !needs || r->classes ? VITRT_OK
-                                : vt_err(err, VITRT_EINVAL,
-                                         "%s: the method goes by what a class token attends to, the model has none",
-                                         vt_checkpoint_path(m->checkpoint));
+    const bool halts = r->method == VITRT_REDUCTION_A_VIT;
+    const bool needs = r->method == VITRT_REDUCTION_ATS || r->method == VITRT_REDUCTION_EVIT || halts;
+    return !needs || r->classes
+               ? VITRT_OK
+               : vt_err(err, VITRT_EINVAL, "%s: the method goes by %s, the model has none",
+                        vt_checkpoint_path(m->checkpoint), halts ? "a class token" : "what a class token attends to");
 }
 
 /* ---- Models ---- */
+
+typedef vitrt_status rewriter(const struct vt_graph *g, const struct vt_reduction *r, struct vt_graph *out);
+
+static rewriter *rewriter_of(vitrt_reduction method)
+{
+    switch (method) {
+    case VITRT_REDUCTION_DTOP:
+    case VITRT_REDUCTION_DYNAMICVIT: return vt_reduce_by_exits;
+    case VITRT_REDUCTION_A_VIT: return vt_reduce_by_halting;
+    default: return vt_reduce_graph;
+    }
+}
 
 static vitrt_status derive(const vitrt_model *m, const struct vt_reduction *r, const uint32_t size[2],
                            vitrt_model **out, vitrt_error *err)
@@ -123,8 +161,7 @@ static vitrt_status derive(const vitrt_model *m, const struct vt_reduction *r, c
     vitrt_model *d = vt_model_derive(m, err);
     if (!d)
         return VITRT_ENOMEM;
-    vitrt_status st = r->method == VITRT_REDUCTION_DTOP ? vt_reduce_by_exits(&m->graph, r, &d->graph)
-                                                        : vt_reduce_graph(&m->graph, r, &d->graph);
+    vitrt_status st = rewriter_of(r->method)(&m->graph, r, &d->graph);
     d->graph.err = NULL;
     struct vt_shape *shapes = st ? NULL : vt_calloc(&m->alloc, d->graph.node_count, sizeof *shapes);
     if (!st)
@@ -171,6 +208,27 @@ static size_t usual_layers(const struct vt_reduction *r, double budget, double k
     return drops;
 }
 
+/* The blocks that have a predictor, each keeping the same share; returns how many. */
+static size_t predicted_layers(const struct vt_graph *g, const struct vt_reduction *r, double keep,
+                               vitrt_reduce_layer *layers)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < r->block_count; i++) {
+        char name[VT_NAME_SIZE];
+        snprintf(name, sizeof name, "score.%zu", i);
+        if (vt_graph_find_output(g, name) != VT_NO_VALUE)
+            layers[count++] = (vitrt_reduce_layer){ .block = (uint32_t)i, .keep = keep };
+    }
+    return count;
+}
+
+static size_t layers_for(const vitrt_model *m, const struct vt_reduction *r, double budget, double keep,
+                         vitrt_reduce_layer *layers)
+{
+    return r->method == VITRT_REDUCTION_DYNAMICVIT ? predicted_layers(&m->graph, r, keep, layers)
+                                                   : usual_layers(r, budget, keep, layers);
+}
+
 static vitrt_status meet_budget(const vitrt_model *m, struct vt_reduction *r, const vitrt_reduce_options *o,
                                 const uint32_t size[2], vitrt_reduce_layer *layers, vitrt_model **out,
                                 vitrt_error *err)
@@ -179,11 +237,14 @@ static vitrt_status meet_budget(const vitrt_model *m, struct vt_reduction *r, co
     vitrt_status st = measure(m, size, &dense, err);
     uint32_t most = 0; /* of 2^STEPS: the largest share that is known to meet the budget */
     r->layers = layers;
+    if (!st && !layers_for(m, r, o->budget, 1, layers))
+        st = vt_err(err, VITRT_EINVAL, "%s: there is no output score.K, what a predictor before block K says of tokens",
+                    vt_checkpoint_path(m->checkpoint));
     for (uint32_t step = 1u << STEPS; step && !st; step >>= 1) {
         vitrt_model *d = NULL;
         if (most + step > 1u << STEPS)
             continue;
-        r->layer_count = usual_layers(r, o->budget, (double)(most + step) / (1u << STEPS), layers);
+        r->layer_count = layers_for(m, r, o->budget, (double)(most + step) / (1u << STEPS), layers);
         st = derive(m, r, size, &d, err);
         if (!st)
             st = measure(d, size, &macs, err);
@@ -209,7 +270,7 @@ static vitrt_status reduce(const vitrt_model *m, const vitrt_reduce_options *o, 
         st = check_layer(r, i, err);
     if (st)
         return st;
-    if (o->layer_count)
+    if (o->layer_count || r->method == VITRT_REDUCTION_A_VIT)
         return derive(m, r, size, out, err);
     vitrt_reduce_layer *layers = vt_calloc(&m->alloc, r->block_count, sizeof *layers);
     if (!layers)
@@ -234,7 +295,9 @@ static vitrt_status find_and_reduce(const vitrt_model *m, const vitrt_reduce_opt
                               .layers = o->layers,
                               .layer_count = o->layer_count,
                               .flags = o->flags,
-                              .seed = o->seed };
+                              .seed = o->seed,
+                              .halting_scale = o->halting_scale != 0 ? (float)o->halting_scale : 10,
+                              .halting_center = o->halting_center != 0 ? (float)o->halting_center : 30 };
     if (!shapes)
         return vt_err_memory(err, g->node_count * sizeof *shapes, "a reduced model");
     vitrt_status st = vt_graph_shapes(g, size[0], size[1], shapes, err);

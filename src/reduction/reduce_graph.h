@@ -10,6 +10,7 @@ struct vt_reduction {
     const vitrt_reduce_layer *layers; /* ascending by block */
     size_t layer_count;
     uint32_t flags, seed;
+    float halting_scale, halting_center;
     const struct vt_block *blocks;
     size_t block_count;
     uint32_t prefix;  /* rows that stay */
