@@ -296,10 +296,10 @@ struct vt_node {
             bool fuse;                /* rows that leave become one, their sum weighted by the scores */
             bool drop;                /* match: rows leave that would become one with others */
             bool in_order;            /* samples: the paper's variant */
+            bool with_first;          /* below: none stay where the first candidate does not */
             uint32_t seed;            /* random */
             float threshold;          /* unsure: rows of a class that is more probable leave; below: scores */
             uint32_t context;         /* unsure: but so many of the surest of each class */
-            bool with_first;          /* below: none stay where the first candidate does not */
         } select;
         struct {
             bool sum; /* rows that become one are added, without weights */
