@@ -224,6 +224,24 @@ static void test_halting(void **state)
     }
 }
 
+/* How command lines say it. */
+static void test_notation_of_halting(void **state)
+{
+    static const char *const wrong[] = { "a-vit:", "a-vit:2", "a-vit:2/", "a-vit:/3", "a-vit:-2/3", "a-vit:2/3/4",
+                                         "a-vit:2/--3", "a-vit:3@0.5" };
+    struct reduction r;
+    char text[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(reduction_from_text(wrong[i], strlen(wrong[i]), &r));
+    assert_true(reduction_from_text("a-vit,", 5, &r));
+    assert_true(r.options.halting_scale == 0 && r.options.halting_center == 0);
+    assert_true(reduction_from_text("a-vit:2.5/-1,", 12, &r));
+    assert_true(r.options.halting_scale == 2.5 && r.options.halting_center == -1);
+    reduction_to_text(&r, text, sizeof text);
+    assert_string_equal(text, "a-vit:2.5/-1");
+}
+
 /* ---- Counts and shares beyond what there is ---- */
 
 static void expect_same_bits(const char *text, const char *other)
@@ -416,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_predictors),
         cmocka_unit_test(test_halting),
+        cmocka_unit_test(test_notation_of_halting),
         cmocka_unit_test(test_budget_of_predictors),
         cmocka_unit_test(test_every_allocation_may_fail_of_trained_ones),
     };
