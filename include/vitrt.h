@@ -339,9 +339,10 @@ typedef struct vitrt_reduce_options {
  * has left; DynamicViT's leave before it. A-ViT's "features" are the class token's alone, as is the last block's row.
  * Results do not depend on the batch. *out is to be freed with vitrt_model_free. Thread-safe.
  *
- * VITRT_EINVAL: no layers and no budget, a block that there is not or twice, a share or threshold outside of (0, 1],
- * fewer than two samples, over 1000 rounds of votes; a method that needs a class token without one; a block without
- * "head.K", or without a block behind it (DToP); a block without "score.K" (DynamicViT); a budget that cannot be met.
+ * VITRT_EINVAL: no layers and no budget (A-ViT: either), a block that there is not or twice, a share or threshold
+ * outside of (0, 1], fewer than two samples, over 1000 rounds of votes; a method that needs a class token without one;
+ * a block without "head.K", or without a block behind it (DToP); a block without "score.K" (DynamicViT); a budget that
+ * cannot be met.
  * VITRT_EUNSUPPORTED: a model whose tokens cannot leave: attention in windows or with a relative bias, convolutions
  * between blocks, a head that does not go token by token, or by the class token alone (A-ViT), or reduced already. */
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_reduce(const vitrt_model *model,
