@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vitrt_model_reduce: options and budgets; the graph is rewritten in reduce_graph.c. */
+/* vitrt_model_reduce: options and budgets; graphs are rewritten in reduce_graph.c, exits.c and halting.c. */
 #include "exits.h"
 #include "float_env.h"
 #include "halting.h"
