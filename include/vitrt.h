@@ -319,17 +319,20 @@ typedef struct vitrt_reduce_options {
     uint32_t flags;
     const vitrt_reduce_layer *layers; /* ascending by block; only read during the call */
     size_t layer_count;
-    /* Without layers: the share of the multiply-adds (over 0, up to 1) that the model is to have, at most, at
-     * height x width. ToMe merges in every block, DynamicViT drops tokens before every block with a predictor, the
-     * others drop tokens in four blocks, each the same share, of Zero-TPrune's half for their similarity. None of
-     * DToP's; A-ViT has neither layers nor a budget. */
+    /* Without layers: the share of the multiply-adds, or with `timed` of the time, (over 0, up to 1) that the model is
+     * to have, at most, at height x width. ToMe merges in every block, DynamicViT drops tokens before every block with
+     * a predictor, the others drop tokens in four blocks, each the same share, of Zero-TPrune's three quarters for
+     * their similarity. None of DToP's; A-ViT has neither layers nor a budget. */
     double budget;
     uint32_t height, width; /* 0: the model's default; schedules work at every size */
     uint32_t seed;          /* of RANDOM */
     uint32_t reserved32;
     /* A-ViT: a block takes a token sigmoid(scale * first column - center) of the way to leaving. 0: 10 and 30. */
     double halting_scale, halting_center;
-    const void *reserved[4];
+    /* Not NULL: the budget is of the time of runs of max_batch images, noise, in sessions with these options (but for
+     * their size), measured on this machine during the call: some seconds. Not of ATS's, whose time images decide. */
+    const struct vitrt_session_options *timed;
+    const void *reserved[3];
 } vitrt_reduce_options;
 
 /* Makes a model in whose blocks tokens leave, of a float or a quantized one (quantize first), for plain tokens: ViT,

@@ -78,6 +78,7 @@ static void test_bad_options(void **state)
     struct counting counting;
     vitrt_model *m = open_case(reduced_cases[HF_VIT], &counting);
     const vitrt_reduce_options good = { .method = VITRT_REDUCTION_TOME, .budget = 0.8 };
+    const vitrt_session_options timed = { .threads = 1 };
     const size_t live = counting.live;
     vitrt_error err;
     (void)state;
@@ -90,13 +91,16 @@ static void test_bad_options(void **state)
     INVALID(TOME, "flags that are not of this method", o.flags = 1024);
     INVALID(EVIT, "flags that are not of this method", o.flags = 1u << 31);
     INVALID(TOME, "reserved member", o.reserved32 = 1);
-    INVALID(TOME, "reserved member 3 of the options is not zero", o.reserved[3] = m);
+    INVALID(TOME, "reserved member 2 of the options is not zero", o.reserved[2] = m);
     INVALID(TOME, "layer_count is 2 but layers is NULL", o.layers = NULL);
     INVALID(TOME, "expected either layers or a budget", o.layer_count = 0);
     INVALID(TOME, "expected either layers or a budget", o.budget = 0.5);
     INVALID(TOME, "the budget is -0.1", o.layer_count = 0, o.budget = -0.1);
     INVALID(TOME, "the budget is 1.5", o.layer_count = 0, o.budget = 1.5);
     INVALID(TOME, "the budget is nan", o.layer_count = 0, o.budget = NAN);
+    INVALID(TOME, "a budget of time is asked for, but layers are given", o.timed = &timed);
+    INVALID(ATS, "how much time ATS takes is up to each image", o.layer_count = 0, o.budget = 0.5, o.timed = &timed);
+    INVALID(TOME, "the budget is 1.5 of the time", o.layer_count = 0, o.budget = 1.5, o.timed = &timed);
     INVALID(TOME, "the input size is 32x0", o.height = 32);
     INVALID(TOME, "the input size is 0x32", o.width = 32);
     INVALID(TOME, "the input size is 16385x32", o.height = VITRT_MAX_INPUT_SIDE + 1, o.width = 32);
@@ -325,6 +329,27 @@ static void test_impossible_budgets(void **state)
 }
 
 /* Every predictor keeps the same share. */
+/* How fast which schedule is is not for a test to say: some may be within nearly all of the time, none within none. */
+static void test_budgets_of_time(void **state)
+{
+    struct counting counting;
+    vitrt_model *m = open_case(reduced_cases[HF_VIT], &counting), *d = NULL;
+    const vitrt_session_options timed = { .threads = 2, .precision = VITRT_PRECISION_BF16, .max_batch = 3 };
+    vitrt_reduce_options o = { .method = VITRT_REDUCTION_TOME, .budget = 1e-9, .timed = &timed };
+    vitrt_error err;
+    (void)state;
+    expect_refused(m, &o, VITRT_EINVAL, "no schedule has 1e-09 of the time or less");
+    o.budget = 1;
+    if (vitrt_model_reduce(m, &o, &d, &err))
+        assert_non_null(strstr(err.message, "of the time or less"));
+    vitrt_model_free(d);
+    const vitrt_session_options wrong = { .threads = -1 };
+    o.timed = &wrong;
+    expect_refused(m, &o, VITRT_EINVAL, "threads");
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
 static void test_budget_of_predictors(void **state)
 {
     struct counting counting;
@@ -430,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_beyond_what_there_is),
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_impossible_budgets),
+        cmocka_unit_test(test_budgets_of_time),
         cmocka_unit_test(test_whole_budget),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_predictors),

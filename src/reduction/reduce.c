@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vitrt_model_reduce: options and budgets; graphs are rewritten in reduce_graph.c, exits.c and halting.c. */
-#include "exits.h"
+/* vitrt_model_reduce: what is asked for is checked; budgets are met in budget.c, models made in reduced_model.c. */
+#include "budget.h"
 #include "float_env.h"
-#include "halting.h"
-#include "model.h"
 #include "ops.h"
-#include "reduce_graph.h"
-#include "token_map.h"
+#include "reduced_model.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-/* Of a budget: every method but ToMe drops tokens in so many blocks, and shares are found to one in 2^12. */
-#define DROPS 4
-#define STEPS 12
 
 #define MOST_HALTING 1e6
 
@@ -77,8 +69,12 @@ static vitrt_status check_options(const vitrt_reduce_options *o, vitrt_error *er
     if (!o->layer_count && o->method == VITRT_REDUCTION_DTOP)
         return vt_err(err, VITRT_EINVAL, "how many tokens leave is up to each image: expected layers, not a budget");
     if (!o->layer_count && !(o->budget > 0 && o->budget <= 1))
-        return vt_err(err, VITRT_EINVAL, "the budget is %g of the multiply-adds, expected over 0 and up to 1",
-                      o->budget);
+        return vt_err(err, VITRT_EINVAL, "the budget is %g of the %s, expected over 0 and up to 1", o->budget,
+                      o->timed ? "time" : "multiply-adds");
+    if (o->timed && (o->layer_count || o->method == VITRT_REDUCTION_ATS))
+        return vt_err(err, VITRT_EINVAL, o->layer_count ? "a budget of time is asked for, but layers are given"
+                                                        : "how much time ATS takes is up to each image: expected a "
+                                                          "budget of multiply-adds, or layers");
     return VITRT_OK;
 }
 
@@ -141,127 +137,6 @@ static vitrt_status check_class_token(const vitrt_model *m, const struct vt_redu
                         vt_checkpoint_path(m->checkpoint), halts ? "a class token" : "what a class token attends to");
 }
 
-/* ---- Models ---- */
-
-typedef vitrt_status rewriter(const struct vt_graph *g, const struct vt_reduction *r, struct vt_graph *out);
-
-static rewriter *rewriter_of(vitrt_reduction method)
-{
-    switch (method) {
-    case VITRT_REDUCTION_DTOP:
-    case VITRT_REDUCTION_DYNAMICVIT: return vt_reduce_by_exits;
-    case VITRT_REDUCTION_A_VIT: return vt_reduce_by_halting;
-    default: return vt_reduce_graph;
-    }
-}
-
-static vitrt_status derive(const vitrt_model *m, const struct vt_reduction *r, const uint32_t size[2],
-                           vitrt_model **out, vitrt_error *err)
-{
-    vitrt_model *d = vt_model_derive(m, err);
-    if (!d)
-        return VITRT_ENOMEM;
-    vitrt_status st = rewriter_of(r->method)(&m->graph, r, &d->graph);
-    d->graph.err = NULL;
-    struct vt_shape *shapes = st ? NULL : vt_calloc(&m->alloc, d->graph.node_count, sizeof *shapes);
-    if (!st)
-        st = shapes ? vt_graph_shapes(&d->graph, size[0], size[1], shapes, err)
-                    : vt_err_memory(err, d->graph.node_count * sizeof *shapes, "a reduced model");
-    vt_free(&m->alloc, shapes, d->graph.node_count * sizeof *shapes);
-    if (st)
-        vitrt_model_free(d);
-    else
-        *out = d;
-    return st;
-}
-
-/* ---- Budgets ---- */
-
-static vitrt_status measure(const vitrt_model *m, const uint32_t size[2], uint64_t *macs, vitrt_error *err)
-{
-    const vitrt_session_options o = { .height = size[0], .width = size[1], .threads = 1 };
-    vitrt_session_info info;
-    const vitrt_status st = vitrt_session_measure(m, &o, &info, err);
-    if (!st)
-        *macs = info.macs_per_image;
-    return st;
-}
-
-/* The usual blocks, each keeping the same share; returns how many. layers has room for all blocks. Drops are spread over
- * half of the blocks, from the first one on, or as much later as the budget is over a half, and ATS's later still: what the
- * class token attends to in the first blocks says little. Of Zero-TPrune's tokens that leave, three of four do so for
- * their similarity. All found with models/zoo/vit_s14_tin100 (docs/token_reduction.md). */
-static size_t usual_layers(const struct vt_reduction *r, double budget, double keep, vitrt_reduce_layer *layers)
-{
-    const bool merge = r->method == VITRT_REDUCTION_TOME || r->block_count < 2 * DROPS;
-    const size_t drops = merge ? r->block_count : DROPS;
-    const double all = (double)r->block_count, late = r->method == VITRT_REDUCTION_ATS ? 1.0 / 6 : 0,
-                 first = all * fmin(fmax(budget - 0.5, 0) + late, 0.4), stride = merge ? 1 : all / 2 / (DROPS - 1);
-    size_t tokens = r->tokens;
-    for (size_t i = 0; i < drops; i++) {
-        const size_t stay = vt_keep_count(tokens, keep, false);
-        layers[i] = (vitrt_reduce_layer){ .block = (uint32_t)((merge ? 0 : first) + stride * (double)i), .keep = keep };
-        if (r->method == VITRT_REDUCTION_ZERO_TPRUNE)
-            layers[i].similar = (uint32_t)((tokens - stay) * 3 / 4);
-        tokens = stay;
-    }
-    return drops;
-}
-
-/* The blocks that have a predictor, each keeping the same share; returns how many. */
-static size_t predicted_layers(const struct vt_graph *g, const struct vt_reduction *r, double keep,
-                               vitrt_reduce_layer *layers)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < r->block_count; i++) {
-        char name[VT_NAME_SIZE];
-        snprintf(name, sizeof name, "score.%zu", i);
-        if (vt_graph_find_output(g, name) != VT_NO_VALUE)
-            layers[count++] = (vitrt_reduce_layer){ .block = (uint32_t)i, .keep = keep };
-    }
-    return count;
-}
-
-static size_t layers_for(const vitrt_model *m, const struct vt_reduction *r, double budget, double keep,
-                         vitrt_reduce_layer *layers)
-{
-    return r->method == VITRT_REDUCTION_DYNAMICVIT ? predicted_layers(&m->graph, r, keep, layers)
-                                                   : usual_layers(r, budget, keep, layers);
-}
-
-static vitrt_status meet_budget(const vitrt_model *m, struct vt_reduction *r, const vitrt_reduce_options *o,
-                                const uint32_t size[2], vitrt_reduce_layer *layers, vitrt_model **out,
-                                vitrt_error *err)
-{
-    uint64_t dense = 0, macs = 0;
-    vitrt_status st = measure(m, size, &dense, err);
-    uint32_t most = 0; /* of 2^STEPS: the largest share that is known to meet the budget */
-    r->layers = layers;
-    if (!st && !layers_for(m, r, o->budget, 1, layers))
-        st = vt_err(err, VITRT_EINVAL, "%s: there is no output score.K, what a predictor before block K says of tokens",
-                    vt_checkpoint_path(m->checkpoint));
-    for (uint32_t step = 1u << STEPS; step && !st; step >>= 1) {
-        vitrt_model *d = NULL;
-        if (most + step > 1u << STEPS)
-            continue;
-        r->layer_count = layers_for(m, r, o->budget, (double)(most + step) / (1u << STEPS), layers);
-        st = derive(m, r, size, &d, err);
-        if (!st)
-            st = measure(d, size, &macs, err);
-        if (!st && (double)macs <= o->budget * (double)dense) {
-            most += step;
-            vitrt_model_free(*out);
-            *out = d;
-        } else {
-            vitrt_model_free(d);
-        }
-    }
-    if (!st && !*out)
-        st = vt_err(err, VITRT_EINVAL, "%s: no schedule has %g of the multiply-adds or less: with a single token it is %g",
-                    vt_checkpoint_path(m->checkpoint), o->budget, (double)macs / (double)dense);
-    return st;
-}
-
 static vitrt_status reduce(const vitrt_model *m, const vitrt_reduce_options *o, struct vt_reduction *r,
                            const uint32_t size[2], vitrt_model **out, vitrt_error *err)
 {
@@ -271,17 +146,9 @@ static vitrt_status reduce(const vitrt_model *m, const vitrt_reduce_options *o, 
     if (st)
         return st;
     if (o->layer_count || r->method == VITRT_REDUCTION_A_VIT)
-        return derive(m, r, size, out, err);
-    vitrt_reduce_layer *layers = vt_calloc(&m->alloc, r->block_count, sizeof *layers);
-    if (!layers)
-        return vt_err_memory(err, r->block_count * sizeof *layers, "a schedule");
-    st = meet_budget(m, r, o, size, layers, out, err);
-    vt_free(&m->alloc, layers, r->block_count * sizeof *layers);
-    if (st) {
-        vitrt_model_free(*out);
-        *out = NULL;
-    }
-    return st;
+        return vt_reduced_model(m, r, size, out, err);
+    const struct vt_budget budget = { .share = o->budget, .size = size, .timed = o->timed };
+    return vt_meet_budget(m, r, &budget, out, err);
 }
 
 static vitrt_status find_and_reduce(const vitrt_model *m, const vitrt_reduce_options *o, vitrt_model **out,
