@@ -26,6 +26,7 @@ static const char usage[] =
     "  -m MODEL        folder or saved model; may be repeated; without it the bundled model\n"
     "  --size N        of the models' input, N x N; of the models named after it\n"
     "  -t THREADS      of every session (default 0: as many as this process may use)\n"
+    "  --tokens        also how many tokens there are behind the blocks where some leave: means; costs some time\n"
     "  --limit N       only N images, spread evenly over the folder\n"
     "  --classes FILE  whose lines begin with the names of the class folders, in the order of the model's classes\n"
     "                  (default: sorted by name)\n"
@@ -39,6 +40,7 @@ struct accuracy {
     const char *precisions; /* of the next model */
     const char *reductions; /* of it; NULL: none */
     uint32_t side;          /* of its input; 0: its own */
+    bool tokens;            /* are counted */
     bool pending;           /* they were given and no model followed */
     int32_t threads;
     size_t limit;
@@ -106,27 +108,51 @@ static vitrt_model *open_model(struct accuracy *a, const char *path)
     return model;
 }
 
+/* Zeros. */
+static void *allocate(size_t n, size_t bytes)
+{
+    void *p = calloc(n, bytes);
+    if (!p)
+        vt_bench_fail("there is no memory for %zu outputs", n);
+    return p;
+}
+
+static void open_session(const struct accuracy *a, struct row *row, const vitrt_model *model)
+{
+    size_t most = 0;
+    vitrt_error err;
+    while (vitrt_model_output_name(model, most))
+        most++;
+    const char **names = allocate(most, sizeof *names);
+    names[row->output_count++] = "logits";
+    for (size_t i = 0; i < most && a->tokens; i++)
+        if (!strncmp(vitrt_model_output_name(model, i), "tokens.", 7))
+            names[row->output_count++] = vitrt_model_output_name(model, i);
+    row->outputs = allocate(row->output_count, sizeof *row->outputs);
+    row->tokens = allocate(row->output_count, sizeof *row->tokens);
+    const vitrt_session_options options = { .threads = a->threads,
+                                            .precision = row->precision,
+                                            .height = row->side,
+                                            .width = row->side,
+                                            .outputs = names,
+                                            .output_count = row->output_count };
+    if (vitrt_session_create(model, &options, &row->session, &err))
+        vt_bench_fail("%s in %s: %s", row->model, precision_name(row->precision), err.message);
+    free(names);
+}
+
 /* Rows of one model, which follow one another, share it. */
 static void open_sessions(struct accuracy *a)
 {
-    static const char *const logits = "logits";
     vitrt_model *model = NULL;
     for (size_t i = 0; i < a->count; i++) {
         struct row *row = &a->rows[i];
-        const vitrt_session_options options = { .threads = a->threads,
-                                                .precision = row->precision,
-                                                .height = row->side,
-                                                .width = row->side,
-                                                .outputs = &logits,
-                                                .output_count = 1 };
-        vitrt_error err;
         if (!i || row->model != row[-1].model) {
             vitrt_model_free(model);
             model = open_model(a, row->model);
         }
         vitrt_model *reduced = *row->reduction ? reduced_model(model, row) : NULL;
-        if (vitrt_session_create(reduced ? reduced : model, &options, &row->session, &err))
-            vt_bench_fail("%s in %s: %s", row->model, precision_name(row->precision), err.message);
+        open_session(a, row, reduced ? reduced : model);
         vitrt_model_free(reduced);
     }
     vitrt_model_free(model);
@@ -134,18 +160,30 @@ static void open_sessions(struct accuracy *a)
 
 /* ---- Images ---- */
 
+/* The last row that a token is in tells how many there are. */
+static size_t count_tokens(const vitrt_output *places)
+{
+    const float *row = places->data;
+    float last = 0;
+    for (size_t i = 0; i < places->offsets[1]; i++)
+        last = row[i] > last ? row[i] : last;
+    return (size_t)last;
+}
+
 static void run_row(struct row *row, const vitrt_image *image, const char *path)
 {
-    vitrt_output logits = { 0 };
     vitrt_error err;
+    memset(row->outputs, 0, row->output_count * sizeof *row->outputs);
     const double start = vt_bench_seconds();
-    if (vitrt_run(row->session, image, 1, &logits, &err))
+    if (vitrt_run(row->session, image, 1, row->outputs, &err))
         vt_bench_fail("%s: %s", path, err.message);
     row->ms += 1e3 * (vt_bench_seconds() - start);
     vitrt_session_info info;
     if (!vitrt_session_get_info(row->session, &info))
         row->macs += (double)info.run_macs_per_image;
-    row->logits = logits.data;
+    row->logits = row->outputs[0].data;
+    for (size_t i = 1; i < row->output_count; i++)
+        row->tokens[i] += (double)count_tokens(&row->outputs[i]);
 }
 
 static void run_image(struct accuracy *a, const char *path, uint32_t label)
@@ -227,7 +265,9 @@ int main(int argc, char **argv)
             fputs(usage, stdout);
             return 0;
         }
-        if (argv[i][0] == '-') {
+        if (!strcmp(argv[i], "--tokens")) {
+            a.tokens = true;
+        } else if (argv[i][0] == '-') {
             read_option(&a, argv[i], argv[i + 1]);
             i++;
         } else if (a.folder) {
@@ -244,8 +284,11 @@ int main(int argc, char **argv)
         vt_bench_fail("-p %s comes after the last -m; it is for the models named after it", a.precisions);
     open_sessions(&a);
     run_all(&a);
-    for (size_t i = 0; i < a.count; i++)
+    for (size_t i = 0; i < a.count; i++) {
         vitrt_session_free(a.rows[i].session);
+        free(a.rows[i].outputs);
+        free(a.rows[i].tokens);
+    }
     free(a.rows);
     return 0;
 }

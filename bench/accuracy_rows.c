@@ -114,6 +114,18 @@ static void print_mean(const struct row *rows, size_t n, size_t i, size_t images
            precision_name(rows[i].precision), count, right, right_spread, same, same_spread);
 }
 
+static void print_tokens(const struct row *row, size_t images)
+{
+    const char *kind = *row->reduction ? row->reduction : "all";
+    if (row->output_count > 1)
+        printf("%s, %s: tokens behind block", row->model, kind);
+    for (size_t i = 1; i < row->output_count; i++)
+        printf("%s %s: %.1f", i > 1 ? "," : "", row->outputs[i].name + strlen("tokens."),
+               row->tokens[i] / (double)images);
+    if (row->output_count > 1)
+        putchar('\n');
+}
+
 void rows_print(const struct row *rows, size_t n, size_t images)
 {
     int width = (int)strlen("model");
@@ -137,6 +149,8 @@ void rows_print(const struct row *rows, size_t n, size_t images)
     printf("\nsame: the answer of the first row; points: top-1 beside the first row's, +- its paired standard error;\n"
            "cosine and error: of the logits against the first row's, means; GMACs: 10^9 executed multiply-adds of an\n"
            "image, ms: its resizing and network; tokens: what they are reduced by\n");
+    for (size_t i = 0; i < n; i++)
+        print_tokens(&rows[i], images);
     for (size_t i = 1; i < n; i++)
         print_mean(rows, n, i, images);
 }

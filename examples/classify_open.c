@@ -31,7 +31,7 @@ static vitrt_status create_session(struct classifier *c, vitrt_error *err)
     const struct outputs_wanted wanted = { .pixels = o->dump || o->picture,
                                            .blocks = o->dump,
                                            .tokens = o->dump || o->picture };
-    const char **names = outputs_names(c->model, &o->session, &wanted, &c->output_count);
+    const char **names = outputs_names(c->model, &wanted, &c->output_count);
     vitrt_session_options session = o->session;
     vitrt_status st = VITRT_ENOMEM;
     c->outputs = calloc(c->output_count + 1, sizeof(*c->outputs));

@@ -9,13 +9,12 @@
 
 struct outputs_wanted {
     bool pixels, blocks; /* "pixels"; "block.0", "block.1", .. */
-    bool tokens;         /* "tokens.K" for every block K where tokens leave, which sessions are not able to list */
+    bool tokens;         /* "tokens.K" for every block K where tokens leave */
 };
 
-/* Names of the outputs that are wanted, then "logits", or "features" without a head, in one allocation to be freed;
- * NULL: not enough memory. options: of the session. */
-const char **outputs_names(const vitrt_model *model, const vitrt_session_options *options,
-                           const struct outputs_wanted *wanted, size_t *count);
+/* Names of the outputs that are wanted, then "logits", or "features" without a head: an array to be freed of names that
+ * live as long as the model; NULL: not enough memory. */
+const char **outputs_names(const vitrt_model *model, const struct outputs_wanted *wanted, size_t *count);
 
 /* Whether an output is one of "tokens.K", and which. */
 bool outputs_is_tokens(const vitrt_output *output, unsigned *block);

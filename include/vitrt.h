@@ -171,6 +171,9 @@ typedef struct vitrt_model_info {
 
 VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_get_info(const vitrt_model *model, vitrt_model_info *info);
 
+/* The name of output i = 0, 1, .. that sessions may ask for, NULL behind the last. Lives as long as the model. */
+VITRT_API const char *vitrt_model_output_name(const vitrt_model *model, size_t i);
+
 /* The label of a class (UTF-8, from the config), or NULL if there is none. Lives as long as the model. */
 VITRT_API const char *vitrt_model_label(const vitrt_model *model, uint32_t class_index);
 

@@ -369,6 +369,11 @@ vitrt_status vitrt_model_get_info(const vitrt_model *m, vitrt_model_info *info)
     return VITRT_OK;
 }
 
+const char *vitrt_model_output_name(const vitrt_model *m, size_t i)
+{
+    return m && i < m->graph.output_count ? m->graph.outputs[i].name : NULL;
+}
+
 const char *vitrt_model_label(const vitrt_model *m, uint32_t class_index)
 {
     return m && class_index < m->label_count ? m->labels[class_index] : NULL;

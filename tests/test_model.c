@@ -170,6 +170,28 @@ static void test_info_labels_and_notes(void **state)
     vitrt_model_free(m);
 }
 
+/* All names, once each: every one is an output that sessions have. */
+static void test_output_names(void **state)
+{
+    vitrt_model *m;
+    vitrt_error err;
+    size_t n = 0, blocks = 0;
+    (void)state;
+    assert_null(vitrt_model_output_name(NULL, 0));
+    assert_ok(vitrt_model_open(golden_path("hf_dinov2", ""), NULL, &m, &err), &err);
+    for (const char *name; (name = vitrt_model_output_name(m, n)); n++) {
+        const vitrt_session_options options = { .outputs = &name, .output_count = 1 };
+        vitrt_session_info info;
+        assert_ok(vitrt_session_measure(m, &options, &info, &err), &err);
+        for (size_t i = 0; i < n; i++)
+            assert_string_not_equal(vitrt_model_output_name(m, i), name);
+        blocks += !strncmp(name, "block.", 6);
+    }
+    assert_int_equal(blocks, 3);
+    assert_null(vitrt_model_output_name(m, SIZE_MAX));
+    vitrt_model_free(m);
+}
+
 /* Without preprocessor_config.json: what transformers does for the model's type, at the size it was trained for. */
 static void test_without_preprocessor(void **state)
 {
@@ -256,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_info_labels_and_notes),
+        cmocka_unit_test(test_output_names),
         cmocka_unit_test(test_without_preprocessor),
         cmocka_unit_test(test_default_size_in_proportion),
         cmocka_unit_test(test_predictors),
