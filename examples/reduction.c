@@ -9,28 +9,29 @@
 static const struct {
     const char *name;
     vitrt_reduction method;
-    uint32_t flags;
-} methods[] = { { "ats", VITRT_REDUCTION_ATS, 0 },
-                { "ats-paper", VITRT_REDUCTION_ATS, VITRT_REDUCE_BY_HEAD },
-                { "zero-tprune", VITRT_REDUCTION_ZERO_TPRUNE, 0 },
-                { "zero-tprune-uniform", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_UNIFORM_VOTES },
-                { "zero-tprune-vote-again", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_VOTE_AGAIN },
-                { "zero-tprune-all-heads", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_ALL_HEADS },
-                { "tome", VITRT_REDUCTION_TOME, 0 },
-                { "tome-drop-early", VITRT_REDUCTION_TOME, VITRT_REDUCE_DROP_EARLY },
-                { "tome-drop-early-whole-keys", VITRT_REDUCTION_TOME, VITRT_REDUCE_DROP_EARLY | VITRT_REDUCE_WHOLE_KEYS },
-                { "tome-whole-keys", VITRT_REDUCTION_TOME, VITRT_REDUCE_WHOLE_KEYS },
-                { "tome-whole-equal-keys", VITRT_REDUCTION_TOME, VITRT_REDUCE_WHOLE_KEYS | VITRT_REDUCE_EQUAL_KEYS },
-                { "zero-tprune-whole-keys", VITRT_REDUCTION_ZERO_TPRUNE, VITRT_REDUCE_WHOLE_KEYS },
-                { "tome-equal-keys", VITRT_REDUCTION_TOME, VITRT_REDUCE_EQUAL_KEYS },
-                { "evit", VITRT_REDUCTION_EVIT, 0 },
-                { "evit-fused", VITRT_REDUCTION_EVIT, VITRT_REDUCE_FUSE },
-                { "uniform", VITRT_REDUCTION_UNIFORM, 0 },
-                { "random", VITRT_REDUCTION_RANDOM, 0 },
-                { "dynamicvit", VITRT_REDUCTION_DYNAMICVIT, 0 },
-                { "a-vit", VITRT_REDUCTION_A_VIT, 0 } };
+} methods[] = { { "ats", VITRT_REDUCTION_ATS },
+                { "zero-tprune", VITRT_REDUCTION_ZERO_TPRUNE },
+                { "tome", VITRT_REDUCTION_TOME },
+                { "evit", VITRT_REDUCTION_EVIT },
+                { "uniform", VITRT_REDUCTION_UNIFORM },
+                { "random", VITRT_REDUCTION_RANDOM },
+                { "dynamicvit", VITRT_REDUCTION_DYNAMICVIT },
+                { "a-vit", VITRT_REDUCTION_A_VIT } };
 
-#define COUNT (sizeof(methods) / sizeof(methods[0]))
+/* Behind a method's name, as many as it has. */
+static const struct {
+    const char *name;
+    uint32_t flag;
+} flags[] = { { "-paper", VITRT_REDUCE_BY_HEAD },
+              { "-uniform", VITRT_REDUCE_UNIFORM_VOTES },
+              { "-vote-again", VITRT_REDUCE_VOTE_AGAIN },
+              { "-all-heads", VITRT_REDUCE_ALL_HEADS },
+              { "-drop-early", VITRT_REDUCE_DROP_EARLY },
+              { "-whole-keys", VITRT_REDUCE_WHOLE_KEYS },
+              { "-equal-keys", VITRT_REDUCE_EQUAL_KEYS },
+              { "-fused", VITRT_REDUCE_FUSE } };
+
+enum { METHODS = sizeof(methods) / sizeof(methods[0]), FLAGS = sizeof(flags) / sizeof(flags[0]) };
 
 static bool read_number(const char **p, double *x)
 {
@@ -93,16 +94,42 @@ static bool read_halting(const char *p, struct reduction *r)
     return true;
 }
 
-bool reduction_from_name(const char *name, size_t n, struct reduction *r)
+/* Moves behind the word if the text begins with it. */
+static bool skip(const char **text, const char *word)
 {
-    memset(r, 0, sizeof *r);
-    for (size_t i = 0; i < COUNT; i++)
-        if (strlen(methods[i].name) == n && !strncmp(methods[i].name, name, n)) {
-            r->options.method = methods[i].method;
-            r->options.flags = methods[i].flags;
+    const size_t n = strlen(word);
+    const bool there = !strncmp(*text, word, n);
+    *text += there ? n : 0;
+    return there;
+}
+
+static bool skip_flag(const char **text, struct reduction *r)
+{
+    for (size_t i = 0; i < FLAGS; i++)
+        if (skip(text, flags[i].name)) {
+            r->options.flags |= flags[i].flag;
             return true;
         }
     return false;
+}
+
+bool reduction_from_name(const char *name, size_t n, struct reduction *r)
+{
+    memset(r, 0, sizeof *r);
+    if (n >= sizeof r->name)
+        return false;
+    memcpy(r->name, name, n);
+    const char *p = r->name;
+    size_t i = 0;
+    while (i < METHODS && !skip(&p, methods[i].name))
+        i++;
+    if (i == METHODS)
+        return false;
+    r->options.method = methods[i].method;
+    while (*p)
+        if (!skip_flag(&p, r))
+            return false;
+    return true;
 }
 
 bool reduction_from_text(const char *text, size_t n, struct reduction *r)
@@ -119,18 +146,10 @@ bool reduction_from_text(const char *text, size_t n, struct reduction *r)
                                                       : copy[name] && read_schedule(copy + name + 1, r);
 }
 
-const char *reduction_name(const struct reduction *r)
-{
-    for (size_t i = 0; i < COUNT; i++)
-        if (methods[i].method == r->options.method && methods[i].flags == r->options.flags)
-            return methods[i].name;
-    return "?";
-}
-
 void reduction_to_text(const struct reduction *r, char *text, size_t size)
 {
     const bool halts = r->options.method == VITRT_REDUCTION_A_VIT;
-    size_t n = (size_t)snprintf(text, size, "%s:", reduction_name(r));
+    size_t n = (size_t)snprintf(text, size, "%s:", r->name);
     if (halts && n < size)
         snprintf(text + n, size - n, "%g/%g", r->options.halting_scale, r->options.halting_center);
     else if (!r->options.layer_count && n < size)

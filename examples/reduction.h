@@ -15,11 +15,12 @@
 enum { REDUCTION_LAYERS = 64 };
 
 struct reduction {
+    char name[80]; /* of the method, with its flags */
     vitrt_reduce_options options; /* its layers are those below once reduction_options has been called */
     vitrt_reduce_layer layers[REDUCTION_LAYERS];
 };
 
-/* Zeroes r but for method and flags. False: no method has the name that the n characters at name are. */
+/* Zeroes r but for name, method and flags. False: no method has the name that the n characters at name are. */
 bool reduction_from_name(const char *name, size_t n, struct reduction *r);
 
 /* Reads the n characters at text: "tome:0.7" is a budget, "evit:3@0.7/6@0.7" keeps that share of the tokens in these
@@ -28,8 +29,7 @@ bool reduction_from_name(const char *name, size_t n, struct reduction *r);
  * thing. */
 bool reduction_from_text(const char *text, size_t n, struct reduction *r);
 
-/* The name of the method, and the whole as it is read: terminated, cut at size bytes. A count of 1 has no notation. */
-const char *reduction_name(const struct reduction *r);
+/* As it is read: terminated, cut at size bytes. A count of 1 has no notation. */
 void reduction_to_text(const struct reduction *r, char *text, size_t size);
 
 /* Valid as long as r stays where it is. */

@@ -55,8 +55,7 @@ static void add_step(struct candidate *c, const struct dense *d, uint32_t block,
 void candidate_draw(struct candidate *c, const struct dense *d, uint64_t *random)
 {
     enum { LEAST = 3, MOST = 6 };
-    const struct reduction method = { .options = { .method = c->reduction.options.method,
-                                                   .flags = c->reduction.options.flags } };
+    const struct reduction method = c->reduction;
     const uint32_t places = places_of(d), most = method.options.method == VITRT_REDUCTION_TOME ? places : MOST;
     uint32_t left = most > LEAST ? LEAST + draw(random, most - LEAST + 1) : most;
     left = left < places ? left : places;
@@ -111,7 +110,9 @@ void candidate_scale(struct candidate *c, const struct dense *d, double strength
 {
     const bool samples = c->reduction.options.method == VITRT_REDUCTION_ATS;
     uint32_t tokens = d->patches;
+    c->reduction.options.budget = 0;
     c->reduction.options.layer_count = 0;
+    memset(c->reduction.layers, 0, sizeof(c->reduction.layers)); /* two schedules are compared by them */
     for (size_t i = 0; i < c->step_count; i++) {
         const struct step *step = &c->steps[i];
         vitrt_reduce_layer l = { .block = step->block, .rounds = step->rounds, .keep = keep_of(c, step, strength) };

@@ -86,7 +86,7 @@ static void draw_axes(const struct plot *p, const struct dense *d)
 /* Methods have numbers in the order in which they come; those that there is no colour for have the last one. */
 static size_t method_number(struct plot *p, const struct candidate *c)
 {
-    const char *name = reduction_name(&c->reduction);
+    const char *name = c->reduction.name;
     size_t i = 0;
     while (i < COLOURS - 1 && p->methods[i] && strcmp(p->methods[i], name) != 0)
         i++;

@@ -78,8 +78,8 @@ static vitrt_status draw_candidates(struct searching *s, const struct reduction 
                                     size_t before, size_t wanted, size_t *n, vitrt_error *err)
 {
     vitrt_status st = VITRT_OK;
-    char what[64];
-    snprintf(what, sizeof(what), "schedules of %s within the budget", reduction_name(method));
+    char what[128];
+    snprintf(what, sizeof(what), "schedules of %s within the budget", method->name);
     *n = before;
     for (size_t tries = 0; tries < TRIES * (wanted - before) && *n < wanted && st == VITRT_OK; tries++) {
         bool met;
@@ -102,8 +102,8 @@ static vitrt_status draw_candidates(struct searching *s, const struct reduction 
 static vitrt_status run_rung(const struct searching *s, struct candidate *c, size_t n, int rung, vitrt_error *err)
 {
     const size_t images = images_of(s->d, rung);
-    char what[64];
-    snprintf(what, sizeof(what), "schedules of %s on %zu images", reduction_name(&c->reduction), images);
+    char what[128];
+    snprintf(what, sizeof(what), "schedules of %s on %zu images", c->reduction.name, images);
     for (size_t i = 0; i < n; i++) {
         const vitrt_status st = compare_images(&c[i], s->d, images, err);
         if (st != VITRT_OK)
