@@ -156,10 +156,13 @@ static void add_up_rows(const struct vt_exec *x, const struct vt_step *s)
         offsets[i + 1] += offsets[i];
 }
 
-/* Rows of one piece of work: equal pieces, a few for each thread, none too small to be worth handing out. */
-static size_t rows_grain(size_t rows, unsigned threads)
+/* Rows of one piece of work: equal pieces, a few for each thread, none too small to be worth handing out, which takes
+ * some microseconds. */
+static size_t rows_grain(size_t rows, size_t columns, unsigned threads)
 {
-    const size_t least = 8, pieces = threads == 1 ? 1 : 3 * (size_t)threads, grain = (rows + pieces - 1) / pieces;
+    const size_t least_rows = 8, least_numbers = 2048, least =
+        least_rows > least_numbers / columns ? least_rows : least_numbers / columns;
+    const size_t pieces = threads == 1 ? 1 : 3 * (size_t)threads, grain = (rows + pieces - 1) / pieces;
     return grain < least ? least : grain;
 }
 
@@ -170,8 +173,8 @@ void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct
     if (op->run)
         op->run(x, s, w);
     else if (op->rows)
-        vt_parallel(x->pool, vt_exec_rows(x, s->out), rows_grain(vt_exec_rows(x, s->out), vt_pool_size(x->pool)),
-                    run_rows, &job);
+        vt_parallel(x->pool, vt_exec_rows(x, s->out),
+                    rows_grain(vt_exec_rows(x, s->out), s->node->columns, vt_pool_size(x->pool)), run_rows, &job);
     else if (op->images)
         vt_parallel(x->pool, x->images, 1, run_images, &job);
     if (s->type == VT_NODE_SELECT)
