@@ -88,13 +88,24 @@ static void pack(const struct vt_attention *a, const struct vt_attention_head *h
     }
 }
 
+/* What is added to the scores of each key, for all queries. */
+static void find_key_numbers(const struct vt_attention *a, const struct vt_attention_head *h)
+{
+    const int32_t *numbers = (const int32_t *)(const void *)a->mask;
+    int32_t *units = (int32_t *)(void *)h->biases;
+    for (size_t k = 0; k < a->keys; k++)
+        units[k] = vt_limit(vt_requantize(numbers[k], *a->key_scale), -VT_MOST_ADDED, VT_MOST_ADDED);
+}
+
 /* Bias plus mask for m queries from row i on, in units of scores, or NULL. */
 static const int32_t *integer_biases_of(const struct vt_attention *a, const struct vt_attention_head *h, size_t i,
                                         size_t m, size_t *ld)
 {
     const int32_t *bias = (const int32_t *)(const void *)a->bias;
     int32_t *sums = (int32_t *)(void *)h->biases;
-    *ld = a->mask ? h->ld : a->ld_bias;
+    *ld = a->key_scale ? 0 : a->mask ? h->ld : a->ld_bias;
+    if (a->key_scale)
+        return sums;
     if (!a->mask)
         return bias ? bias + i * a->ld_bias : NULL;
     for (size_t r = 0; r < m; r++) {
@@ -115,6 +126,41 @@ static void integer_exponentials(const struct vt_attention *a, const struct vt_a
     const int32_t *biases = integer_biases_of(a, h, i, m, &ld_bias);
     a->kernels->integer.softmax_s32(m, a->keys, a->exp, (const int32_t *)(const void *)h->scores, h->ld, biases,
                                     ld_bias, h->probabilities, h->ld, sums);
+}
+
+/* Adds the probabilities of a query, codes whose sum is `sum`, to `to`: code / sum is code * factor / 2^(15 + bits). */
+static void add_probabilities(const struct vt_attention *a, const uint8_t *codes, uint32_t sum, uint32_t *to)
+{
+    unsigned bits = 8; /* of sums: the largest code is 255 */
+    while (sum >> bits)
+        bits++;
+    const uint64_t rounded = (((uint64_t)1 << (15 + bits)) + sum / 2) / sum;
+    const uint16_t factor = rounded < UINT16_MAX ? (uint16_t)rounded : UINT16_MAX;
+    const unsigned right = 15 + bits - a->score_bits;
+    const uint32_t half = ((uint32_t)1 << right) >> 1;
+    for (size_t k = 0; k < a->keys; k++)
+        to[k] += ((uint32_t)codes[k] * factor + half) >> right;
+}
+
+static void give_numbers(const struct vt_attention *a, const uint32_t *row, float *column)
+{
+    int32_t *to = (int32_t *)(void *)column;
+    for (size_t k = 0; k < a->keys; k++)
+        to[k * a->ld_scores] = (int32_t)row[k];
+}
+
+/* Adds the probabilities of m queries from row i on to the sums, which after the first query are what it has. */
+static void add_integer_scores(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m,
+                               const int32_t *sums)
+{
+    uint32_t *to = (uint32_t *)(void *)h->column_sums;
+    for (size_t r = 0; r < m && (a->column_sums || i + r == 0); r++) {
+        if (i + r == 0)
+            memset(to, 0, a->keys * sizeof *to);
+        add_probabilities(a, (const uint8_t *)h->probabilities + r * h->ld, (uint32_t)sums[r], to);
+        if (i + r == 0 && a->first_row)
+            give_numbers(a, to, a->first_row);
+    }
 }
 
 static void score(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m)
@@ -170,6 +216,8 @@ static void attend(const struct vt_attention *a, const struct vt_attention_head 
         integer_exponentials(a, h, i, m, row_sums);
     else
         vt_attention_factors(a, h, i, m, factor);
+    if (a->exp && (a->first_row || a->column_sums))
+        add_integer_scores(a, h, i, m, row_sums);
     float *sums = direct ? (float *)a->out + i * a->ldo : h->sums;
     const size_t ld_sums = direct ? a->ldo : h->ld_sums;
     for (size_t j = 0; j < a->dim_v; j += nr)
@@ -197,6 +245,17 @@ static struct vt_attention_head at_query(const struct vt_attention *a, struct vt
     return h;
 }
 
+/* What no query gives: 0 has the same bits in all types. */
+static void clear_scores(const struct vt_attention *a)
+{
+    for (size_t k = 0; k < a->keys; k++) {
+        if (a->first_row)
+            a->first_row[k * a->ld_scores] = 0;
+        if (a->column_sums)
+            a->column_sums[k * a->ld_scores] = 0;
+    }
+}
+
 /* Part t of `parts` of the next head's operands. */
 static void prefetch_next(const struct vt_attention *next, size_t t, size_t parts)
 {
@@ -213,12 +272,16 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
 {
     const size_t rows = end - begin, mr = a->kernels->gemm[a->product].mr, tiles = (rows + mr - 1) / mr;
     struct vt_attention_head h;
+    if (!a->queries)
+        clear_scores(a);
     if (begin >= end)
         return;
     assert((!a->column_sums && !a->votes) || rows == a->queries);
     assert(!a->votes || a->queries == a->keys);
     carve(&h, a->kernels, a->product, a->keys, a->dim, a->dim_v, a->votes, scratch);
     pack(a, &h);
+    if (a->key_scale)
+        find_key_numbers(a, &h);
     for (size_t t = 0; t < tiles; t++) { /* of nearly equal height */
         const size_t first = rows * t / tiles, last = rows * (t + 1) / tiles;
         if (a->next)
@@ -226,7 +289,9 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
         const struct vt_attention_head tile = at_query(a, h, begin + first);
         attend(a, &tile, begin + first, last - first);
     }
-    if (a->column_sums && !a->exp)
+    if (a->column_sums && a->exp)
+        give_numbers(a, (const uint32_t *)(const void *)h.column_sums, a->column_sums);
+    else if (a->column_sums)
         vt_attention_give_row(a, h.column_sums, a->column_sums);
     if (a->votes && !a->exp)
         vt_attention_vote(a, &h);

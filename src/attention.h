@@ -10,7 +10,10 @@
 #ifndef VT_ATTENTION_H
 #define VT_ATTENTION_H
 
-#include "kernels.h"
+#include "integer.h"
+
+/* What is added to a score in integers, a bias, that of a key or a mask, is limited to so many units. */
+#define VT_MOST_ADDED (INT32_C(1) << 28)
 
 struct vt_attention {
     const struct vt_kernels *kernels;
@@ -40,6 +43,9 @@ struct vt_attention {
     const struct vt_exp_scale *exp;
     struct vt_integer_epilogue epilogue; /* its columns and type */
     int32_t masked;
+    /* In place of a mask, numbers [keys] in its row that are added to the scores of all queries, this many units for 1
+     * of them; without a bias. NULL: a mask. */
+    const struct vt_dyadic *key_scale;
     uint32_t log_bits; /* F32: probabilities are rounded to log_scale * sqrt(2)^-code; 0: they are not */
     float log_scale;
     bool clipped; /* F32 and BF16: a probability p becomes clip((zeta - gamma) * p + gamma, 0, 1) */
@@ -51,9 +57,11 @@ struct vt_attention {
     /* What token reduction reads of the probabilities that v is multiplied with, or NULL: the first query's, and their
      * sum over all queries, each as a column [keys] of elements ld_scores apart: clipped ones, without the gate. BF16
      * gives those that it multiplies with, which are rounded. A sum is one chain of fused multiply-adds over queries in
-     * ascending order, so one piece must have all. In integers (exp) neither is written. */
+     * ascending order, so one piece must have all. In integers (exp) they are int32_t in units of 2^-score_bits,
+     * score_bits <= 23, with an |error| <= 2^-16 p + 1 unit for each probability. Both are 0 without queries. */
     float *first_row, *column_sums;
     size_t ld_scores;
+    unsigned score_bits;
     /* Such a column of votes, or NULL: each query, which is the key of its number, has as many as others, the first one
      * `boost` times as many (0: the root of their number), together one for each. In each of `rounds` it gives what it
      * has to all keys as its probabilities say. The same chains of sums; all probabilities of a head are in the scratch

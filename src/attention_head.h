@@ -13,11 +13,11 @@ struct vt_attention_head {
     float *scores;       /* [mr][ld]; int32_t in U8S8 */
     void *probabilities; /* [mr][ld], with votes [keys][ld], in the product's type; in F32 the scores' place */
     float *sums;         /* [mr][ld_sums], outputs before they are finished; int32_t in U8S8 */
-    float *column_sums;  /* [keys], of probabilities so far */
+    float *column_sums;  /* [keys], of probabilities so far; in integers uint32_t */
     float *inverses;     /* with votes: [keys], of the sums of all queries' probabilities, */
     float *votes;        /* and [2][keys]: before and behind a round */
     int32_t *key_bias;   /* U8S8: [ld], what q's zero point takes off */
-    float *biases;       /* U8S8: [mr][ld], bias plus mask */
+    float *biases;       /* U8S8: [mr][ld], bias plus mask; in integers int32_t, and those of keys in one row */
     float *shifts;       /* U8S8: [mr][ld_sums], gate_bias times the gate */
     size_t ld, ld_sums;
     size_t keys_panel, values_panel; /* bytes */

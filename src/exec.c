@@ -118,8 +118,7 @@ enum vt_layout vt_gemm_layout(const struct vt_plan *p, const struct vt_step *s)
     return vt_layout_of(s->node->product);
 }
 
-/* The op of a step: integers have some of their own. */
-static const struct vt_op *op_of_step(const struct vt_plan *p, const struct vt_step *s)
+const struct vt_op *vt_op_of_step(const struct vt_plan *p, const struct vt_step *s)
 {
     if (p->precision != VT_PRECISION_STRICT)
         return vt_op_of(s->type);
@@ -130,6 +129,9 @@ static const struct vt_op *op_of_step(const struct vt_plan *p, const struct vt_s
     case VT_NODE_CONVERT: return &vt_op_integer_convert;
     case VT_NODE_EMBED: return &vt_op_integer_embed;
     case VT_NODE_POOL: return &vt_op_integer_pool;
+    case VT_NODE_TOKEN_SCORE: return &vt_op_integer_token_score;
+    case VT_NODE_SELECT: return &vt_op_integer_select;
+    case VT_NODE_APPLY: return &vt_op_integer_apply;
     default: return vt_op_of(s->type);
     }
 }
@@ -138,14 +140,14 @@ static void run_rows(void *arg, size_t begin, size_t end, size_t worker)
 {
     struct vt_step_job job = *(const struct vt_step_job *)arg;
     job.scratch = vt_exec_scratch(job.x, worker);
-    op_of_step(job.x->plan, job.s)->rows(&job, begin, end);
+    vt_op_of_step(job.x->plan, job.s)->rows(&job, begin, end);
 }
 
 static void run_images(void *arg, size_t begin, size_t end, size_t worker)
 {
     struct vt_step_job job = *(const struct vt_step_job *)arg;
     job.scratch = vt_exec_scratch(job.x, worker);
-    op_of_step(job.x->plan, job.s)->images(&job, begin, end);
+    vt_op_of_step(job.x->plan, job.s)->images(&job, begin, end);
 }
 
 /* The offsets of the rows that the map of each image leaves, whose numbers stand where they end. */
@@ -168,7 +170,7 @@ static size_t rows_grain(size_t rows, size_t columns, unsigned threads)
 
 void vt_exec_step(const struct vt_exec *x, const struct vt_step *s, const struct vt_step_weights *w)
 {
-    const struct vt_op *op = op_of_step(x->plan, s);
+    const struct vt_op *op = vt_op_of_step(x->plan, s);
     struct vt_step_job job = { .x = x, .s = s, .w = w };
     if (op->run)
         op->run(x, s, w);

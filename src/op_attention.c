@@ -121,6 +121,7 @@ struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct v
                               .zero_codes = w->out.zero ? w->out.zero + out.column : NULL,
                               .exp = w->integers ? &w->integers->scores[h] : NULL,
                               .masked = w->integers ? w->integers->mask[h] : 0,
+                              .key_scale = w->integers && w->integers->key_scales ? &w->integers->key_scales[h] : NULL,
                               .epilogue = integers_of_head(w, out.column),
                               .log_bits = s->node->product == VT_PRODUCT_F32 && x->plan->precision == VT_PRECISION_I8
                                               ? node->u.attention.log_bits
@@ -137,7 +138,8 @@ struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct v
                               .ld_scores = heads,
                               .votes = scores_column(x, s->scores[VT_SCORES_VOTES], image, h),
                               .rounds = votes_of(x, s)->rounds,
-                              .boost = votes_of(x, s)->boost };
+                              .boost = votes_of(x, s)->boost,
+                              .score_bits = w->integers ? w->integers->score_bits : 0 };
 }
 
 static struct vt_attention head_of(const struct attention_job *job, size_t i, size_t h)
@@ -158,7 +160,8 @@ static void run_pieces(void *arg, size_t begin, size_t end, size_t worker)
         a.next = after == piece ? NULL : &next;
         const size_t rows = ((a.queries + job->chunks - 1) / job->chunks + mr - 1) / mr * mr; /* of a chunk */
         const size_t first = chunk * rows, last = a.queries < first + rows ? a.queries : first + rows;
-        vt_attention_run(&a, first, last, vt_exec_scratch(job->x, worker));
+        if (first < last || chunk == 0)
+            vt_attention_run(&a, first, last, vt_exec_scratch(job->x, worker));
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Integer-only inference: operations on words of 16 bits that are no products and no norms. Rows are copied as in every
  * other precision. */
+#include "integer_map.h"
 #include "ops.h"
 #include "step_integers.h"
 
@@ -84,6 +85,26 @@ static void embed_images(const struct vt_step_job *job, size_t begin, size_t end
     }
 }
 
+/* The mean of rows x of n words, times 2^VT_MEAN_BITS, by their weights (NULL: all the same), those below 0 being 0. It
+ * is 0 where weights are. */
+static void average_shares(size_t rows, size_t n, const int16_t *x, size_t ld, const int32_t *weights, int32_t *mean)
+{
+    enum { RIGHT = VT_SHARE_BITS - VT_MEAN_BITS };
+    int64_t sums[POOLED];
+    uint64_t total = 0;
+    for (size_t i = 0; i < rows; i++)
+        total += (uint32_t)(!weights ? 1 : weights[i] > 0 ? weights[i] : 0);
+    for (size_t c = 0; c < n; c++)
+        sums[c] = (int64_t)1 << (RIGHT - 1);
+    for (size_t i = 0; i < rows; i++) {
+        const int64_t share = vt_share_of((uint32_t)(!weights ? 1 : weights[i] > 0 ? weights[i] : 0), total);
+        for (size_t c = 0; c < n; c++)
+            sums[c] += share * x[i * ld + c];
+    }
+    for (size_t c = 0; c < n; c++)
+        mean[c] = (int32_t)(sums[c] >> RIGHT);
+}
+
 static void pool_images(const struct vt_step_job *job, size_t begin, size_t end)
 {
     const struct vt_node *node = job->s->node;
@@ -93,12 +114,19 @@ static void pool_images(const struct vt_step_job *job, size_t begin, size_t end)
     for (size_t image = begin; image < end; image++) {
         if (rows_out[image + 1] == rows_out[image])
             continue; /* an image that could not be read */
+        const size_t all = rows_in[image + 1] - rows_in[image], rows = all > first ? all - first : 0;
+        const int32_t *weights = node->in_count > 1
+                                     ? (const int32_t *)(const void *)vt_exec_image_rows(job->x, node->in[1], image).at
+                                     : NULL;
         for (size_t c = 0; c < node->columns; c += POOLED) {
             int32_t sums[POOLED];
             const size_t n = node->columns - c < POOLED ? node->columns - c : POOLED;
             struct vt_integer_epilogue e = job->w->integers->epilogue;
             const int16_t *x = (const int16_t *)vt_exec_row(job->x, in, rows_in[image] + first) + c;
-            job->x->plan->kernels->integer.sum_rows_s16(rows_in[image + 1] - rows_in[image] - first, n, x, ld, sums);
+            if (vt_pools_shares(job->x->plan, job->s))
+                average_shares(rows, n, x, ld, weights ? weights + first : NULL, sums);
+            else
+                job->x->plan->kernels->integer.sum_rows_s16(rows, n, x, ld, sums);
             e.columns.multiplier += c;
             e.columns.shift += c;
             e.columns.add += c;

@@ -197,8 +197,7 @@ static void stay_unsure(const struct vt_step_job *j, const struct places *at, co
     vt_stay_unsure(c, at->confidence, at->class_of, node->u.select.threshold, node->u.select.context, at->stay);
 }
 
-/* How many of the candidates stay, or samples are taken, or rows are merged. */
-static size_t wanted_count(const struct vt_node *node, size_t candidates)
+size_t vt_wanted_count(const struct vt_node *node, size_t candidates)
 {
     const size_t share = vt_share_count(candidates, node);
     if (node->u.select.count)
@@ -219,7 +218,7 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
                           size_t image, struct vt_token_entry *map)
 {
     const struct vt_node *node = j->s->node;
-    const size_t count = wanted_count(node, c->rows - c->protect);
+    const size_t count = vt_wanted_count(node, c->rows - c->protect);
     switch (node->u.select.by) {
     case VT_SELECT_TOP: return select_top(j, at, c, count, image, map);
     case VT_SELECT_MATCH: return select_match(j, at, c, count, image, map);

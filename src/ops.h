@@ -107,11 +107,17 @@ struct vt_op {
     const char *(*kernel_name)(const struct vt_plan *p, const struct vt_step *s); /* of products; else NULL */
 };
 
+/* How many of so many candidates of a selection stay, or samples are taken, or rows are merged. */
+size_t vt_wanted_count(const struct vt_node *select, size_t candidates);
+
 /* The first of the largest of n > 0 numbers; 0 where the first is a NaN. */
 size_t vt_largest(const float *x, size_t n);
 
 /* The op of a node type; inputs have one that does nothing. */
 const struct vt_op *vt_op_of(enum vt_node_type type);
+
+/* The op of a step: integers have some of their own. */
+const struct vt_op *vt_op_of_step(const struct vt_plan *p, const struct vt_step *s);
 
 /* The kernel of a step's products, or "". */
 const char *vt_kernel_name(const struct vt_plan *p, const struct vt_step *s);
@@ -127,6 +133,6 @@ extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_at
 
 /* Of integer-only inference, where they differ. */
 extern const struct vt_op vt_op_integer_add, vt_op_integer_concat, vt_op_integer_convert, vt_op_integer_embed,
-    vt_op_integer_pool;
+    vt_op_integer_pool, vt_op_integer_token_score, vt_op_integer_select, vt_op_integer_apply;
 
 #endif

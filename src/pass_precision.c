@@ -45,14 +45,17 @@ static bool is_plain(struct operand o)
     return o.element == VT_F32 && !o.quantizer;
 }
 
-/* What a value is made of that no conversion yields. Constants are floats until a session has evaluated them. */
-static enum vt_dtype element_of(enum vt_precision precision, const struct vt_node *node)
+/* What a value is made of that no conversion yields. Constants are floats until a session has evaluated them; in
+ * integers scores have 32 bits, and what moves rows leaves them as they are. nodes: where the inputs are. */
+static enum vt_dtype element_of(enum vt_precision precision, const struct vt_node *nodes, const struct vt_node *node)
 {
     if (node->type == VT_NODE_SELECT)
         return VT_I32;
     if (precision != VT_PRECISION_STRICT || vt_is_constant(node))
         return VT_F32;
-    return node->type == VT_NODE_INPUT ? VT_I32 : VT_I16;
+    if (node->type == VT_NODE_INPUT || node->type == VT_NODE_ATTENTION_SCORES || node->type == VT_NODE_TOKEN_SCORE)
+        return VT_I32;
+    return vt_keeps_unit(node) && nodes[node->in[0].value].element == VT_I32 ? VT_I32 : VT_I16;
 }
 
 static bool same_quantizer(const struct vt_operand_quantizer *a, const struct vt_operand_quantizer *b)
@@ -235,7 +238,7 @@ static bool rewrite(struct precision_pass *p)
         own_positions(p, &node);
         keep_bias(p, &node);
         const struct operand moved = operand_of_apply(p, (vt_value)v);
-        node.element = is_plain(moved) ? element_of(p->precision, &node) : moved.element;
+        node.element = is_plain(moved) ? element_of(p->precision, p->out->nodes, &node) : moved.element;
         if (p->out->node_count == p->out->node_capacity)
             return false;
         p->moved[v] = vt_graph_append(p->out, &node);

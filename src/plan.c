@@ -4,6 +4,7 @@
 
 #include "ops.h"
 #include "os.h"
+#include "step_integers.h"
 #include "weights.h"
 
 #include <string.h>
@@ -241,7 +242,7 @@ static vitrt_status shape_values(struct vt_plan *p, vitrt_error *err)
 static void sum_up(struct vt_plan *p, size_t preprocess_bytes)
 {
     for (size_t i = 0; i < p->step_count; i++) {
-        const struct vt_op *op = vt_op_of(p->steps[i].type);
+        const struct vt_op *op = vt_op_of_step(p, &p->steps[i]);
         const size_t scratch = op->scratch_bytes ? vt_round_up(op->scratch_bytes(p, &p->steps[i]), VT_ALIGN) : 0;
         size_t *most = i < p->constant_count ? &p->constant_scratch_bytes : &p->scratch_bytes;
         *most = larger(*most, scratch);
@@ -278,6 +279,8 @@ vitrt_status vt_plan_create(const vitrt_allocator *a, const struct vt_graph *g, 
         vt_plan_free(p);
         return st;
     }
+    if (p->precision == VT_PRECISION_STRICT)
+        vt_give_token_units(p);
     vt_pass_fuse(p, p->outputs, p->output_count);
     vt_pass_place(p, p->outputs, p->output_count);
     sum_up(p, o->preprocess_scratch_bytes);

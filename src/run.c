@@ -120,11 +120,13 @@ static void convert_outputs(const vitrt_session *s, size_t n)
         const size_t count = s->offsets[s->plan->values[value].row_set][n] * columns;
         const float unit = vt_unit_of(s->plan->graph, value);
         const int16_t *words = value_memory(s, value);
-        const int32_t *pixels = value_memory(s, value);
+        const int32_t *integers = value_memory(s, value);
         float *numbers = numbers_of(s, i);
-        const bool image = s->plan->graph->nodes[value].element == VT_I32;
+        const struct vt_node *node = &s->plan->graph->nodes[value];
+        const bool image = node->type == VT_NODE_INPUT, wide = node->element == VT_I32;
         for (size_t k = 0; k < count; k++)
-            numbers[k] = image ? s->model->preprocess.table.value[k % 3][pixels[k] & 255] : (float)words[k] * unit;
+            numbers[k] = image ? s->model->preprocess.table.value[k % 3][integers[k] & 255]
+                               : (wide ? (float)integers[k] : (float)words[k]) * unit;
     }
 }
 

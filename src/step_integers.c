@@ -37,6 +37,8 @@ struct integers {
     int32_t *bias, *mask;
     int16_t *tokens;
     struct vt_exp_scale *scores;
+    struct vt_dyadic *key_scales;
+    uint32_t *counts;
     float *score_scale; /* for constants */
     uint8_t *in_zero, *out_zero, *query_zero, (*pixel_codes)[256];
 };
@@ -91,6 +93,10 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
         n->mask = vt_take(base, used, node->u.attention.heads, sizeof *n->mask);
         n->query_zero = vt_take(base, used, node->in[0].columns, 1);
     }
+    if (vt_key_bias_input(node))
+        n->key_scales = vt_take(base, used, node->u.attention.heads, sizeof *n->key_scales);
+    if (vt_count_table(p, s))
+        n->counts = vt_take(base, used, vt_count_table(p, s), sizeof *n->counts);
 }
 
 /* ---- Columns ---- */
@@ -252,6 +258,7 @@ static vitrt_status make_attention(const struct integer_maker *m, const struct v
     const struct vt_node *node = s->node;
     const size_t heads = node->u.attention.heads, dim = node->in[0].columns / heads;
     const struct vt_row_order *order = m->m.p->values[node->in[0].value].order;
+    const double key_unit = unit_of(m, node->in[vt_key_bias_input(node)].value);
     for (size_t c = 0; c < node->in[0].columns; c++) {
         double scale;
         const vitrt_status st = vt_score_numbers(&m->m, s, c, &scale, &n->query_zero[c]);
@@ -260,10 +267,11 @@ static vitrt_status make_attention(const struct integer_maker *m, const struct v
         if (c % dim)
             continue;
         n->score_scale[c / dim] = (float)scale;
-        if (!vt_prepare_exp(scale, &n->scores[c / dim]))
+        if (!vt_prepare_exp(scale, &n->scores[c / dim]) ||
+            (n->key_scales && !vt_dyadic_of(key_unit / scale, &n->key_scales[c / dim])))
             return out_of_range(m, s);
         const double mask = order ? nearbyint((double)order->pattern->mask / scale) : 0;
-        n->mask[c / dim] = (int32_t)fmin(fmax(mask, -(double)VT_MOST_ADDED), VT_MOST_ADDED);
+        n->mask[c / dim] = (int32_t)fmin(fmax(mask, -VT_MOST_ADDED), VT_MOST_ADDED);
     }
     for (size_t c = 0; c < node->columns; c++) {
         m->ratio[c] = ldexp(m->m.in[2].scale[c], -QUOTIENT_BITS);
@@ -271,6 +279,8 @@ static vitrt_status make_attention(const struct integer_maker *m, const struct v
     }
     n->step->scores = n->scores;
     n->step->mask = n->mask;
+    n->step->key_scales = n->key_scales;
+    n->step->score_bits = vt_score_bits(m->m.p, s);
     w->query_zero = n->query_zero;
     w->score_scale = n->score_scale;
     return set_epilogue(m, s, (uint32_t)1 << (7 + QUOTIENT_BITS), n, &n->step->epilogue);
@@ -331,8 +341,13 @@ static vitrt_status make_step(const struct integer_maker *m, const struct vt_ste
     case VT_NODE_CONVERT: return make_same(m, s, a, MOST_WORD, n, &n->step->epilogue);
     case VT_NODE_POOL: {
         const size_t rows = p->values[node->in[0].value].rows - node->u.rows.first_row;
+        if (vt_pools_shares(p, s))
+            return make_same(m, s, ldexp(a, -VT_MEAN_BITS), MOST_WORD << VT_MEAN_BITS, n, &n->step->epilogue);
         return make_same(m, s, a / (double)rows, (uint32_t)(MOST_WORD * rows), n, &n->step->epilogue);
     }
+    case VT_NODE_TOKEN_SCORE:
+    case VT_NODE_SELECT:
+    case VT_NODE_APPLY: vt_make_token_step(p, s, n->step, n->counts); return VITRT_OK;
     default: return VITRT_OK;
     }
 }

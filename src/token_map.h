@@ -16,8 +16,11 @@
 /* One of `rows` elements of a map, at most INT32_MAX. What destinations are made of stands one behind the other: entry
  * e is row `source` times `weight`. A row is in one entry at most. */
 struct vt_token_entry {
-    int32_t source;      /* -1 behind the last entry */
-    float weight;        /* 0 there */
+    int32_t source; /* -1 behind the last entry */
+    union {
+        float weight;  /* 0 there; */
+        int32_t share; /* or the same in integers: see integer_map.h */
+    };
     int32_t end;         /* of destination i: one past its last entry; its first is where the one before it ends. 0
                             behind the last destination */
     int32_t destination; /* of source i: the row it goes to, or -1 */

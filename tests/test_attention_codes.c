@@ -302,7 +302,7 @@ static void test_codes(void **state)
 
 /* ---- Integers ---- */
 
-enum { ROWS = 37, WIDTH = 24 };
+enum { ROWS = 37, WIDTH = 24, SCORE_BITS = 20 };
 
 /* What a call without an exp scale has in floats. Outputs are the means of codes of values. */
 struct integers {
@@ -325,11 +325,83 @@ static void use_integers(struct call *c, struct integers *n)
     c->a.masked = -(int32_t)(20 / c->a.scale);
     c->a.bias = (const float *)(const void *)n->bias;
     c->a.ld_bias = ROWS;
+    c->a.score_bits = SCORE_BITS;
     c->a.epilogue =
         (struct vt_integer_epilogue){ .columns = { n->multiplier, n->shift, n->add, 0 }, .highest = UINT8_MAX };
 }
 
-/* A mask for all queries is what a bias that has it already is. Scores are left alone. */
+/* Codes of the probabilities of query i; returns their sum. */
+static int32_t integer_probabilities(const struct vt_attention *a, const struct integers *n, size_t i, uint8_t *codes)
+{
+    int32_t scores[ROWS], sum = 0;
+    const uint8_t *q = (const uint8_t *)a->q + i * a->ldq, *k = a->k;
+    for (size_t r = 0; r < ROWS; r++, k += a->ldk) {
+        scores[r] = n->bias[i * ROWS + r];
+        for (size_t d = 0; d < WIDTH; d++)
+            scores[r] += (q[d] - a->query_zero[d]) * (k[d] - 128);
+    }
+    vt_softmax_s32_ref(1, ROWS, &n->exp, scores, ROWS, NULL, 0, codes, ROWS, &sum);
+    return sum;
+}
+
+/* The bias has everything that is added to scores. */
+static void check_integer_scores(const struct call *c, const struct integers *n)
+{
+    const double unit = ldexp(1, -SCORE_BITS);
+    const int32_t *first = (const int32_t *)(const void *)c->a.first_row,
+                  *sums = (const int32_t *)(const void *)c->a.column_sums;
+    double wanted[ROWS] = { 0 };
+    for (size_t i = 0; i < ROWS; i++) {
+        uint8_t codes[ROWS];
+        const int32_t sum = integer_probabilities(&c->a, n, i, codes);
+        for (size_t r = 0; r < ROWS; r++) {
+            const double p = (double)codes[r] / sum;
+            wanted[r] += p;
+            require_call(i > 0 || fabs(first[r * HEADS] * unit - p) <= 0x1p-16 * p + unit, "first row", c);
+        }
+    }
+    for (size_t r = 0; r < ROWS; r++)
+        require_call(fabs(sums[r * HEADS] * unit - wanted[r]) <= 0x1p-16 * wanted[r] + ROWS * unit, "sums", c);
+}
+
+/* The bias of keys is added to the scores of all queries, in units of scores. */
+static void check_key_bias(const struct call *c, const struct integers *n)
+{
+    static int32_t numbers[ROWS];
+    static struct integers biased;
+    const struct vt_dyadic scale = { INT32_C(1) << 30, 29 }; /* twice as many units */
+    struct call other;
+    call_new(&other, c->a.kernels, VT_TO_U8, PLAIN, c->shape, AT_END);
+    biased = *n;
+    for (size_t k = 0; k < ROWS; k++) {
+        numbers[k] = (int32_t)(k * k * 20) - 9000;
+        for (size_t i = 0; i < ROWS; i++)
+            biased.bias[i * ROWS + k] = 2 * numbers[k];
+    }
+    struct vt_attention a = c->a, b = c->a;
+    a.bias = (const float *)(const void *)biased.bias;
+    a.mask = NULL;
+    vt_attention_run(&a, 0, ROWS, c->scratch.data);
+    b.bias = NULL;
+    b.mask = (const float *)(const void *)numbers;
+    b.key_scale = &scale;
+    b.out = other.a.out;
+    vt_attention_run(&b, 0, ROWS, other.scratch.data);
+    require_call(memcmp(c->out.data, other.out.data, c->out.data_bytes) == 0, "bias and that of keys differ", c);
+    call_free(&other);
+}
+
+/* No query gives nothing. */
+static void check_no_queries(const struct call *c)
+{
+    struct vt_attention a = c->a;
+    a.queries = 0;
+    vt_attention_run(&a, 0, 0, c->scratch.data);
+    for (size_t k = 0; k < ROWS; k++)
+        require_call(a.first_row[k * HEADS] == 0 && a.column_sums[k * HEADS] == 0, "scores of nothing", c);
+}
+
+/* A mask for all queries is what a bias that has it already is. */
 static void integers_of_bundle(const struct vt_kernels *kernels)
 {
     const struct shape s = { ROWS, ROWS, WIDTH, WIDTH };
@@ -351,10 +423,13 @@ static void integers_of_bundle(const struct vt_kernels *kernels)
     vt_attention_run(&a, 0, ROWS, other.scratch.data);
     require_call(masked > 0 && masked < ROWS, "a mask of nothing", &c);
     require_call(memcmp(c.out.data, other.out.data, c.out.data_bytes) == 0, "mask and bias differ", &c);
+    check_integer_scores(&c, &n);
     for (size_t k = 0; k < ROWS * HEADS; k++)
-        require_call(untouched((float *)(void *)c.first_row.data + k) &&
-                         untouched((float *)(void *)c.column_sums.data + k),
-                     "wrote scores", &c);
+        require_call(k % HEADS == HEAD || (untouched((float *)(void *)c.first_row.data + k) &&
+                                           untouched((float *)(void *)c.column_sums.data + k)),
+                     "wrote scores of other heads", &c);
+    check_key_bias(&c, &n);
+    check_no_queries(&c);
     call_free(&c);
     call_free(&other);
 }

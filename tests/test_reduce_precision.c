@@ -73,7 +73,8 @@ static double relative_error(const struct answer *f32, const struct answer *othe
 }
 
 static struct {
-    vitrt_model *of_codes;   /* or NULL: bf16 of the float model */
+    vitrt_precision precision;
+    vitrt_model *of_codes;   /* or NULL: of the float model */
     struct agreement of_all; /* behind all blocks of all schedules */
     double errors, answers;  /* sum of squares of relative errors of logits; of so many, whose tokens all agree */
     size_t prefix;
@@ -114,8 +115,7 @@ static void compare_schedule(const char *name, const struct golden *g, struct sc
     answers_alone(m, options, reduced_pictures(name), PICTURES, f32);
     if (seen.of_codes)
         assert_ok(vitrt_model_reduce(seen.of_codes, reduction_options(&s->reduction), &second, &err), &err);
-    else
-        options.precision = VITRT_PRECISION_BF16;
+    options.precision = seen.precision;
     answers_alone(second ? second : m, options, reduced_pictures(name), PICTURES, other);
     for (int i = 0; i < PICTURES; i++)
         compare_picture(s, &f32[i], &other[i]);
@@ -124,8 +124,11 @@ static void compare_schedule(const char *name, const struct golden *g, struct sc
 }
 
 /* error: what is expected of logits. */
-static void compare_case(int i, const char *what, double error)
+static void compare_case(int i, double error)
 {
+    static const char *const what[] = {
+        [VITRT_PRECISION_BF16] = "bf16", [VITRT_PRECISION_I8] = "i8", [VITRT_PRECISION_I8_STRICT] = "i8-strict"
+    };
     seen.of_all = (struct agreement){ 0, 0 };
     seen.errors = seen.answers = 0;
     seen.prefix = prefixes[i];
@@ -134,7 +137,7 @@ static void compare_case(int i, const char *what, double error)
     const double others = 1 - (double)seen.of_all.same / (double)seen.of_all.total,
                  mean = sqrt(seen.errors / seen.answers);
     print_message("%s %s: %.3f of the tokens otherwise than in f32; where none is, errors of %.4f, expected %.4f\n",
-                  reduced_cases[i], what, others, mean, error);
+                  reduced_cases[i], what[seen.precision], others, mean, error);
     assert_true(others <= EDGES);
     assert_true(mean <= MOST * error);
 }
@@ -142,8 +145,9 @@ static void compare_case(int i, const char *what, double error)
 static void test_bf16(void **state)
 {
     (void)state;
+    seen.precision = VITRT_PRECISION_BF16;
     for (int i = 0; i < REDUCED_CASES; i++)
-        compare_case(i, "bf16", 0x1p-9 * sqrt(10.0 * BLOCKS + 4));
+        compare_case(i, 0x1p-9 * sqrt(10.0 * BLOCKS + 4));
 }
 
 /* The root mean square over all pictures, where no token leaves. */
@@ -151,12 +155,13 @@ static double error_of_codes(const char *name)
 {
     static const char *const logits = "logits";
     static struct answer f32[PICTURES], codes[PICTURES];
-    const vitrt_session_options options = { .outputs = &logits, .output_count = 1 };
+    vitrt_session_options options = { .outputs = &logits, .output_count = 1 };
     vitrt_model *m;
     vitrt_error err;
     double sum = 0;
     assert_ok(vitrt_model_open(golden_path(name, ""), NULL, &m, &err), &err);
     answers_alone(m, options, reduced_pictures(name), PICTURES, f32);
+    options.precision = seen.precision;
     answers_alone(seen.of_codes, options, reduced_pictures(name), PICTURES, codes);
     for (int i = 0; i < PICTURES; i++)
         sum += relative_error(&f32[i], &codes[i]) * relative_error(&f32[i], &codes[i]);
@@ -169,7 +174,8 @@ static void test_codes(void **state)
     (void)state;
     for (int i = 0; i < REDUCED_CASES; i++) {
         seen.of_codes = quantized_case(reduced_cases[i], NULL);
-        compare_case(i, "i8", error_of_codes(reduced_cases[i]));
+        for (seen.precision = VITRT_PRECISION_I8; seen.precision <= VITRT_PRECISION_I8_STRICT; seen.precision++)
+            compare_case(i, error_of_codes(reduced_cases[i]));
         vitrt_model_free(seen.of_codes);
         seen.of_codes = NULL;
     }

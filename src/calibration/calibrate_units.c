@@ -15,6 +15,7 @@ bool vt_has_unit(const struct vt_node *node)
     case VT_NODE_INPUT:
     case VT_NODE_ATTENTION_SCORES:
     case VT_NODE_TOKENS:
+    case VT_NODE_TOKEN_SCORE:
     case VT_NODE_SELECT:
     case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: return false;
