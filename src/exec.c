@@ -132,6 +132,9 @@ const struct vt_op *vt_op_of_step(const struct vt_plan *p, const struct vt_step 
     case VT_NODE_TOKEN_SCORE: return &vt_op_integer_token_score;
     case VT_NODE_SELECT: return &vt_op_integer_select;
     case VT_NODE_APPLY: return &vt_op_integer_apply;
+    case VT_NODE_SCATTER: return &vt_op_integer_scatter;
+    case VT_NODE_UPSAMPLE: return &vt_op_integer_upsample;
+    case VT_NODE_ARGMAX: return &vt_op_integer_argmax;
     default: return vt_op_of(s->type);
     }
 }

@@ -493,7 +493,7 @@ bool vt_reads_shape_only(const struct vt_node *node);
 /* Is its value the same for all images, evaluated when a session is created? */
 bool vt_is_constant(const struct vt_node *node);
 
-/* Does the node only move rows about, so that its value has the unit of its input's? */
+/* Does the node only move rows about, or lies its value between them, so that it has the unit of its input's? */
 bool vt_keeps_unit(const struct vt_node *node);
 
 /* The unit of a value; 0: not known. */

@@ -56,7 +56,8 @@ bool vt_keeps_unit(const struct vt_node *node)
     case VT_NODE_UNWINDOWS:
     case VT_NODE_SPACE_TO_DEPTH:
     case VT_NODE_APPLY:
-    case VT_NODE_SCATTER: return true;
+    case VT_NODE_UPSAMPLE: return true;
+    case VT_NODE_SCATTER: return node->in_count < 3;
     default: return false;
     }
 }

@@ -80,6 +80,17 @@ void vt_integer_leave_similar(size_t count, const int32_t *best, const uint32_t 
     vt_leave_least(count, scratch, scratch + count, row, leave, stay);
 }
 
+void vt_integer_stay_unsure(const struct vt_candidates *c, const uint32_t *inverse, const uint32_t *class_of,
+                            uint32_t limit, size_t context, uint8_t *stay)
+{
+    uint64_t *keys = c->scratch;
+    size_t sure = 0;
+    for (size_t i = vt_protected_rows(c); i < c->rows; i++)
+        if (inverse[i] < limit)
+            keys[sure++] = vt_key_of(inverse[i], false, i);
+    vt_stay_unless_sure(c, sure, class_of, context, stay);
+}
+
 /* ---- Maps ---- */
 
 static void weigh_alike(size_t count, int32_t whole, struct vt_token_entry *map)

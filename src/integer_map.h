@@ -28,6 +28,10 @@ void vt_integer_stay_sampled(const struct vt_candidates *c, const int32_t *score
 void vt_integer_leave_similar(size_t count, const int32_t *best, const uint32_t *row, size_t leave, uint64_t *scratch,
                               uint8_t *stay);
 
+/* vt_stay_unsure: inverse[i] is that of the row's confidence, in any unit; rows where it is below `limit` are sure. */
+void vt_integer_stay_unsure(const struct vt_candidates *c, const uint32_t *inverse, const uint32_t *class_of,
+                            uint32_t limit, size_t context, uint8_t *stay);
+
 /* vt_map_of_stay; whole: what stands for the weight 1. */
 size_t vt_integer_map_of_stay(size_t rows, const uint8_t *stay, int32_t whole, struct vt_token_entry *map);
 

@@ -154,6 +154,23 @@ int32_t vt_integer_logarithm(int32_t x)
     return (int32_t)((log2 * ln2 + ((uint64_t)1 << 33)) >> 34);
 }
 
+/* ---- Classes ---- */
+
+uint32_t vt_integer_inverse_confidence(size_t n, const int16_t *x, const struct vt_powers *powers, uint32_t *greatest)
+{
+    enum { TO_32 = 62 - 32, TO_24 = 32 - 24 };
+    uint64_t sum = 0;
+    *greatest = 0;
+    for (size_t i = 1; i < n; i++)
+        *greatest = x[i] > x[*greatest] ? (uint32_t)i : *greatest;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t d = (uint32_t)(x[*greatest] - x[i]);
+        sum += (uint64_t)powers->high[d >> 8] * powers->low[d & 255] >> TO_32;
+    }
+    sum >>= TO_24;
+    return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX - 1;
+}
+
 /* ---- Directions ---- */
 
 /* The length is that of numbers shifted so far to the left that its root has 32 bits. */

@@ -47,6 +47,15 @@ size_t vt_vote_scratch_bytes(size_t rows, size_t heads);
 /* ln x in units of 2^-24, |error| <= 1 of them; INT32_MIN / 2 for x <= 0. */
 int32_t vt_integer_logarithm(int32_t x);
 
+/* exp(-d unit) is high[d / 256] * low[d % 256] in units of 2^-62, for 0 <= d < 2^16. */
+struct vt_powers {
+    uint32_t high[256], low[256];
+};
+
+/* 1 / (the greatest probability of a softmax over n > 0 words), in units of 2^-24, UINT32_MAX - 1 at most, and the first
+ * greatest word. |error| <= 1 + n / 64 units. */
+uint32_t vt_integer_inverse_confidence(size_t n, const int16_t *x, const struct vt_powers *powers, uint32_t *greatest);
+
 /* The direction of the mean over `groups` of the columns of words x, as 16-bit numbers y[dim] of length 2^15 - 1, each
  * |error| <= 1; zeros for zeros. sums: [dim]. columns * groups < 2^31 */
 void vt_integer_direction(size_t dim, size_t groups, const int16_t *x, int32_t *sums, int16_t *y);

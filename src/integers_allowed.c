@@ -66,7 +66,7 @@ static bool reads_numbers(const struct vt_plan *p, const struct vt_step *s)
 static bool is_attention_score(const struct vt_plan *p, const struct vt_node *node, uint32_t k)
 {
     const struct vt_node *from = &p->graph->nodes[node->in[k].value];
-    while (vt_keeps_unit(from))
+    while (vt_keeps_unit(from) || from->type == VT_NODE_SCATTER)
         from = &p->graph->nodes[from->in[0].value];
     return from->type == VT_NODE_ATTENTION_SCORES;
 }
@@ -115,6 +115,7 @@ static const char *reason_against_selection(const struct vt_plan *p, const struc
     case VT_SELECT_SAMPLES: return is_element(p, node, 0, VT_I32) ? NULL : "it selects by numbers that are no scores";
     case VT_SELECT_MATCH:
         return node->in_count == 1 || is_element(p, node, 1, VT_I32) ? NULL : "the sizes that it reads are no scores";
+    case VT_SELECT_UNSURE: return is_element(p, node, 0, VT_I16) ? NULL : "the logits that it reads are no words";
     case VT_SELECT_EVEN:
     case VT_SELECT_RANDOM: return NULL;
     default: return "such selections are not there yet";
@@ -124,12 +125,13 @@ static const char *reason_against_selection(const struct vt_plan *p, const struc
 static const char *reason_against_move(const struct vt_plan *p, const struct vt_node *node)
 {
     const vt_value x = node->in[0].value, base = node->in_count > 2 ? node->in[2].value : x;
+    const enum vt_dtype element = p->graph->nodes[x].element;
     const struct vt_node *map = &p->graph->nodes[node->in[1].value];
     if (node->type == VT_NODE_APPLY && map->u.select.fuse && !node->u.apply.sum && is_element(p, node, 0, VT_I32))
         return "it fuses scores";
-    if (p->graph->nodes[base].element != p->graph->nodes[x].element ||
-        vt_unit_of(p->graph, base) != vt_unit_of(p->graph, x))
-        return "the rows that it puts together have different units";
+    if (p->graph->nodes[base].element != element ||
+        (element == VT_I32 && vt_unit_of(p->graph, base) != vt_unit_of(p->graph, x)))
+        return "the rows that it puts together are not of the same kind";
     return NULL;
 }
 
@@ -199,6 +201,8 @@ static const char *reason_against(const struct vt_plan *p, const struct vt_step 
     case VT_NODE_LAYER_NORM:
     case VT_NODE_ADD:
     case VT_NODE_POOL:
+    case VT_NODE_UPSAMPLE:
+    case VT_NODE_ARGMAX:
     case VT_NODE_SLICE:
     case VT_NODE_CONCAT:
     case VT_NODE_EMBED:

@@ -80,6 +80,8 @@ struct places {
     uint32_t *row;          /* [n]: rows in the order in which they are compared */
     uint64_t *keys;         /* [2 n], of ranking */
     void *rules;            /* vt_select_scratch_bytes */
+    uint32_t *inverse;      /* [n]: of the probability of each row's greatest class, */
+    uint32_t *class_of;     /* [n]: and which that is */
     int32_t *best;          /* [n]: of each row that may go, the greatest similarity, */
     uint32_t *to;           /* [n]: and the row it is to */
     int16_t *from, *others; /* [n, dim] each: directions of rows that may go and of those that they are compared with */
@@ -104,6 +106,10 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
     at->row = vt_take(base, &used, n, sizeof *at->row);
     at->keys = vt_take(base, &used, 2 * n, sizeof *at->keys);
     at->rules = vt_take(base, &used, vt_select_scratch_bytes(n), 1);
+    if (node->u.select.by == VT_SELECT_UNSURE) {
+        at->inverse = vt_take(base, &used, n, sizeof *at->inverse);
+        at->class_of = vt_take(base, &used, n, sizeof *at->class_of);
+    }
     if (!compares(node))
         return used;
     at->best = vt_take(base, &used, n, sizeof *at->best);
@@ -197,6 +203,19 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
     return vt_integer_map_of_match(c, at->best, at->to, count, j->s->node->u.select.drop, sizes, map);
 }
 
+static void stay_unsure(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
+                        size_t image)
+{
+    const struct vt_node *node = j->s->node;
+    const struct vt_step_integers *n = j->w->integers;
+    const struct vt_image_rows logits = vt_exec_image_rows(j->x, node->in[0], image);
+    const int16_t *x = (const int16_t *)(const void *)logits.at;
+    for (size_t i = 0; i < c->rows; i++)
+        at->inverse[i] =
+            vt_integer_inverse_confidence(node->in[0].columns, x + i * logits.ld, n->powers, &at->class_of[i]);
+    vt_integer_stay_unsure(c, at->inverse, at->class_of, n->limit, node->u.select.context, at->stay);
+}
+
 /* How many candidates stay. */
 static size_t stays(const struct vt_candidates *c, const uint8_t *stay)
 {
@@ -221,6 +240,7 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
         break;
     case VT_SELECT_EVEN: vt_stay_even(c, count, at->stay); break;
     case VT_SELECT_RANDOM: vt_stay_random(c, count, node->u.select.seed, at->stay); break;
+    case VT_SELECT_UNSURE: stay_unsure(j, at, c, image); break;
     default: break; /* refused */
     }
     return vt_integer_map_of_stay(c->rows, at->stay, (int32_t)1 << j->w->integers->share_bits, map);
@@ -281,12 +301,16 @@ static void add_entries(const struct vt_step_job *j, const struct vt_image_rows 
     }
 }
 
+static const struct vt_token_entry *map_of(const struct vt_step_job *j, size_t image)
+{
+    return (const struct vt_token_entry *)(const void *)vt_exec_image_rows(j->x, j->s->node->in[1], image).at;
+}
+
 static void apply_row(const struct vt_step_job *j, size_t image, size_t i, char *y)
 {
     const struct vt_node *node = j->s->node;
-    const struct vt_image_rows in = vt_exec_image_rows(j->x, node->in[0], image),
-                               maps = vt_exec_image_rows(j->x, node->in[1], image);
-    const struct vt_token_entry *map = (const struct vt_token_entry *)(const void *)maps.at;
+    const struct vt_image_rows in = vt_exec_image_rows(j->x, node->in[0], image);
+    const struct vt_token_entry *map = map_of(j, image);
     const size_t begin = i ? (size_t)map[i - 1].end : 0, end = (size_t)map[i].end;
     const size_t bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
     const bool whole = node->u.apply.sum || map[begin].share == (int32_t)1 << j->w->integers->share_bits;
@@ -296,8 +320,39 @@ static void apply_row(const struct vt_step_job *j, size_t image, size_t i, char 
         add_entries(j, &in, map, begin, end, y);
 }
 
+/* A row of an input in the unit of the output; scores have that. */
+static void put_row(const struct vt_step_job *j, const struct vt_image_rows *in, size_t row, struct vt_word_scale scale,
+                    char *y)
+{
+    const size_t columns = j->s->node->columns, bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
+    const struct vt_word_scale none = { 0, 0 };
+    const char *x = in->at + row * in->ld * bytes;
+    if (vt_exec_element(j->x, j->s->out) != VT_I16) {
+        memcpy(y, x, columns * bytes);
+        return;
+    }
+    const int16_t *words = (const int16_t *)(const void *)x;
+    j->x->plan->kernels->integer.add_s16(columns, words, scale, words, none, (int16_t *)(void *)y);
+}
+
+static void scatter_row(const struct vt_step_job *j, size_t image, size_t i, char *y)
+{
+    const struct vt_node *node = j->s->node;
+    const struct vt_step_integers *n = j->w->integers;
+    const int32_t from = map_of(j, image)[i].destination;
+    const struct vt_image_rows in = vt_exec_image_rows(j->x, node->in[0], image),
+                               base = vt_exec_image_rows(j->x, node->in[node->in_count > 2 ? 2 : 0], image);
+    if (from >= 0)
+        put_row(j, &in, (size_t)from, n->scale_a, y);
+    else if (node->in_count > 2)
+        put_row(j, &base, i, n->scale_b, y);
+    else
+        memset(y, 0, node->columns * vt_dtype_bytes(vt_exec_element(j->x, j->s->out)));
+}
+
 /* Rows of this pass, whichever images they are of. */
-static void apply_rows(const struct vt_step_job *j, size_t begin, size_t end)
+static void each_row(const struct vt_step_job *j, size_t begin, size_t end,
+                     void (*row)(const struct vt_step_job *j, size_t image, size_t i, char *y))
 {
     const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
     const size_t bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
@@ -305,8 +360,18 @@ static void apply_rows(const struct vt_step_job *j, size_t begin, size_t end)
         image = vt_exec_image_of(j->x, j->s->out, image, r);
         const struct vt_image_rows out = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
         const size_t i = r - (offsets[image] - offsets[0]);
-        apply_row(j, image, i, out.at + i * out.ld * bytes);
+        row(j, image, i, out.at + i * out.ld * bytes);
     }
+}
+
+static void apply_rows(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    each_row(j, begin, end, apply_row);
+}
+
+static void scatter_rows(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    each_row(j, begin, end, scatter_row);
 }
 
 const struct vt_op vt_op_integer_token_score = { .name = "token_score",
@@ -316,3 +381,4 @@ const struct vt_op vt_op_integer_select = { .name = "select",
                                             .images = select_images,
                                             .scratch_bytes = select_scratch };
 const struct vt_op vt_op_integer_apply = { .name = "apply", .rows = apply_rows };
+const struct vt_op vt_op_integer_scatter = { .name = "scatter", .rows = scatter_rows };

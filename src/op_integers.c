@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Integer-only inference: operations on words of 16 bits that are no products and no norms. Rows are copied as in every
  * other precision. */
-#include "integer_map.h"
 #include "ops.h"
 #include "step_integers.h"
 
@@ -85,24 +84,31 @@ static void embed_images(const struct vt_step_job *job, size_t begin, size_t end
     }
 }
 
-/* The mean of rows x of n words, times 2^VT_MEAN_BITS, by their weights (NULL: all the same), those below 0 being 0. It
- * is 0 where weights are. */
-static void average_shares(size_t rows, size_t n, const int16_t *x, size_t ld, const int32_t *weights, int32_t *mean)
+/* Of 32 bits and no sign; NULL: all are 1. */
+static uint32_t weight_of(const int32_t *weights, size_t row)
 {
-    enum { RIGHT = VT_SHARE_BITS - VT_MEAN_BITS };
-    int64_t sums[POOLED];
-    uint64_t total = 0;
+    return !weights ? 1 : weights[row] > 0 ? (uint32_t)weights[row] : 0;
+}
+
+/* The mean of rows x of n words, times 2^VT_MEAN_BITS, by their weights, rounded to nearest. It is 0 where these are.
+ * Weights whose sum has more than 32 bits lose their lowest ones, so that sums have 62. */
+static void average(size_t rows, size_t n, const int16_t *x, size_t ld, const int32_t *weights, int32_t *mean)
+{
+    int64_t sums[POOLED] = { 0 }, total = 0;
     for (size_t i = 0; i < rows; i++)
-        total += (uint32_t)(!weights ? 1 : weights[i] > 0 ? weights[i] : 0);
-    for (size_t c = 0; c < n; c++)
-        sums[c] = (int64_t)1 << (RIGHT - 1);
+        total += weight_of(weights, i);
+    const unsigned bits = vt_bits_of((uint64_t)total), right = bits > 32 ? bits - 32 : 0;
+    total = 0;
     for (size_t i = 0; i < rows; i++) {
-        const int64_t share = vt_share_of((uint32_t)(!weights ? 1 : weights[i] > 0 ? weights[i] : 0), total);
+        const int64_t weight = weight_of(weights, i) >> right;
+        total += weight;
         for (size_t c = 0; c < n; c++)
-            sums[c] += share * x[i * ld + c];
+            sums[c] += weight * x[i * ld + c];
     }
-    for (size_t c = 0; c < n; c++)
-        mean[c] = (int32_t)(sums[c] >> RIGHT);
+    for (size_t c = 0; c < n; c++) {
+        const int64_t sum = sums[c] * ((int64_t)1 << VT_MEAN_BITS), half = sum < 0 ? -total / 2 : total / 2;
+        mean[c] = total ? (int32_t)((sum + half) / total) : 0;
+    }
 }
 
 static void pool_images(const struct vt_step_job *job, size_t begin, size_t end)
@@ -123,8 +129,8 @@ static void pool_images(const struct vt_step_job *job, size_t begin, size_t end)
             const size_t n = node->columns - c < POOLED ? node->columns - c : POOLED;
             struct vt_integer_epilogue e = job->w->integers->epilogue;
             const int16_t *x = (const int16_t *)vt_exec_row(job->x, in, rows_in[image] + first) + c;
-            if (vt_pools_shares(job->x->plan, job->s))
-                average_shares(rows, n, x, ld, weights ? weights + first : NULL, sums);
+            if (vt_divides(job->x->plan, job->s))
+                average(rows, n, x, ld, weights ? weights + first : NULL, sums);
             else
                 job->x->plan->kernels->integer.sum_rows_s16(rows, n, x, ld, sums);
             e.columns.multiplier += c;

@@ -133,6 +133,7 @@ extern const struct vt_op vt_op_conv2d, vt_op_linear, vt_op_layer_norm, vt_op_at
 
 /* Of integer-only inference, where they differ. */
 extern const struct vt_op vt_op_integer_add, vt_op_integer_concat, vt_op_integer_convert, vt_op_integer_embed,
-    vt_op_integer_pool, vt_op_integer_token_score, vt_op_integer_select, vt_op_integer_apply;
+    vt_op_integer_pool, vt_op_integer_token_score, vt_op_integer_select, vt_op_integer_apply, vt_op_integer_scatter,
+    vt_op_integer_upsample, vt_op_integer_argmax;
 
 #endif

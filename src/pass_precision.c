@@ -46,16 +46,18 @@ static bool is_plain(struct operand o)
 }
 
 /* What a value is made of that no conversion yields. Constants are floats until a session has evaluated them; in
- * integers scores have 32 bits, and what moves rows leaves them as they are. nodes: where the inputs are. */
+ * integers scores and classes have 32 bits, and what moves rows leaves them as they are. nodes: where the inputs are. */
 static enum vt_dtype element_of(enum vt_precision precision, const struct vt_node *nodes, const struct vt_node *node)
 {
     if (node->type == VT_NODE_SELECT)
         return VT_I32;
     if (precision != VT_PRECISION_STRICT || vt_is_constant(node))
         return VT_F32;
-    if (node->type == VT_NODE_INPUT || node->type == VT_NODE_ATTENTION_SCORES || node->type == VT_NODE_TOKEN_SCORE)
+    if (node->type == VT_NODE_INPUT || node->type == VT_NODE_ATTENTION_SCORES || node->type == VT_NODE_TOKEN_SCORE ||
+        node->type == VT_NODE_ARGMAX)
         return VT_I32;
-    return vt_keeps_unit(node) && nodes[node->in[0].value].element == VT_I32 ? VT_I32 : VT_I16;
+    const bool moves = vt_keeps_unit(node) || node->type == VT_NODE_SCATTER;
+    return moves && nodes[node->in[0].value].element == VT_I32 ? VT_I32 : VT_I16;
 }
 
 static bool same_quantizer(const struct vt_operand_quantizer *a, const struct vt_operand_quantizer *b)

@@ -39,6 +39,7 @@ struct integers {
     struct vt_exp_scale *scores;
     struct vt_dyadic *key_scales;
     uint32_t *counts;
+    struct vt_powers *powers;
     float *score_scale; /* for constants */
     uint8_t *in_zero, *out_zero, *query_zero, (*pixel_codes)[256];
 };
@@ -97,6 +98,8 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
         n->key_scales = vt_take(base, used, node->u.attention.heads, sizeof *n->key_scales);
     if (vt_count_table(p, s))
         n->counts = vt_take(base, used, vt_count_table(p, s), sizeof *n->counts);
+    if (s->type == VT_NODE_SELECT && node->u.select.by == VT_SELECT_UNSURE)
+        n->powers = vt_take(base, used, 1, sizeof *n->powers);
 }
 
 /* ---- Columns ---- */
@@ -341,13 +344,14 @@ static vitrt_status make_step(const struct integer_maker *m, const struct vt_ste
     case VT_NODE_CONVERT: return make_same(m, s, a, MOST_WORD, n, &n->step->epilogue);
     case VT_NODE_POOL: {
         const size_t rows = p->values[node->in[0].value].rows - node->u.rows.first_row;
-        if (vt_pools_shares(p, s))
+        if (vt_divides(p, s))
             return make_same(m, s, ldexp(a, -VT_MEAN_BITS), MOST_WORD << VT_MEAN_BITS, n, &n->step->epilogue);
         return make_same(m, s, a / (double)rows, (uint32_t)(MOST_WORD * rows), n, &n->step->epilogue);
     }
     case VT_NODE_TOKEN_SCORE:
     case VT_NODE_SELECT:
-    case VT_NODE_APPLY: vt_make_token_step(p, s, n->step, n->counts); return VITRT_OK;
+    case VT_NODE_APPLY: vt_make_token_step(p, s, n->step, n->counts, n->powers); return VITRT_OK;
+    case VT_NODE_SCATTER: return make_sum(m, s, a, node->in_count > 2 ? unit_of(m, node->in[2].value) : a, n);
     default: return VITRT_OK;
     }
 }

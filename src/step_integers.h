@@ -32,11 +32,14 @@ struct vt_step_integers {
     unsigned score_bits;                /* of attention that gives scores, and of those that votes are made of */
     struct vt_integer_votes votes;
     const uint32_t *counts;                /* of a selection: vt_wanted_count of each number of candidates */
+    const struct vt_powers *powers;        /* of one by "unsure", in the unit of its logits, */
+    uint32_t limit;                        /* and from where on the inverse of a confidence is unsure */
     unsigned share_bits;                   /* of its map: a share is in units of 2^-share_bits */
     uint64_t eps;                          /* of a norm */
     const int16_t *tokens;                 /* of an embedding: the rows before the map */
     const uint8_t (*pixel_codes)[256];     /* [channels] of a convolution: codes of pixels; NULL: the pixels are codes */
-    struct vt_word_scale scale_a, scale_b; /* of the two inputs of an addition or a concatenation */
+    struct vt_word_scale scale_a, scale_b; /* of what an addition or a concatenation has of two
+                                              inputs, or a scatter of rows and base */
 };
 
 /* Rows that an embedding puts before the map. */
@@ -45,11 +48,11 @@ static inline size_t vt_embed_tokens(const struct vt_plan *p, const struct vt_st
     return s->weight == VT_NO_WEIGHT ? 0 : (size_t)p->graph->weights[s->weight].rows;
 }
 
-/* Bits behind the point of the means that pool makes of shares of rows, where their number is not always the same or
- * they have weights. */
-enum { VT_MEAN_BITS = 8 };
+/* Bits behind the point of the means that pool makes where the number of rows is not always the same or they have
+ * weights: it divides by these itself. */
+enum { VT_MEAN_BITS = 15 };
 
-static inline bool vt_pools_shares(const struct vt_plan *p, const struct vt_step *pool)
+static inline bool vt_divides(const struct vt_plan *p, const struct vt_step *pool)
 {
     return pool->node->in_count > 1 || p->values[pool->node->in[0].value].shape.rows_of;
 }
@@ -71,9 +74,10 @@ vitrt_status vt_step_integers_create(const struct vt_plan *p, const struct vt_le
 /* Gives scores and token maps of the plan's graph their units, which no calibration knows. */
 void vt_give_token_units(struct vt_plan *p);
 
-/* Of token_score, select and apply: completes the step's integers; counts: [vt_count_table]. */
-void vt_make_token_step(const struct vt_plan *p, const struct vt_step *s, struct vt_step_integers *to,
-                        uint32_t *counts);
+/* Of token_score, select and apply: completes the step's integers. counts: [vt_count_table]; powers: of selections by
+ * "unsure", else NULL. */
+void vt_make_token_step(const struct vt_plan *p, const struct vt_step *s, struct vt_step_integers *to, uint32_t *counts,
+                        struct vt_powers *powers);
 size_t vt_count_table(const struct vt_plan *p, const struct vt_step *s);
 
 /* score_bits of attention that gives scores; of any other 0. */

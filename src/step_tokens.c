@@ -46,6 +46,10 @@ void vt_give_token_units(struct vt_plan *p)
             node->unit = (float)unit_of_probabilities(p, &p->graph->nodes[node->in[0].value]);
         else if (node->type == VT_NODE_TOKEN_SCORE)
             node->unit = (float)unit_of_score(p, node);
+        else if (node->type == VT_NODE_ARGMAX)
+            node->unit = 1;
+        else if (node->type == VT_NODE_SCATTER && node->in_count > 2)
+            node->unit = fmaxf(vt_unit_of(p->graph, node->in[0].value), vt_unit_of(p->graph, node->in[2].value));
         else if (node->type == VT_NODE_SELECT)
             node->unit = node->u.select.fuse ? vt_unit_of(p->graph, node->in[0].value) : 0x1p-30f;
     }
@@ -80,10 +84,24 @@ static struct vt_integer_votes votes_of(const struct vt_node *node)
                                       .highest = variance_units(highest > 0 ? highest : HUGE_VAL) };
 }
 
-void vt_make_token_step(const struct vt_plan *p, const struct vt_step *s, struct vt_step_integers *to, uint32_t *counts)
+static void find_powers(double unit, struct vt_powers *powers)
+{
+    for (int i = 0; i < 256; i++) {
+        powers->high[i] = (uint32_t)rint(ldexp(exp(-unit * 256 * i), 31));
+        powers->low[i] = (uint32_t)rint(ldexp(exp(-unit * i), 31));
+    }
+}
+
+void vt_make_token_step(const struct vt_plan *p, const struct vt_step *s, struct vt_step_integers *to, uint32_t *counts,
+                        struct vt_powers *powers)
 {
     const struct vt_node *node = s->node;
     to->counts = counts;
+    to->powers = powers;
+    if (powers) {
+        find_powers((double)vt_unit_of(p->graph, node->in[0].value), powers);
+        to->limit = (uint32_t)fmin(ceil(0x1p24 / (double)node->u.select.threshold), UINT32_MAX);
+    }
     for (size_t i = 0; i < vt_count_table(p, s); i++)
         counts[i] = (uint32_t)vt_wanted_count(node, i);
     if (s->type == VT_NODE_SELECT)

@@ -67,6 +67,22 @@ void vt_stay_least(const struct vt_candidates *c, size_t alive, size_t count, ui
         stay[vt_row_of_key(keys[i])] = 1;
 }
 
+void vt_stay_unless_sure(const struct vt_candidates *c, size_t sure, const uint32_t *class_of, size_t context,
+                         uint8_t *stay)
+{
+    uint64_t *keys = c->scratch;
+    size_t before = 0; /* rows of the same class that are surer */
+    vt_fill_stay(stay, 0, c->rows, 1);
+    vt_sort_keys(sure, keys, keys + c->rows);
+    for (size_t i = 0; i < sure; i++) /* by class, within it by confidence */
+        keys[i] = vt_key_of(class_of[vt_row_of_key(keys[i])], false, vt_row_of_key(keys[i]));
+    vt_sort_keys(sure, keys, keys + c->rows);
+    for (size_t i = 0; i < sure; i++) {
+        before = i && keys[i] >> 32 == keys[i - 1] >> 32 ? before + 1 : 0;
+        stay[vt_row_of_key(keys[i])] = before < context;
+    }
+}
+
 void vt_leave_least(size_t count, uint64_t *keys, uint64_t *scratch, const uint32_t *row, size_t leave, uint8_t *stay)
 {
     vt_sort_keys(count, keys, scratch);

@@ -33,6 +33,11 @@ void vt_fill_stay(uint8_t *stay, size_t from, size_t to, uint8_t value);
 /* Of the candidates whose keys, `alive` of them, are in the scratch: the `count` with the least keys stay. */
 void vt_stay_least(const struct vt_candidates *c, size_t alive, size_t count, uint8_t *stay);
 
+/* The candidates whose keys, `sure` of them, are in the scratch leave, but the `context` with the least keys of each
+ * class; class_of[rows]. All others stay. */
+void vt_stay_unless_sure(const struct vt_candidates *c, size_t sure, const uint32_t *class_of, size_t context,
+                         uint8_t *stay);
+
 /* row[i] leaves for the `leave` least of the keys of i, of which there are `count`. scratch: as many. */
 void vt_leave_least(size_t count, uint64_t *keys, uint64_t *scratch, const uint32_t *row, size_t leave, uint8_t *stay);
 

@@ -102,19 +102,11 @@ void vt_stay_unsure(const struct vt_candidates *c, const float *confidence, cons
                     size_t context, uint8_t *stay)
 {
     uint64_t *keys = c->scratch;
-    size_t sure = 0, before = 0; /* before: rows of the same class that are surer */
-    vt_fill_stay(stay, 0, c->rows, 1);
+    size_t sure = 0;
     for (size_t i = vt_protected_rows(c); i < c->rows; i++)
         if (confidence[i] > p0)
             keys[sure++] = key_of(confidence[i], true, i);
-    vt_sort_keys(sure, keys, keys + c->rows);
-    for (size_t i = 0; i < sure; i++) /* by class, within it by confidence */
-        keys[i] = (uint64_t)class_of[vt_row_of_key(keys[i])] << 32 | vt_row_of_key(keys[i]);
-    vt_sort_keys(sure, keys, keys + c->rows);
-    for (size_t i = 0; i < sure; i++) {
-        before = i && keys[i] >> 32 == keys[i - 1] >> 32 ? before + 1 : 0;
-        stay[vt_row_of_key(keys[i])] = before < context;
-    }
+    vt_stay_unless_sure(c, sure, class_of, context, stay);
 }
 
 void vt_stay_below(const struct vt_candidates *c, const float *scores, float threshold, bool with_first, uint8_t *stay)

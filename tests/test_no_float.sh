@@ -11,8 +11,8 @@ objdump=${2:-objdump}
 
 # Objects, or functions of objects that have others too.
 # Kernels; what of a session runs in integers, and calls kernels of floats by their table only.
-integer='^(integer_[a-z0-9]+|gemm_u8s8_[a-z0-9]+|integer|ivit|attention|exec|gather|gemm|
-op_(attention|conv|integers|linear|norm|windows))\.c\.o |^ref\.c\.o vt_(gemm|pack_rows|pack_columns)_u8s8_|
+integer='^(integer_[a-z0-9]+|gemm_u8s8_[a-z0-9]+|integer|ivit|attention|exec|gather|gemm|token_keys|
+op_(attention|conv|integer_[a-z]+|integers|linear|norm|windows))\.c\.o |^ref\.c\.o vt_(gemm|pack_rows|pack_columns)_u8s8_|
 ^run\.c\.o run_steps|^op_tokens\.c\.o slice_images'
 integer=${integer//$'\n'/}
 prepares='^integer_prepare\.c\.o ' # when a model is prepared: doubles

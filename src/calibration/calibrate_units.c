@@ -17,6 +17,8 @@ bool vt_has_unit(const struct vt_node *node)
     case VT_NODE_TOKENS:
     case VT_NODE_TOKEN_SCORE:
     case VT_NODE_SELECT:
+    case VT_NODE_SCATTER:
+    case VT_NODE_ARGMAX:
     case VT_NODE_CONVERT:
     case VT_NODE_TYPE_COUNT: return false;
     default: return !vt_is_constant(node) && !vt_keeps_unit(node);
