@@ -86,6 +86,7 @@ static void use_quantized(const vitrt_model *m)
     if (!has_bf16)
         use_codes(m, VITRT_PRECISION_I8, 0, m->graph.output_count);
     check_batches(m, VITRT_PRECISION_I8, SIDE, SIDE);
+    check_batches(m, VITRT_PRECISION_I8_STRICT, SIDE, SIDE);
     for (size_t i = 0; i < m->graph.output_count && i < MAX_ANSWERS; i++)
         use_codes(m, VITRT_PRECISION_I8_STRICT, i, 1);
 }
