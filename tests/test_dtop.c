@@ -307,6 +307,77 @@ static void test_all_leave(void **state)
     assert_int_equal(counting.live, 0);
 }
 
+/* ---- Integers ---- */
+
+#define CODES "\"quantize\":[{\"bits\":8,\"scale\":%g,\"zero_point\":128}]"
+#define QUERY "{\"bits\":8,\"scale\":0.01,\"zero_point\":128}"
+
+/* Two blocks without an MLP and a head behind each, all of codes; the units of the heads are not the same. */
+static struct graph graph_of_codes(void)
+{
+    struct graph g;
+    char text[1536];
+    strcpy(g.text, "{\"version\":3,\"size\":[8,8],\"nodes\":[{\"op\":\"input\",\"name\":\"x\"},"
+                   "{\"op\":\"conv2d\",\"name\":\"c\",\"in\":[\"x\"],\"weight\":\"i8.8x3x2x2\",\"stride\":[2,2],"
+                   "\"unit\":1e-4,\"quantize\":[{\"bits\":8,\"scale\":0.008,\"zero_point\":126}]},"
+                   "{\"op\":\"embed\",\"name\":\"b\",\"in\":[\"c\"],\"weight\":\"f32.3x8\",\"unit\":1e-4}");
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text,
+                 ",{\"op\":\"layer_norm\",\"name\":\"n%d\",\"in\":[\"%s\"],\"weight\":\"f32.8\",\"bias\":\"f32.8\","
+                 "\"eps\":1e-6,\"unit\":1e-4},{\"op\":\"linear\",\"name\":\"q%d\",\"in\":[\"n%d\"],"
+                 "\"weight\":\"i8.24x8\",\"unit\":5e-5," CODES "},{\"op\":\"attention\",\"name\":\"a%d\","
+                 "\"in\":[[\"q%d\",0,8],[\"q%d\",8,8],[\"q%d\",16,8]],\"heads\":2,\"scale\":9,\"unit\":5e-5,"
+                 "\"quantize\":[" QUERY "," QUERY "," QUERY "]},{\"op\":\"linear\",\"name\":\"p%d\",\"in\":[\"a%d\"],"
+                 "\"weight\":\"i8.8x8\",\"unit\":5e-5," CODES "},{\"op\":\"add\",\"name\":\"m%d\","
+                 "\"in\":[\"%s\",\"p%d\"],\"unit\":1e-4},{\"op\":\"linear\",\"name\":\"h%d\",\"in\":[\"m%d\"],"
+                 "\"weight\":\"i8.4x8\",\"unit\":%g," CODES "}",
+                 i, i ? "m0" : "b", i, i, 0.02, i, i, i, i, i, i, 0.01, i, i ? "m0" : "b", i, i, i, i ? 1e-5 : 2e-5,
+                 0.01);
+        add(&g, text);
+    }
+    add_map(&g, "head.0", "h0", false);
+    add_map(&g, "segmentation", "h1", true);
+    add(&g, "],\"outputs\":{\"segmentation\":\"segmentation\",\"classmap\":\"classmap\",\"head.0\":\"head.0\","
+            "\"head.1\":\"segmentation\",\"features\":\"m1\"}}");
+    return g;
+}
+
+/* The same bits in any batch and number of threads; the head that all tokens see says what it did, and where none
+ * leaves all is as it was, but for a rounding to the larger of the heads' units. */
+static void test_integers(void **state)
+{
+    static const double thresholds[] = { 1, 0.255 };
+    static struct answer dense[PICTURES], wanted[PICTURES], found[PICTURES];
+    const struct graph g = graph_of_codes();
+    const size_t maps = 1 + PATCHES * 4, head = maps + 65;
+    struct counting counting;
+    vitrt_model *m = open_graph(&g, &counting);
+    (void)state;
+    run(m, DENSE_OUTPUTS, 1, 1, VITRT_PRECISION_I8_STRICT, dense);
+    for (size_t k = 0; k < 2; k++) {
+        const vitrt_reduce_layer layer = { .block = 0, .threshold = thresholds[k], .count = 1 };
+        vitrt_model *reduced = reduce(m, &layer, 1);
+        size_t left = 0;
+        run(reduced, OUTPUTS - 1, 1, 1, VITRT_PRECISION_I8_STRICT, wanted);
+        for (int32_t threads = 1; threads <= 3; threads++)
+            for (size_t batch = 1; batch <= PICTURES; batch += 2) {
+                run(reduced, OUTPUTS - 1, threads, batch, VITRT_PRECISION_I8_STRICT, found);
+                for (size_t i = 0; i < PICTURES; i++)
+                    expect_same(&found[i], &wanted[i]);
+            }
+        for (size_t i = 0; i < PICTURES; i++) {
+            assert_memory_equal(wanted[i].values + head, dense[i].values + head, maps * sizeof(float));
+            for (size_t n = 1; n < maps && k == 0; n++)
+                assert_true(fabs((double)wanted[i].values[n] - (double)dense[i].values[n]) <= 1.01e-5);
+            left += tokens_left(&wanted[i], 5);
+        }
+        assert_in_range(left, k ? 3 * PICTURES + 1 : (3 + PATCHES) * PICTURES, (3 + PATCHES) * PICTURES - (k ? 1 : 0));
+        vitrt_model_free(reduced);
+    }
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
 static void test_saved(void **state)
 {
     const struct graph g = dense_graph(false);
@@ -418,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_by_hand),
         cmocka_unit_test(test_none_leaves),
+        cmocka_unit_test(test_integers),
         cmocka_unit_test(test_all_leave),
         cmocka_unit_test_setup_teardown(test_saved, temp_folder_make, temp_folder_remove),
         cmocka_unit_test(test_refused),

@@ -318,8 +318,64 @@ static void test_nodes(void **state)
     assert_int_equal(counting.live, 0);
 }
 
+/* ---- Refused ---- */
+
+/* An output of the graph in which `from` has become `to`. */
+static void expect_refused(const char *output, const char *from, const char *to, const char *sentence)
+{
+    const vitrt_session_options options = {
+        .threads = 1, .precision = VITRT_PRECISION_I8_STRICT, .outputs = &output, .output_count = 1
+    };
+    struct graph g = graph_load("tokens_integers");
+    struct counting counting;
+    vitrt_model *m;
+    vitrt_session *s = NULL;
+    vitrt_error err = { 0 };
+    graph_replace(&g, from, to);
+    assert_ok(graph_open(&g, &counting, &m, &err), &err);
+    const vitrt_status st = vitrt_session_create(m, &options, &s, &err);
+    if (!strstr(err.message, sentence))
+        fail_msg("\"%s\" does not say \"%s\"", err.message, sentence);
+    assert_int_equal(st, VITRT_EUNSUPPORTED);
+    assert_null(s);
+    vitrt_model_free(m);
+    assert_int_equal(counting.live, 0);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    expect_refused("stream", "\"in\": [\"values\"], \"by\": \"samples\"",
+                   "\"in\": [[\"qkv\", 0, 1]], \"by\": \"samples\"",
+                   "node sampled has no integer-only form: it selects by numbers that are no scores");
+    expect_refused("log", "[\"sizes\"], \"score\"", "[[\"x\", 0, 1]], \"score\"",
+                   "node log has no integer-only form: it reads numbers that are not whole");
+    expect_refused("mean", "[\"row2\"], \"score\"", "[\"attn2\"], \"score\"",
+                   "node mean has no integer-only form: it does not read scores of attention");
+    expect_refused("values", "[\"row\", [\"qkv\", 16, 8]], \"score\"", "[\"row\", \"row\"], \"score\"",
+                   "node values has no integer-only form: the values that it reads are no words");
+    expect_refused("votes", "\"lowest\": 0.01", "\"boost\": 40000", "such a boost");
+    expect_refused("y", "\"votes\", \"proj\"], \"by\"", "\"votes\", \"sums\"], \"by\"",
+                   "node top has no integer-only form: the features that it compares are no words");
+    expect_refused("x", "[\"sum\"], \"by\": \"match\"", "[\"sum\", [\"sum\", 0, 1]], \"by\": \"match\"",
+                   "node pairs has no integer-only form: the sizes that it reads are no scores");
+    expect_refused("z", "[\"mean\"], \"by\"", "[\"votes\"], \"by\"",
+                   "node fused has no integer-only form: it fuses rows by something else than the mean");
+    expect_refused("z", "[\"attn2\", \"fused\"]", "[\"mean\", \"fused\"]",
+                   "node z has no integer-only form: it fuses scores");
+    expect_refused("logits", "[\"y\", \"few\"]", "[\"y\", [\"y\", 0, 1]]",
+                   "node pool has no integer-only form: its weights are no scores of tokens");
+    expect_refused("attn2", "\"proj\", \"log\"]", "\"proj\", [\"x\", 0, 1]]",
+                   "node attn2 has no integer-only form: the bias of its keys is no score of tokens");
+    expect_refused("late", "[\"early\"], \"by\"", "[\"values\"], \"by\"",
+                   "node unsure has no integer-only form: the logits that it reads are no words");
+    expect_refused("up", "{\"op\": \"upsample\", \"name\": \"up\", \"in\": [\"map\"]}",
+                   "{\"op\": \"head_combine\", \"name\": \"up\", \"in\": [\"values\", \"values\"]}",
+                   "node up has no integer-only form: it reads scores of tokens, which are no words");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_nodes) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_nodes), cmocka_unit_test(test_refused) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
