@@ -128,18 +128,23 @@ static void integer_exponentials(const struct vt_attention *a, const struct vt_a
                                     ld_bias, h->probabilities, h->ld, sums);
 }
 
-/* Adds the probabilities of a query, codes whose sum is `sum`, to `to`: code / sum is code * factor / 2^(15 + bits). */
-static void add_probabilities(const struct vt_attention *a, const uint8_t *codes, uint32_t sum, uint32_t *to)
+/* Adds `whole` times the probabilities of a query, codes whose sum is `sum`, to `to`: whole / sum is taken as a factor
+ * of 16 bits and a shift. whole <= 2^30 */
+static void add_probabilities(size_t n, const uint8_t *codes, uint32_t sum, uint32_t whole, uint32_t *to)
 {
-    unsigned bits = 8; /* of sums: the largest code is 255 */
-    while (sum >> bits)
-        bits++;
-    const uint64_t rounded = (((uint64_t)1 << (15 + bits)) + sum / 2) / sum;
-    const uint16_t factor = rounded < UINT16_MAX ? (uint16_t)rounded : UINT16_MAX;
-    const unsigned right = 15 + bits - a->score_bits;
+    enum { POINT = 32, FACTOR_BITS = 16 };
+    const uint64_t quotient = ((uint64_t)whole << POINT) / sum;
+    int cut = 0; /* bits of the quotient, which is below 2^55 */
+    while (quotient >> cut > UINT16_MAX)
+        cut++;
+    const int shift = POINT - cut;
+    if (shift >= POINT) /* all would be rounded to 0 */
+        return;
+    const uint16_t factor = (uint16_t)(quotient >> cut);
+    const unsigned left = shift < 0 ? (unsigned)-shift : 0, right = shift > 0 ? (unsigned)shift : 0;
     const uint32_t half = ((uint32_t)1 << right) >> 1;
-    for (size_t k = 0; k < a->keys; k++)
-        to[k] += ((uint32_t)codes[k] * factor + half) >> right;
+    for (size_t k = 0; k < n; k++)
+        to[k] += (((uint32_t)codes[k] * factor << left) + half) >> right;
 }
 
 static void give_numbers(const struct vt_attention *a, const uint32_t *row, float *column)
@@ -157,10 +162,40 @@ static void add_integer_scores(const struct vt_attention *a, const struct vt_att
     for (size_t r = 0; r < m && (a->column_sums || i + r == 0); r++) {
         if (i + r == 0)
             memset(to, 0, a->keys * sizeof *to);
-        add_probabilities(a, (const uint8_t *)h->probabilities + r * h->ld, (uint32_t)sums[r], to);
+        add_probabilities(a->keys, (const uint8_t *)h->probabilities + r * h->ld, (uint32_t)sums[r],
+                          (uint32_t)1 << a->score_bits, to);
         if (i + r == 0 && a->first_row)
             give_numbers(a, to, a->first_row);
     }
+}
+
+/* Votes before the first round: together one for each token. */
+static void begin_votes(const struct vt_attention *a, uint32_t *votes)
+{
+    enum { BOOST_BITS = 16 };
+    const uint64_t n = a->keys,
+                   boost = a->integer_boost < 0 ? vt_isqrt(n << 2 * BOOST_BITS) : (uint64_t)a->integer_boost;
+    const uint64_t one = (n << (BOOST_BITS + a->score_bits)) / (((n - 1) << BOOST_BITS) + (boost ? boost : 1));
+    for (size_t i = 0; i < n; i++)
+        votes[i] = (uint32_t)(i ? one : one * boost >> BOOST_BITS);
+}
+
+/* All rounds, once the codes of all probabilities are there. */
+static void vote(const struct vt_attention *a, const struct vt_attention_head *h)
+{
+    const uint8_t *codes = h->probabilities;
+    const uint32_t *sums = (const uint32_t *)(const void *)h->inverses;
+    uint32_t *before = (uint32_t *)(void *)h->votes, *behind = before + a->keys;
+    begin_votes(a, before);
+    for (uint32_t round = 0; round < a->rounds; round++) {
+        uint32_t *const given = before;
+        memset(behind, 0, a->keys * sizeof *behind);
+        for (size_t i = 0; i < a->keys; i++)
+            add_probabilities(a->keys, codes + i * h->ld, sums[i], given[i], behind);
+        before = behind;
+        behind = given;
+    }
+    give_numbers(a, before, a->votes);
 }
 
 static void score(const struct vt_attention *a, const struct vt_attention_head *h, size_t i, size_t m)
@@ -218,6 +253,8 @@ static void attend(const struct vt_attention *a, const struct vt_attention_head 
         vt_attention_factors(a, h, i, m, factor);
     if (a->exp && (a->first_row || a->column_sums))
         add_integer_scores(a, h, i, m, row_sums);
+    if (a->exp && a->votes)
+        memcpy(h->inverses + i, row_sums, m * sizeof *row_sums);
     float *sums = direct ? (float *)a->out + i * a->ldo : h->sums;
     const size_t ld_sums = direct ? a->ldo : h->ld_sums;
     for (size_t j = 0; j < a->dim_v; j += nr)
@@ -293,6 +330,8 @@ void vt_attention_run(const struct vt_attention *a, size_t begin, size_t end, vo
         give_numbers(a, (const uint32_t *)(const void *)h.column_sums, a->column_sums);
     else if (a->column_sums)
         vt_attention_give_row(a, h.column_sums, a->column_sums);
-    if (a->votes && !a->exp)
+    if (a->votes && a->exp)
+        vote(a, &h);
+    else if (a->votes)
         vt_attention_vote(a, &h);
 }

@@ -58,7 +58,7 @@ struct vt_attention {
      * sum over all queries, each as a column [keys] of elements ld_scores apart: clipped ones, without the gate. BF16
      * gives those that it multiplies with, which are rounded. A sum is one chain of fused multiply-adds over queries in
      * ascending order, so one piece must have all. In integers (exp) they are int32_t in units of 2^-score_bits,
-     * score_bits <= 23, with an |error| <= 2^-16 p + 1 unit for each probability. Both are 0 without queries. */
+     * queries * 2^score_bits <= 2^30, with an |error| <= 2^-15 p + 1 unit for each probability. Both are 0 without queries. */
     float *first_row, *column_sums;
     size_t ld_scores;
     unsigned score_bits;
@@ -69,6 +69,7 @@ struct vt_attention {
     float *votes;
     uint32_t rounds;
     float boost;
+    int64_t integer_boost; /* in integers: boost in units of 2^-16, less than 2^31 of them; -1: the root */
     /* The head that this thread takes next, whose q, k and v are fetched into the cache meanwhile; or NULL. */
     const struct vt_attention *next;
 };

@@ -14,7 +14,7 @@ struct vt_attention_head {
     void *probabilities; /* [mr][ld], with votes [keys][ld], in the product's type; in F32 the scores' place */
     float *sums;         /* [mr][ld_sums], outputs before they are finished; int32_t in U8S8 */
     float *column_sums;  /* [keys], of probabilities so far; in integers uint32_t */
-    float *inverses;     /* with votes: [keys], of the sums of all queries' probabilities, */
+    float *inverses;     /* with votes: [keys], of the sums of all queries' probabilities; in integers the sums */
     float *votes;        /* and [2][keys]: before and behind a round */
     int32_t *key_bias;   /* U8S8: [ld], what q's zero point takes off */
     float *biases;       /* U8S8: [mr][ld], bias plus mask; in integers int32_t, and those of keys in one row */

@@ -183,8 +183,9 @@ static const char *reason_against(const struct vt_plan *p, const struct vt_step 
         return "sums over so many rows do not fit into integers of 32 bits";
     if (s->type == VT_NODE_ATTENTION && !scores_fit(p, node))
         return "scores of heads with so many columns do not fit into integers of 32 bits beside a bias or a mask";
-    if (s->scores[VT_SCORES_VOTES] != VT_NO_VALUE)
-        return "rounds of votes are not there yet";
+    if (s->scores[VT_SCORES_VOTES] != VT_NO_VALUE &&
+        p->graph->nodes[s->scores[VT_SCORES_VOTES]].u.scores.boost > VT_MOST_BOOST)
+        return "sums of votes with such a boost do not fit into integers of 64 bits";
     if (s->type == VT_NODE_ATTENTION && vt_key_bias_input(node) &&
         !is_element(p, node, vt_key_bias_input(node), VT_I32))
         return "the bias of its keys is no score of tokens";

@@ -139,6 +139,7 @@ struct vt_attention vt_attention_of_head(const struct vt_exec *x, const struct v
                               .votes = scores_column(x, s->scores[VT_SCORES_VOTES], image, h),
                               .rounds = votes_of(x, s)->rounds,
                               .boost = votes_of(x, s)->boost,
+                              .integer_boost = w->integers ? w->integers->boost : 0,
                               .score_bits = w->integers ? w->integers->score_bits : 0 };
 }
 

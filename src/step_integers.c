@@ -283,7 +283,7 @@ static vitrt_status make_attention(const struct integer_maker *m, const struct v
     n->step->scores = n->scores;
     n->step->mask = n->mask;
     n->step->key_scales = n->key_scales;
-    n->step->score_bits = vt_score_bits(m->m.p, s);
+    vt_make_scores(m->m.p, s, n->step);
     w->query_zero = n->query_zero;
     w->score_scale = n->score_scale;
     return set_epilogue(m, s, (uint32_t)1 << (7 + QUOTIENT_BITS), n, &n->step->epilogue);

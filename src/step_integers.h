@@ -30,6 +30,7 @@ struct vt_step_integers {
     const int32_t *mask;                   /* [heads]: what a masked score is added, in its units */
     const struct vt_dyadic *key_scales; /* [heads] of attention whose keys have a bias: its unit in those of scores */
     unsigned score_bits;                /* of attention that gives scores, and of those that votes are made of */
+    int64_t boost;                      /* of attention that gives votes: vt_attention's integer_boost */
     struct vt_integer_votes votes;
     const uint32_t *counts;                /* of a selection: vt_wanted_count of each number of candidates */
     const struct vt_powers *powers;        /* of one by "unsure", in the unit of its logits, */
@@ -80,8 +81,8 @@ void vt_make_token_step(const struct vt_plan *p, const struct vt_step *s, struct
                         struct vt_powers *powers);
 size_t vt_count_table(const struct vt_plan *p, const struct vt_step *s);
 
-/* score_bits of attention that gives scores; of any other 0. */
-unsigned vt_score_bits(const struct vt_plan *p, const struct vt_step *attention);
+/* Sets score_bits and boost of attention that gives scores. */
+void vt_make_scores(const struct vt_plan *p, const struct vt_step *attention, struct vt_step_integers *to);
 
 /* ---- step_constants.c ---- */
 

@@ -9,13 +9,11 @@
 
 /* ---- Units: those of scores are powers of 2, but where lengths of values are part of them ---- */
 
-/* Sums over queries have 31 bits, probabilities up to 23. */
+/* A sum over the queries has 31 bits. */
 static double unit_of_probabilities(const struct vt_plan *p, const struct vt_node *attention)
 {
-    enum { MOST_BITS = 23, SUM_BITS = 30 };
     const size_t queries = p->values[attention->in[0].value].rows;
-    const int bits = SUM_BITS - (int)vt_bits_of(queries > 1 ? queries - 1 : 0);
-    return ldexp(1, bits < MOST_BITS ? -bits : -MOST_BITS);
+    return ldexp(1, (int)vt_bits_of(queries > 1 ? queries - 1 : 0) - 30);
 }
 
 static double unit_of_score(const struct vt_plan *p, const struct vt_node *node)
@@ -114,10 +112,13 @@ void vt_make_token_step(const struct vt_plan *p, const struct vt_step *s, struct
     }
 }
 
-unsigned vt_score_bits(const struct vt_plan *p, const struct vt_step *attention)
+void vt_make_scores(const struct vt_plan *p, const struct vt_step *attention, struct vt_step_integers *to)
 {
     for (size_t k = 0; k < VT_SCORES_COUNT; k++)
         if (attention->scores[k] != VT_NO_VALUE)
-            return bits_of_unit(vt_unit_of(p->graph, attention->scores[k]));
-    return 0;
+            to->score_bits = bits_of_unit(vt_unit_of(p->graph, attention->scores[k]));
+    if (attention->scores[VT_SCORES_VOTES] == VT_NO_VALUE)
+        return;
+    const double boost = (double)p->graph->nodes[attention->scores[VT_SCORES_VOTES]].u.scores.boost;
+    to->boost = boost == 0 ? -1 : (int64_t)rint(ldexp(boost, 16));
 }

@@ -357,11 +357,47 @@ static void check_integer_scores(const struct call *c, const struct integers *n)
         for (size_t r = 0; r < ROWS; r++) {
             const double p = (double)codes[r] / sum;
             wanted[r] += p;
-            require_call(i > 0 || fabs(first[r * HEADS] * unit - p) <= 0x1p-16 * p + unit, "first row", c);
+            require_call(i > 0 || fabs(first[r * HEADS] * unit - p) <= 0x1p-15 * p + unit, "first row", c);
         }
     }
     for (size_t r = 0; r < ROWS; r++)
-        require_call(fabs(sums[r * HEADS] * unit - wanted[r]) <= 0x1p-16 * wanted[r] + ROWS * unit, "sums", c);
+        require_call(fabs(sums[r * HEADS] * unit - wanted[r]) <= 0x1p-15 * wanted[r] + ROWS * unit, "sums", c);
+}
+
+/* Rounds of votes: each round adds its roundings, and has those of the one before. */
+static void check_integer_votes(const struct call *c, const struct integers *n)
+{
+    static _Alignas(64) unsigned char scratch[1 << 16];
+    static const double boosts[] = { 0, 1, 2.5 };
+    const double unit = ldexp(1, -SCORE_BITS);
+    struct vt_attention a = c->a;
+    int32_t votes[ROWS * HEADS];
+    assert_in_range(vt_attention_scratch_bytes(a.kernels, VT_PRODUCT_U8S8, ROWS, WIDTH, WIDTH, true), 0,
+                    sizeof scratch);
+    a.votes = (float *)(void *)votes + HEAD;
+    for (uint32_t rounds = 0; rounds < 6; rounds++) {
+        const double boost = rounds % 3 ? boosts[rounds % 3] : sqrt(ROWS);
+        double wanted[ROWS];
+        a.rounds = rounds;
+        a.integer_boost = rounds % 3 ? (int64_t)ldexp(boost, 16) : -1;
+        vt_attention_run(&a, 0, ROWS, scratch);
+        for (size_t r = 0; r < ROWS; r++)
+            wanted[r] = (r ? 1 : boost) * ROWS / (ROWS - 1 + boost);
+        for (uint32_t round = 0; round < rounds; round++) {
+            double given[ROWS] = { 0 };
+            for (size_t i = 0; i < ROWS; i++) {
+                uint8_t codes[ROWS];
+                const int32_t sum = integer_probabilities(&c->a, n, i, codes);
+                for (size_t r = 0; r < ROWS; r++)
+                    given[r] += wanted[i] * codes[r] / sum;
+            }
+            memcpy(wanted, given, sizeof wanted);
+        }
+        for (size_t r = 0; r < ROWS; r++)
+            require_call(fabs(votes[r * HEADS + HEAD] * unit - wanted[r]) <=
+                             (rounds + 1) * (0x1p-15 * wanted[r] + ROWS * unit),
+                         "votes", c);
+    }
 }
 
 /* The bias of keys is added to the scores of all queries, in units of scores. */
@@ -424,6 +460,7 @@ static void integers_of_bundle(const struct vt_kernels *kernels)
     require_call(masked > 0 && masked < ROWS, "a mask of nothing", &c);
     require_call(memcmp(c.out.data, other.out.data, c.out.data_bytes) == 0, "mask and bias differ", &c);
     check_integer_scores(&c, &n);
+    check_integer_votes(&c, &n);
     for (size_t k = 0; k < ROWS * HEADS; k++)
         require_call(k % HEADS == HEAD || (untouched((float *)(void *)c.first_row.data + k) &&
                                            untouched((float *)(void *)c.column_sums.data + k)),
