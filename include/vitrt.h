@@ -195,8 +195,8 @@ typedef enum vitrt_precision {
     /* The same models without any floating-point arithmetic between the resized image's 8-bit pixels and the integer
      * outputs (I-ViT: Li and Gu 2023, arXiv:2207.01405): products of 8-bit codes, 16 bits for everything between them,
      * dyadic scales, integer softmax, GELU, LayerNorm and token reduction. ViT, DeiT, DINOv2 and Swin, but for SwiGLU
-     * (DINOv2-giant) and activations other than GELU, whose tanh form is computed as its erf form; a session on another
-     * model names the node that has no such form. */
+     * (DINOv2-giant), activations other than GELU, whose tanh form is computed as its erf form, DynamicViT and A-ViT; a
+     * session on another model names the node that has no such form. */
     VITRT_PRECISION_I8_STRICT
 } vitrt_precision;
 

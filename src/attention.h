@@ -58,7 +58,8 @@ struct vt_attention {
      * sum over all queries, each as a column [keys] of elements ld_scores apart: clipped ones, without the gate. BF16
      * gives those that it multiplies with, which are rounded. A sum is one chain of fused multiply-adds over queries in
      * ascending order, so one piece must have all. In integers (exp) they are int32_t in units of 2^-score_bits,
-     * queries * 2^score_bits <= 2^30, with an |error| <= 2^-15 p + 1 unit for each probability. Both are 0 without queries. */
+     * queries * 2^score_bits <= 2^30, with an |error| <= 2^-15 p + 1 unit for each probability. Both are 0 without
+     * queries. */
     float *first_row, *column_sums;
     size_t ld_scores;
     unsigned score_bits;

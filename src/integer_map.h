@@ -39,7 +39,7 @@ size_t vt_integer_map_of_stay(size_t rows, const uint8_t *stay, int32_t whole, s
 size_t vt_integer_map_of_fused(size_t rows, const uint8_t *stay, const int32_t *scores, int32_t whole,
                                struct vt_token_entry *map);
 
-/* vt_map_of_match: best[i] is INT32_MIN of a row that is not to go. A size below 0 counts as 0; size NULL: all are 1. */
+/* vt_map_of_match: best[i] is INT32_MIN of a row that is not to go. Sizes below 0 count as 0; size NULL: all are 1. */
 size_t vt_integer_map_of_match(const struct vt_candidates *c, const int32_t *best, const uint32_t *to, size_t count,
                                bool drop, const int32_t *size, struct vt_token_entry *map);
 

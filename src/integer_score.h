@@ -52,8 +52,8 @@ struct vt_powers {
     uint32_t high[256], low[256];
 };
 
-/* 1 / (the greatest probability of a softmax over n > 0 words), in units of 2^-24, UINT32_MAX - 1 at most, and the first
- * greatest word. |error| <= 1 + n / 64 units. */
+/* 1 / (the greatest probability of a softmax over n > 0 words), in units of 2^-24, UINT32_MAX - 1 at most, and which is
+ * the first greatest word. |error| <= 1 + n / 64 units. */
 uint32_t vt_integer_inverse_confidence(size_t n, const int16_t *x, const struct vt_powers *powers, uint32_t *greatest);
 
 /* The direction of the mean over `groups` of the columns of words x, as 16-bit numbers y[dim] of length 2^15 - 1, each

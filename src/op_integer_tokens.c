@@ -131,8 +131,8 @@ static void gather_directions(const struct vt_step_job *j, const struct places *
                              (const int16_t *)(const void *)features.at + row[i] * features.ld, at->sums, y + i * dim);
 }
 
-/* best[i], to[i] of `count` rows in `from`: the greatest similarity to one of the `others` > 0, the first of equal ones,
- * and which of these. */
+/* best[i], to[i] of `count` rows in `from`: the greatest similarity to one of the `others` > 0, and which of these it is
+ * to, the first of equal ones. */
 static void find_most_similar(const struct vt_step_job *j, const struct places *at, size_t count, size_t others,
                               int32_t *best, uint32_t *to)
 {

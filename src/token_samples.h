@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walk of adaptive token sampling (spec in token_map.h), once for floats and once for integers: VT_SCORE is the type
- * of scores, VT_SUM that of their sums, in which points * (sum of scores) * 4 is a number. Included by token_map.c and
- * token_integers.c alone. */
+/* The walk of adaptive token sampling (see token_map.h), once for floats and once for integers: VT_SCORE is the type of
+ * scores, VT_SUM that of their sums, in which points * (sum of scores) * 4 is a number. Included by token_map.c and
+ * integer_map.c alone. */
 
 /* Candidates in the order in which their scores are cumulated, and the points: y[i] = (start + i * step) / 2. All are
  * in the unit of scores, points times `parts` in it: without divisions, what is equally near is seen as such. */

@@ -30,6 +30,12 @@ void schedule_read(struct schedule *s, const char *text)
     }
 }
 
+bool schedule_has_integers(const struct schedule *s)
+{
+    return s->reduction.options.method != VITRT_REDUCTION_DYNAMICVIT &&
+           s->reduction.options.method != VITRT_REDUCTION_A_VIT;
+}
+
 void for_each_schedule(const char *name, void (*visit)(const char *name, const struct golden *g, struct schedule *s))
 {
     static const char first[] = " 0 logits";

@@ -32,6 +32,9 @@ struct schedule {
 
 void schedule_read(struct schedule *s, const char *text);
 
+/* Has it a form in integers alone? Predictors of DynamicViT and sigmoids of A-ViT have none. */
+bool schedule_has_integers(const struct schedule *s);
+
 /* Calls visit for every schedule of the case's answers. */
 void for_each_schedule(const char *name, void (*visit)(const char *name, const struct golden *g, struct schedule *s));
 
