@@ -323,9 +323,9 @@ typedef struct vitrt_reduce_options {
     const vitrt_reduce_layer *layers; /* ascending by block; only read during the call */
     size_t layer_count;
     /* Without layers: the share of the multiply-adds, or with `timed` of the time, (over 0, up to 1) that the model is
-     * to have, at most, at height x width. ToMe merges in every block, DynamicViT drops tokens before every block with
-     * a predictor, the others drop tokens in four blocks, each the same share, of Zero-TPrune's three quarters for
-     * their similarity. None of DToP's; A-ViT has neither layers nor a budget. */
+     * to have, at most, at height x width. ToMe merges in every block (DROP_EARLY: in every second), DynamicViT drops
+     * tokens before every block with a predictor, the others drop tokens in four blocks, each the same share, of
+     * Zero-TPrune's three quarters for their similarity. None of DToP's; A-ViT has neither layers nor a budget. */
     double budget;
     uint32_t height, width; /* 0: the model's default; schedules work at every size */
     uint32_t seed;          /* of RANDOM */
