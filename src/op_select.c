@@ -21,9 +21,10 @@ struct places {
     uint32_t *class_of;   /* [n]: and which that is */
     float *best;          /* [n]: of each row that may go, the greatest similarity, */
     uint32_t *to;         /* [n]: and the row it is to */
-    float *from, *others; /* [n, dim] each: unit features of rows that may go and of those that they are compared with */
-    char *panels;         /* others, packed */
-    float *similar;       /* [mr, n rounded up to panels] */
+    char *panels;         /* unit features of the rows that they are compared with, packed */
+    float *unit;          /* [mr or nr, dim]: of a few rows, and */
+    float *similar;       /* [mr, n rounded up to panels]: what they have in common with all others; these two are of
+                             whichever worker has the rows */
     size_t panel_bytes, ld_similar;
 };
 
@@ -62,8 +63,7 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
     at->panel_bytes = vt_size_mul(vt_size_mul(vt_round_up(dim, kernel->kr), kernel->nr), sizeof(float));
     at->best = vt_take(base, &used, n, sizeof *at->best);
     at->to = vt_take(base, &used, n, sizeof *at->to);
-    at->from = vt_take(base, &used, n, vt_size_mul(dim, sizeof(float)));
-    at->others = vt_take(base, &used, n, vt_size_mul(dim, sizeof(float)));
+    at->unit = vt_take(base, &used, kernel->mr > kernel->nr ? kernel->mr : kernel->nr, vt_size_mul(dim, sizeof(float)));
     at->panels = vt_take(base, &used, at->ld_similar / kernel->nr, at->panel_bytes);
     at->similar = vt_take(base, &used, vt_size_mul(kernel->mr, at->ld_similar), sizeof(float));
     return used;
@@ -71,41 +71,92 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
 
 /* ---- Similarity ---- */
 
+/* Rows of one image, from[count], beside others[other_count]. A single image's are shared out among the workers. */
+struct matching {
+    const struct vt_step_job *j;
+    const struct places *at;
+    struct vt_image_rows features;
+    const uint32_t *from, *others;
+    size_t count, other_count;
+    float *best; /* [count]: the greatest similarity, */
+    uint32_t *to; /* [count]: and to which of the others */
+};
+
 /* y[count, dim]: the features of `count` rows, whose numbers are in row, as means over the groups of columns, of length 1.
  * A factor of the mean changes no direction. */
-static void gather_features(const struct vt_step_job *j, const struct vt_image_rows *features, const uint32_t *row,
-                            size_t count, float *y)
+static void gather_features(const struct matching *m, const uint32_t *row, size_t count, float *y)
 {
-    const struct vt_kernels *kernels = j->x->plan->kernels;
-    const size_t dim = feature_columns(j->s->node);
+    const struct vt_kernels *kernels = m->j->x->plan->kernels;
+    const size_t dim = feature_columns(m->j->s->node);
     for (size_t i = 0; i < count; i++) {
-        const float *x = (const float *)(const void *)features->at + row[i] * features->ld;
+        const float *x = (const float *)(const void *)m->features.at + row[i] * m->features.ld;
         memcpy(y + i * dim, x, dim * sizeof *y);
-        for (size_t g = 1; g < j->s->node->u.select.groups; g++)
+        for (size_t g = 1; g < m->j->s->node->u.select.groups; g++)
             kernels->add_f32(dim, y + i * dim, x + g * dim, y + i * dim);
     }
     kernels->l2_norm_f32(count, dim, y, dim, 1, y, dim);
 }
 
-/* best[i], to[i] of `count` rows in `from`: the greatest similarity to one of the `others` > 0, and which of these. */
-static void find_most_similar(const struct vt_step_job *j, const struct places *at, size_t count, size_t others)
+static const struct vt_gemm_kernel *product_of(const struct matching *m)
 {
-    const struct vt_gemm_kernel *kernel = &j->x->plan->kernels->gemm[VT_PRODUCT_F32];
-    const size_t dim = feature_columns(j->s->node), nr = kernel->nr, mr = kernel->mr;
-    for (size_t k = 0; k < others; k += nr)
-        kernel->pack_rows(others - k < nr ? others - k : nr, dim, at->others + k * dim, dim,
-                          at->panels + k / nr * at->panel_bytes);
-    for (size_t i = 0; i < count; i += mr) {
-        const size_t m = count - i < mr ? count - i : mr;
+    return &m->j->x->plan->kernels->gemm[VT_PRODUCT_F32];
+}
+
+/* What a worker has for itself. */
+static struct places places_of_worker(const struct matching *m, size_t worker)
+{
+    struct places own = *m->at;
+    if (m->j->x->images == 1)
+        carve(m->j->x->plan, m->j->s->node, vt_exec_scratch(m->j->x, worker), &own);
+    return own;
+}
+
+static void pack_others(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct matching *m = arg;
+    const struct places own = places_of_worker(m, worker);
+    const size_t nr = product_of(m)->nr, dim = feature_columns(m->j->s->node);
+    for (size_t panel = begin; panel < end; panel++) {
+        const size_t first = panel * nr, n = m->other_count - first < nr ? m->other_count - first : nr;
+        gather_features(m, m->others + first, n, own.unit);
+        product_of(m)->pack_rows(n, dim, own.unit, dim, m->at->panels + panel * m->at->panel_bytes);
+    }
+}
+
+static void match_rows(void *arg, size_t begin, size_t end, size_t worker)
+{
+    const struct matching *m = arg;
+    const struct places own = places_of_worker(m, worker);
+    const struct vt_gemm_kernel *kernel = product_of(m);
+    const size_t mr = kernel->mr, nr = kernel->nr, dim = feature_columns(m->j->s->node), others = m->other_count;
+    for (size_t i = begin * mr; i < end * mr && i < m->count; i += mr) {
+        const size_t rows = m->count - i < mr ? m->count - i : mr;
+        gather_features(m, m->from + i, rows, own.unit);
         for (size_t k = 0; k < others; k += nr)
-            kernel->tile(m, others - k < nr ? others - k : nr, dim, at->from + i * dim, dim,
-                         at->panels + k / nr * at->panel_bytes, NULL, NULL, 0, at->similar + k, at->ld_similar);
-        for (size_t r = 0; r < m; r++) {
-            const float *row = at->similar + r * at->ld_similar;
-            at->to[i + r] = (uint32_t)vt_largest(row, others);
-            at->best[i + r] = row[at->to[i + r]];
+            kernel->tile(rows, others - k < nr ? others - k : nr, dim, own.unit, dim,
+                         m->at->panels + k / nr * own.panel_bytes, NULL, NULL, 0, own.similar + k, own.ld_similar);
+        for (size_t r = 0; r < rows; r++) {
+            const float *row = own.similar + r * own.ld_similar;
+            m->to[i + r] = (uint32_t)vt_largest(row, others);
+            m->best[i + r] = row[m->to[i + r]];
         }
     }
+}
+
+static void share_out(struct matching *m, size_t n, vt_task_fn *task)
+{
+    if (m->j->x->images == 1)
+        vt_parallel(m->j->x->pool, n, 1, task, m);
+    else
+        task(m, 0, n, 0);
+}
+
+/* There are others. */
+static void find_most_similar(struct matching *m)
+{
+    const size_t mr = product_of(m)->mr, nr = product_of(m)->nr;
+    share_out(m, (m->other_count + nr - 1) / nr, pack_others);
+    share_out(m, (m->count + mr - 1) / mr, match_rows);
 }
 
 /* ---- Selections ---- */
@@ -119,7 +170,6 @@ static const float *scores_of(const struct vt_step_job *j, uint32_t input, size_
 static void leave_similar(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
                           size_t image)
 {
-    const struct vt_image_rows features = vt_exec_image_rows(j->x, j->s->node->in[1], image);
     const float *scores = scores_of(j, j->s->node->in_count > 2 ? 2 : 0, image);
     const size_t candidates = c->rows - c->protect, half = candidates / 2;
     if (!half)
@@ -127,9 +177,15 @@ static void leave_similar(const struct vt_step_job *j, const struct places *at, 
     vt_rank_scores(candidates, scores + c->protect, 1, false, at->keys, at->keys + candidates);
     for (size_t i = 0; i < candidates; i++)
         at->row[i] = (uint32_t)(at->keys[i] & UINT32_MAX) + (uint32_t)c->protect;
-    gather_features(j, &features, at->row, half, at->from);
-    gather_features(j, &features, at->row + half, candidates - half, at->others);
-    find_most_similar(j, at, half, candidates - half);
+    find_most_similar(&(struct matching){ .j = j,
+                                          .at = at,
+                                          .features = vt_exec_image_rows(j->x, j->s->node->in[1], image),
+                                          .from = at->row,
+                                          .count = half,
+                                          .others = at->row + half,
+                                          .other_count = candidates - half,
+                                          .best = at->best,
+                                          .to = at->to });
     vt_leave_similar(half, at->best, at->row, j->s->node->u.select.similar, at->keys, at->stay);
 }
 
@@ -151,32 +207,33 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
                            size_t count, size_t image, struct vt_token_entry *map)
 {
     const struct vt_node *node = j->s->node;
-    const struct vt_image_rows features = vt_exec_image_rows(j->x, node->in[0], image);
-    const float *sizes = node->in_count > 1
-                             ? (const float *)(const void *)vt_exec_image_rows(j->x, node->in[1], image).at
-                             : NULL;
+    const float *sizes = node->in_count > 1 ? scores_of(j, 1, image) : NULL;
     const size_t evens = (c->rows + 1) / 2, first = (c->protect + 1) / 2, first_odd = c->protect / 2;
     const size_t from = evens - first, others = c->rows / 2 - first_odd;
-    for (size_t i = 0; i < first; i++)
+    float *best = at->best + first; /* behind the protected ones */
+    uint32_t *to = at->to + first;
+    for (size_t i = 0; i < evens; i++)
         at->best[i] = -INFINITY;
     if (!from || !others)
-        count = 0;
+        return vt_map_of_match(c, at->best, at->to, 0, node->u.select.drop, sizes, map);
     for (size_t i = 0; i < from; i++)
         at->row[i] = (uint32_t)(2 * (first + i));
-    gather_features(j, &features, at->row, from, at->from);
     for (size_t i = 0; i < others; i++)
-        at->row[i] = (uint32_t)(2 * (first_odd + i) + 1);
-    gather_features(j, &features, at->row, others, at->others);
-    struct places behind = *at; /* the protected ones */
-    behind.best += first;
-    behind.to += first;
-    if (others)
-        find_most_similar(j, &behind, from, others);
-    for (size_t i = 0; i < from && others; i++) /* as many rows leave where similarities are NaN */
-        if (!(behind.best[i] > -INFINITY))
-            behind.best[i] = -FLT_MAX;
-    for (size_t i = 0; i < from && others; i++)
-        behind.to[i] = (uint32_t)(2 * (first_odd + behind.to[i]) + 1);
+        at->row[from + i] = (uint32_t)(2 * (first_odd + i) + 1);
+    find_most_similar(&(struct matching){ .j = j,
+                                          .at = at,
+                                          .features = vt_exec_image_rows(j->x, node->in[0], image),
+                                          .from = at->row,
+                                          .count = from,
+                                          .others = at->row + from,
+                                          .other_count = others,
+                                          .best = best,
+                                          .to = to });
+    for (size_t i = 0; i < from; i++) {
+        if (!(best[i] > -INFINITY)) /* as many rows leave where similarities are NaN */
+            best[i] = -FLT_MAX;
+        to[i] = at->row[from + to[i]];
+    }
     return vt_map_of_match(c, at->best, at->to, count, node->u.select.drop, sizes, map);
 }
 
