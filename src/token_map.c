@@ -74,20 +74,9 @@ void vt_stay_sampled(const struct vt_candidates *c, const float *scores, size_t 
 {
     const size_t protect = vt_protected_rows(c), count = c->rows - protect;
     const double sum = sum_of_scores(count, scores + protect);
-    uint64_t *order = c->scratch;
     vt_fill_stay(stay, 0, c->rows, 1);
-    if (count < 2 || samples < (in_order ? 1 : 2) || !(sum > 0 && sum <= DBL_MAX))
-        return;
-    vt_fill_stay(stay, protect, c->rows, 0);
-    for (size_t i = protect; i < c->rows; i++)
-        order[i - protect] = key_of(scores[i], false, i);
-    struct samples s = { .scores = scores, .order = order, .count = count, .points = samples };
-    if (in_order) {
-        sample_in_order(&s, sum, stay);
-    } else {
-        vt_sort_keys(count, order, order + count);
-        sample_ascending(&s, stay);
-    }
+    if (count >= 2 && samples >= (in_order ? 1 : 2) && sum > 0 && sum <= DBL_MAX)
+        stay_sampled(c, scores, samples, in_order, sum, stay);
 }
 
 void vt_leave_similar(size_t count, const float *best, const uint32_t *row, size_t leave, uint64_t *scratch,

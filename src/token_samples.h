@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walk of adaptive token sampling (see token_map.h), once for floats and once for integers: VT_SCORE is the type of
- * scores, VT_SUM that of their sums, in which points * (sum of scores) * 4 is a number. Included by token_map.c and
- * integer_map.c alone. */
+/* Adaptive token sampling (see token_map.h), once for floats and once for integers: VT_SCORE is the type of scores, VT_SUM
+ * that of their sums, in which points * (sum of scores) * 4 is a number. Included by token_map.c and integer_map.c alone,
+ * behind their key_of. */
 
 /* Candidates in the order in which their scores are cumulated, and the points: y[i] = (start + i * step) / 2. All are
  * in the unit of scores, points times `parts` in it: without divisions, what is equally near is seen as such. */
@@ -56,4 +56,22 @@ static void sample_in_order(struct samples *s, VT_SUM sum, uint8_t *stay)
     s->start = sum;
     s->step = 2 * sum;
     pick_samples(s, stay);
+}
+
+/* Of two candidates or more, whose scores have the sum `sum` > 0. */
+static void stay_sampled(const struct vt_candidates *c, const VT_SCORE *scores, size_t points, bool in_order, VT_SUM sum,
+                         uint8_t *stay)
+{
+    const size_t protect = vt_protected_rows(c), count = c->rows - protect;
+    uint64_t *order = c->scratch;
+    struct samples s = { .scores = scores, .order = order, .count = count, .points = points };
+    vt_fill_stay(stay, protect, c->rows, 0);
+    for (size_t i = protect; i < c->rows; i++)
+        order[i - protect] = key_of(scores[i], false, i);
+    if (in_order) {
+        sample_in_order(&s, sum, stay);
+    } else {
+        vt_sort_keys(count, order, order + count);
+        sample_ascending(&s, stay);
+    }
 }
