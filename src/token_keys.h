@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the rules of token_map.h, which compare floats, and of token_integers.h, which compare integers, have in common:
+ * What the rules of token_map.h, which compare floats, and of integer_map.h, which compare integers, have in common:
  * rows are sorted by keys, and maps are made of what stays. Nothing here computes with floats, or allocates.
  */
 #ifndef VT_TOKEN_KEYS_H
