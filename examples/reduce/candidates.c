@@ -51,16 +51,35 @@ static void add_step(struct candidate *c, const struct dense *d, uint32_t block,
     step->rounds = c->many_rounds ? rounds_in(block, d->blocks) : 0;
 }
 
+static bool merges(const struct candidate *c)
+{
+    return c->reduction.options.method == VITRT_REDUCTION_TOME;
+}
+
+static void start(struct candidate *c)
+{
+    const struct reduction method = c->reduction;
+    *c = (struct candidate){ .reduction = method };
+}
+
+void candidate_usual(struct candidate *c, const struct dense *d)
+{
+    enum { DROPS = 4, SIMILAR = 3 };
+    const uint32_t places = places_of(d), stride = merges(c) ? 2 : d->blocks / 2 / (DROPS - 1);
+    start(c);
+    for (uint32_t block = 0; block < places && (merges(c) || c->step_count < DROPS); block += stride ? stride : 1)
+        c->steps[c->step_count++] = (struct step){ .block = block, .similar = SIMILAR, .shape = 1 };
+}
+
 /* Pairs are merged in most blocks, tokens leave in a few. Each set of so many blocks is as likely. */
 void candidate_draw(struct candidate *c, const struct dense *d, uint64_t *random)
 {
     enum { LEAST = 3, MOST = 6 };
-    const struct reduction method = c->reduction;
-    const uint32_t places = places_of(d), most = method.options.method == VITRT_REDUCTION_TOME ? places : MOST;
+    const uint32_t places = places_of(d), most = merges(c) ? places : MOST;
     uint32_t left = most > LEAST ? LEAST + draw(random, most - LEAST + 1) : most;
     left = left < places ? left : places;
-    *c = (struct candidate){ .reduction = method };
-    c->many_rounds = method.options.method == VITRT_REDUCTION_ZERO_TPRUNE && draw(random, 2);
+    start(c);
+    c->many_rounds = c->reduction.options.method == VITRT_REDUCTION_ZERO_TPRUNE && draw(random, 2);
     for (uint32_t block = 0; block < places; block++)
         if (draw(random, places - block) < left) {
             add_step(c, d, block, random);
@@ -101,7 +120,7 @@ void candidate_vary(struct candidate *c, const struct candidate *like, const str
 /* Of merges, which are of pairs, at most half. */
 static double keep_of(const struct candidate *c, const struct step *step, double strength)
 {
-    const double least = c->reduction.options.method == VITRT_REDUCTION_TOME ? 0.5 : 0.001,
+    const double least = merges(c) ? 0.5 : 0.001,
                  keep = floor(exp2(-strength * step->shape) * 1000 + 0.5) / 1000;
     return keep > least ? keep : least;
 }
@@ -123,7 +142,8 @@ void candidate_scale(struct candidate *c, const struct dense *d, double strength
             l.keep = 0;
             l.count = stay > 1 ? stay : 2;
         }
-        l.similar = leave * step->similar / SIMILAR_PARTS;
+        if (c->reduction.options.method == VITRT_REDUCTION_ZERO_TPRUNE)
+            l.similar = leave * step->similar / SIMILAR_PARTS;
         tokens = stay;
         c->reduction.layers[c->reduction.options.layer_count++] = l;
     }

@@ -60,13 +60,15 @@ static bool is_known(const struct candidate *c, size_t n)
     return false;
 }
 
-/* One like one of the best quarter of those before; the first ones are like none. */
+/* One like one of the best quarter of those before; the first ones are like none, the very first is the usual one. */
 static void draw_candidate(struct searching *s, const struct reduction *method, struct candidate *c, size_t n,
-                           size_t before)
+                           size_t before, bool first)
 {
     const size_t best = (before + QUARTER - 1) / QUARTER;
     c[n].reduction = *method;
-    if (before)
+    if (first)
+        candidate_usual(&c[n], s->d);
+    else if (before)
         candidate_vary(&c[n], &c[draw(&s->random, (uint32_t)best)], s->d, &s->random);
     else
         candidate_draw(&c[n], s->d, &s->random);
@@ -83,7 +85,7 @@ static vitrt_status draw_candidates(struct searching *s, const struct reduction 
     *n = before;
     for (size_t tries = 0; tries < TRIES * (wanted - before) && *n < wanted && st == VITRT_OK; tries++) {
         bool met;
-        draw_candidate(s, method, c, *n, before);
+        draw_candidate(s, method, c, *n, before, !before && !tries);
         st = budget_fit(&c[*n], s->d, s->macs, images_of(s->d, 0), &met, err);
         if (st == VITRT_OK && met && s->o->time_share > 0)
             st = check_time(s, &c[*n], &met, err);
