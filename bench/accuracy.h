@@ -35,7 +35,7 @@ struct row {
     double cosine, error; /* sums: cosine with the first's logits, |difference| / |first| */
     double ms;            /* sum */
     double macs;          /* sum, of what was executed */
-    vitrt_output *outputs; /* [output_count]: logits, then, if they are wanted, those of where tokens are, "tokens.K"; */
+    vitrt_output *outputs; /* [output_count]: logits, then, if they are wanted, where tokens are, "tokens.K"; */
     size_t output_count;
     double *tokens; /* [output_count]: sums of how many there are behind block K, class and register tokens with them */
 };

@@ -51,7 +51,8 @@ class Contestant:
             size = [] if case.size is None else ["--size", case.size_text()]
             reduction = ["-r", arguments.reduction] if arguments.reduction else []
             command = [arguments.bench, "--serve", "-m", str(case.checkpoint), "-p", precision, "-t", str(threads),
-                       "-b", str(case.batch), *size, *reduction, "--input", str(case.pixels), "--output", str(self.output)]
+                       "-b", str(case.batch), *size, *reduction, "--input", str(case.pixels),
+                       "--output", str(self.output)]
         else:
             command = worker_command(case, arguments, runtime, variant, precision, str(threads), str(self.output))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,

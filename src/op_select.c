@@ -82,8 +82,8 @@ struct matching {
     uint32_t *to; /* [count]: and to which of the others */
 };
 
-/* y[count, dim]: the features of `count` rows, whose numbers are in row, as means over the groups of columns, of length 1.
- * A factor of the mean changes no direction. */
+/* y[count, dim]: the features of `count` rows, whose numbers are in row, as means over the groups of columns, of length
+ * 1. A factor of the mean changes no direction. */
 static void gather_features(const struct matching *m, const uint32_t *row, size_t count, float *y)
 {
     const struct vt_kernels *kernels = m->j->x->plan->kernels;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The search for the best schedules of a method: candidates that meet the budget, the first ones drawn at random, others
- * like the best of those before, then successive halving, or rather quartering, on more and more images. See reduce.h. */
+/* The search for the best schedules of a method: candidates that meet the budget, the usual one, some drawn at random,
+ * others like the best of those before, then successive halving, or rather quartering, on more and more images. See
+ * reduce.h. */
 #include "reduce.h"
 
 #include <stdio.h>

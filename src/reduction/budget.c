@@ -167,7 +167,8 @@ static vitrt_status search(struct search *s, vitrt_model **out, vitrt_error *err
 static vitrt_status measure_and_search(struct search *s, vitrt_model **out, vitrt_error *err)
 {
     if (!vt_usual_layers(&s->m->graph, s->r, s->budget->share, 1, s->layers))
-        return vt_err(err, VITRT_EINVAL, "%s: there is no output score.K, what a predictor before block K says of tokens",
+        return vt_err(err, VITRT_EINVAL,
+                      "%s: there is no output score.K, what a predictor before block K says of tokens",
                       vt_checkpoint_path(s->m->checkpoint));
     const vitrt_status st = s->budget->timed ? contest_open(s->m, s->budget, &s->contest, err)
                                              : count_macs(s->m, s->budget->size, &s->dense, err);
