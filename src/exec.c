@@ -52,12 +52,18 @@ const size_t *vt_exec_offsets(const struct vt_exec *x, vt_value value)
     return x->offsets[x->plan->values[value].row_set] + x->first;
 }
 
-size_t vt_exec_image_of(const struct vt_exec *x, vt_value value, size_t from, size_t row)
+void vt_exec_each_image(const struct vt_step_job *j, size_t begin, size_t end,
+                        void (*rows)(const struct vt_step_job *j, size_t image, size_t first, size_t last))
 {
-    const size_t *offsets = vt_exec_offsets(x, value);
-    while (offsets[from + 1] - offsets[0] <= row)
-        from++;
-    return from;
+    const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
+    for (size_t image = 0; begin < end; image++) {
+        const size_t start = offsets[image] - offsets[0], behind = offsets[image + 1] - offsets[0];
+        const size_t last = end < behind ? end : behind;
+        if (begin >= last)
+            continue;
+        rows(j, image, begin - start, last - start);
+        begin = last;
+    }
 }
 
 size_t vt_exec_rows(const struct vt_exec *x, vt_value value)
@@ -165,9 +171,9 @@ static void add_up_rows(const struct vt_exec *x, const struct vt_step *s)
  * some microseconds. */
 static size_t rows_grain(size_t rows, size_t columns, unsigned threads)
 {
-    const size_t least_rows = 8, least_numbers = 2048, least =
-        least_rows > least_numbers / columns ? least_rows : least_numbers / columns;
+    enum { LEAST_ROWS = 8, LEAST_NUMBERS = 2048 };
     const size_t pieces = threads == 1 ? 1 : 3 * (size_t)threads, grain = (rows + pieces - 1) / pieces;
+    const size_t least = LEAST_NUMBERS / columns > LEAST_ROWS ? LEAST_NUMBERS / columns : LEAST_ROWS;
     return grain < least ? least : grain;
 }
 

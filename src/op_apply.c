@@ -52,11 +52,10 @@ static void apply_row(const struct vt_step_job *j, const struct move *m, size_t 
         add_entries(j, m, begin, end, (float *)(void *)y);
 }
 
-static void scatter_row(const struct vt_step_job *j, const struct move *m, size_t i)
+static void scatter_row(const struct move *m, size_t i)
 {
     const int32_t from = m->map[i].destination;
     char *y = row_at(m, &m->out, i);
-    (void)j;
     if (from >= 0)
         memcpy(y, row_at(m, &m->in, (size_t)from), m->row_bytes);
     else if (m->base.at)
@@ -65,28 +64,28 @@ static void scatter_row(const struct vt_step_job *j, const struct move *m, size_
         memset(y, 0, m->row_bytes);
 }
 
-/* Rows of this pass, whichever images they are of. */
-static void each_row(const struct vt_step_job *j, size_t begin, size_t end,
-                     void (*row)(const struct vt_step_job *j, const struct move *m, size_t i))
+static void apply_image(const struct vt_step_job *j, size_t image, size_t first, size_t last)
 {
-    const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
-    for (size_t r = begin, image = 0; r < end;) {
-        image = vt_exec_image_of(j->x, j->s->out, image, r);
-        const struct move m = move_of(j, image);
-        const size_t first = offsets[image] - offsets[0], behind = offsets[image + 1] - offsets[0];
-        for (; r < end && r < behind; r++)
-            row(j, &m, r - first);
-    }
+    const struct move m = move_of(j, image);
+    for (size_t i = first; i < last; i++)
+        apply_row(j, &m, i);
+}
+
+static void scatter_image(const struct vt_step_job *j, size_t image, size_t first, size_t last)
+{
+    const struct move m = move_of(j, image);
+    for (size_t i = first; i < last; i++)
+        scatter_row(&m, i);
 }
 
 static void apply_rows(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    each_row(j, begin, end, apply_row);
+    vt_exec_each_image(j, begin, end, apply_image);
 }
 
 static void scatter_rows(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    each_row(j, begin, end, scatter_row);
+    vt_exec_each_image(j, begin, end, scatter_image);
 }
 
 const struct vt_op vt_op_apply = { .name = "apply", .rows = apply_rows };

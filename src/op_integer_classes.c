@@ -57,14 +57,15 @@ static void upsample_row(const struct vt_step_job *j, size_t image, size_t i)
     }
 }
 
+static void upsample_image(const struct vt_step_job *j, size_t image, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++)
+        upsample_row(j, image, i);
+}
+
 static void upsample_rows(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
-    size_t image = 0;
-    for (size_t r = begin; r < end; r++) {
-        image = vt_exec_image_of(j->x, j->s->out, image, r);
-        upsample_row(j, image, r - (offsets[image] - offsets[0]));
-    }
+    vt_exec_each_image(j, begin, end, upsample_image);
 }
 
 const struct vt_op vt_op_integer_upsample = { .name = "upsample", .rows = upsample_rows };

@@ -4,7 +4,6 @@
 #include "integer_map.h"
 #include "step_integers.h"
 
-#include <assert.h>
 #include <string.h>
 
 static struct vt_head_integers integers_of(const struct vt_step_job *j, uint32_t input, size_t image)
@@ -246,19 +245,17 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
     return vt_integer_map_of_stay(c->rows, at->stay, (int32_t)1 << j->w->integers->share_bits, map);
 }
 
-/* As in op_select.c. */
-static void select_images(const struct vt_step_job *j, size_t begin, size_t end)
+static size_t select_image(const struct vt_step_job *j, size_t image, size_t rows, struct vt_token_entry *map)
 {
-    const struct vt_plan_value *value = &j->x->plan->values[j->s->out];
-    size_t *left = j->x->offsets[value->result_set] + j->x->first + 1;
     struct places at;
     carve(j->x->plan, j->s->node, j->scratch, &at);
-    for (size_t image = begin; image < end; image++) {
-        const struct vt_image_rows map = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
-        const struct vt_candidates c = { map.rows, j->s->node->u.select.protect, at.rules };
-        left[image] = map.rows ? select_rows(j, &at, &c, image, (struct vt_token_entry *)(void *)map.at) : 0;
-        assert(left[image] <= j->x->plan->row_sets[value->result_set].rows);
-    }
+    const struct vt_candidates c = { rows, j->s->node->u.select.protect, at.rules };
+    return select_rows(j, &at, &c, image, map);
+}
+
+static void select_images(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    vt_exec_select(j, begin, end, select_image);
 }
 
 static size_t select_scratch(const struct vt_plan *p, const struct vt_step *s)
@@ -350,28 +347,32 @@ static void scatter_row(const struct vt_step_job *j, size_t image, size_t i, cha
         memset(y, 0, node->columns * vt_dtype_bytes(vt_exec_element(j->x, j->s->out)));
 }
 
-/* Rows of this pass, whichever images they are of. */
-static void each_row(const struct vt_step_job *j, size_t begin, size_t end,
-                     void (*row)(const struct vt_step_job *j, size_t image, size_t i, char *y))
+static char *output_row(const struct vt_step_job *j, size_t image, size_t i)
 {
-    const size_t *offsets = vt_exec_offsets(j->x, j->s->out);
-    const size_t bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
-    for (size_t r = begin, image = 0; r < end; r++) {
-        image = vt_exec_image_of(j->x, j->s->out, image, r);
-        const struct vt_image_rows out = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
-        const size_t i = r - (offsets[image] - offsets[0]);
-        row(j, image, i, out.at + i * out.ld * bytes);
-    }
+    const struct vt_image_rows out = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
+    return out.at + i * out.ld * vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
+}
+
+static void apply_image(const struct vt_step_job *j, size_t image, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++)
+        apply_row(j, image, i, output_row(j, image, i));
+}
+
+static void scatter_image(const struct vt_step_job *j, size_t image, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++)
+        scatter_row(j, image, i, output_row(j, image, i));
 }
 
 static void apply_rows(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    each_row(j, begin, end, apply_row);
+    vt_exec_each_image(j, begin, end, apply_image);
 }
 
 static void scatter_rows(const struct vt_step_job *j, size_t begin, size_t end)
 {
-    each_row(j, begin, end, scatter_row);
+    vt_exec_each_image(j, begin, end, scatter_image);
 }
 
 const struct vt_op vt_op_integer_token_score = { .name = "token_score",

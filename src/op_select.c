@@ -143,6 +143,7 @@ static void match_rows(void *arg, size_t begin, size_t end, size_t worker)
     }
 }
 
+/* A step of one image is not handed out itself: the workers are idle. */
 static void share_out(struct matching *m, size_t n, vt_task_fn *task)
 {
     if (m->j->x->images == 1)
@@ -297,19 +298,29 @@ static size_t select_rows(const struct vt_step_job *j, const struct places *at, 
 }
 
 /* Leaves the number of rows of each image behind the place where its offset will be. */
-static void select_images(const struct vt_step_job *j, size_t begin, size_t end)
+void vt_exec_select(const struct vt_step_job *j, size_t begin, size_t end, vt_select_fn *select)
 {
     const struct vt_plan_value *value = &j->x->plan->values[j->s->out];
     size_t *left = j->x->offsets[value->result_set] + j->x->first + 1;
-    struct places at;
     assert(j->x->plan->row_sets[value->result_set].rows_of == j->s->out);
-    carve(j->x->plan, j->s->node, j->scratch, &at);
     for (size_t image = begin; image < end; image++) {
         const struct vt_image_rows map = vt_exec_image_rows(j->x, vt_view_of(j->s->out), image);
-        const struct vt_candidates c = { map.rows, j->s->node->u.select.protect, at.rules };
-        left[image] = map.rows ? select_rows(j, &at, &c, image, (struct vt_token_entry *)(void *)map.at) : 0;
+        left[image] = map.rows ? select(j, image, map.rows, (struct vt_token_entry *)(void *)map.at) : 0;
         assert(left[image] <= j->x->plan->row_sets[value->result_set].rows);
     }
+}
+
+static size_t select_image(const struct vt_step_job *j, size_t image, size_t rows, struct vt_token_entry *map)
+{
+    struct places at;
+    carve(j->x->plan, j->s->node, j->scratch, &at);
+    const struct vt_candidates c = { rows, j->s->node->u.select.protect, at.rules };
+    return select_rows(j, &at, &c, image, map);
+}
+
+static void select_images(const struct vt_step_job *j, size_t begin, size_t end)
+{
+    vt_exec_select(j, begin, end, select_image);
 }
 
 static size_t select_scratch(const struct vt_plan *p, const struct vt_step *s)

@@ -80,9 +80,6 @@ struct vt_image_rows {
     size_t rows, ld; /* elements from row to row */
 };
 
-/* The image that row number `row` of this pass belongs to, which is no earlier one than `from`. */
-size_t vt_exec_image_of(const struct vt_exec *x, vt_value value, size_t from, size_t row);
-
 struct vt_image_rows vt_exec_image_rows(const struct vt_exec *x, struct vt_view view, size_t image);
 
 /* What a kernel is to make of a value's numbers. */
@@ -106,6 +103,17 @@ struct vt_op {
     enum vt_layout (*layout)(const struct vt_plan *p, const struct vt_step *s);
     const char *(*kernel_name)(const struct vt_plan *p, const struct vt_step *s); /* of products; else NULL */
 };
+
+/* Rows [begin, end) of the output, those of one image after the other: [first, last) of it. */
+void vt_exec_each_image(const struct vt_step_job *j, size_t begin, size_t end,
+                        void (*rows)(const struct vt_step_job *j, size_t image, size_t first, size_t last));
+
+/* Makes the map of an image with so many rows; how many are left. */
+struct vt_token_entry;
+typedef size_t vt_select_fn(const struct vt_step_job *j, size_t image, size_t rows, struct vt_token_entry *map);
+
+/* The maps of images [begin, end), and their numbers of rows. */
+void vt_exec_select(const struct vt_step_job *j, size_t begin, size_t end, vt_select_fn *select);
 
 /* How many of so many candidates of a selection stay, or samples are taken, or rows are merged. */
 size_t vt_wanted_count(const struct vt_node *select, size_t candidates);
