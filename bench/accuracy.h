@@ -26,7 +26,7 @@ struct row {
     const char *model; /* as it was named */
     vitrt_precision precision;
     uint32_t side;          /* of the input; 0: the model's own */
-    char reduction[128]; /* of tokens, as it was named; "": none */
+    char reduction[256]; /* of tokens, as it was named; "": none */
     vitrt_session *session;
     const float *logits; /* of the image at hand */
     uint32_t answer;

@@ -28,6 +28,7 @@ static const struct {
               { "-all-heads", VITRT_REDUCE_ALL_HEADS },
               { "-drop-early", VITRT_REDUCE_DROP_EARLY },
               { "-whole-keys", VITRT_REDUCE_WHOLE_KEYS },
+              { "-by-attention", VITRT_REDUCE_BY_ATTENTION },
               { "-equal-keys", VITRT_REDUCE_EQUAL_KEYS },
               { "-fused", VITRT_REDUCE_FUSE } };
 

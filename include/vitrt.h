@@ -313,9 +313,13 @@ typedef struct vitrt_reduce_layer {
 #define VITRT_REDUCE_WHOLE_KEYS    32u /* ToMe, Zero-TPrune: keys are compared with all heads, not with their mean; costs
                                           more, and is often worth it */
 #define VITRT_REDUCE_DROP_EARLY    64u /* ToMe: in the first third of the blocks tokens leave that would be merged, for
-                                          there means are unlike any token (Kim et al. 2024, arXiv:2312.01026) */
+                                          there means are unlike any token (Kim et al. 2024, arXiv:2312.01026); what they
+                                          stand for is passed on in part */
 #define VITRT_REDUCE_VOTE_AGAIN    128u /* Zero-TPrune: those that do not leave for their similarity vote once more,
                                           among themselves, as in the paper; costs another attention in such layers */
+#define VITRT_REDUCE_BY_ATTENTION  256u /* ToMe: tokens are merged by 1 - cosine of their keys times the root of what the
+                                          class token attends to the one that goes, or all tokens where there is none
+                                          (after Lee et al. 2024, arXiv:2403.10030) */
 
 typedef struct vitrt_reduce_options {
     vitrt_reduction method;
@@ -323,9 +327,9 @@ typedef struct vitrt_reduce_options {
     const vitrt_reduce_layer *layers; /* ascending by block; only read during the call */
     size_t layer_count;
     /* Without layers: the share of the multiply-adds, or with `timed` of the time, (over 0, up to 1) that the model is
-     * to have, at most, at height x width. ToMe merges in every block (DROP_EARLY: in every second), DynamicViT drops
-     * tokens before every block with a predictor, the others drop tokens in four blocks, each the same share, of
-     * Zero-TPrune's three quarters for their similarity. None of DToP's; A-ViT has neither layers nor a budget. */
+     * to have, at most, at height x width. ToMe merges in every block, DynamicViT drops tokens before every block with a
+     * predictor, the others drop tokens in four blocks, each the same share, of Zero-TPrune's three quarters for their
+     * similarity. None of DToP's; A-ViT has neither layers nor a budget. */
     double budget;
     uint32_t height, width; /* 0: the model's default; schedules work at every size */
     uint32_t seed;          /* of RANDOM */

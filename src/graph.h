@@ -183,7 +183,8 @@ enum vt_selection {
     VT_SELECT_TOP,     /* scores, and with `similar` features in in[1]: so many leave first for being similar to one of
                           the half that has higher scores, or is better by the scores in in[2] if they are there */
     VT_SELECT_SAMPLES, /* scores: vt_stay_sampled, `count` samples */
-    VT_SELECT_MATCH,   /* features, and sizes in in[1] if they are there: `count` rows are merged into others */
+    VT_SELECT_MATCH,   /* features, and sizes in in[1] and importance in in[2] if they are there: `count` rows are merged
+                          into others */
     VT_SELECT_EVEN,
     VT_SELECT_RANDOM,
     VT_SELECT_UNSURE, /* logits of classes: vt_stay_unsure */
@@ -294,7 +295,8 @@ struct vt_node {
             bool up;        /* a share is rounded up, not down */
             uint32_t similar, groups; /* columns of features are in groups, whose mean is compared */
             bool fuse;                /* rows that leave become one, their sum weighted by the scores */
-            bool drop;                /* match: rows leave that would become one with others */
+            bool drop;                /* match: rows leave that would become one with others; */
+            float passed;             /* of what sums count, this share of a row that leaves is passed on to the other */
             bool in_order;            /* samples: the paper's variant */
             bool with_first;          /* below: none stay where the first candidate does not */
             uint32_t seed;            /* random */
@@ -302,7 +304,7 @@ struct vt_node {
             uint32_t context;         /* unsure: but so many of the surest of each class */
         } select;
         struct {
-            bool sum; /* rows that become one are added, without weights */
+            bool sum; /* rows that become one are added, without weights but what rows that leave pass on */
         } apply;
         struct {
             uint32_t factor[2]; /* 0, 0: what makes it the input's size */
@@ -495,6 +497,12 @@ bool vt_is_constant(const struct vt_node *node);
 
 /* Does the node only move rows about, or lies its value between them, so that it has the unit of its input's? */
 bool vt_keeps_unit(const struct vt_node *node);
+
+/* Does the application of a token map only move rows, each of which stays as it is or leaves? */
+bool vt_moves_rows(const struct vt_graph *g, const struct vt_node *apply);
+
+/* Does it, where it makes one row of several, weigh them as the map says? Otherwise it adds them up. */
+bool vt_weighs_rows(const struct vt_graph *g, const struct vt_node *apply);
 
 /* The unit of a value; 0: not known. */
 float vt_unit_of(const struct vt_graph *g, vt_value v);

@@ -121,15 +121,16 @@ vt_value vt_graph_token_score(struct vt_graph *g, const char *name, const struct
 static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
 {
     const enum vt_selection by = node->u.select.by;
-    const bool match = by == VT_SELECT_MATCH, second = match ? node->in_count == 2 : node->u.select.similar > 0;
-    const bool third = by == VT_SELECT_TOP && second && node->in_count == 3;
+    const bool match = by == VT_SELECT_MATCH, second = match ? node->in_count > 1 : node->u.select.similar > 0;
+    const bool third = (match || (by == VT_SELECT_TOP && second)) && node->in_count == 3;
     const uint32_t features = match ? 0 : 1;
     if (node->in_count != 1u + second + third)
         vt_expect(g, node, "number of inputs", node->in_count, 1 + second);
     else if (by == VT_SELECT_TOP || by == VT_SELECT_SAMPLES || by == VT_SELECT_BELOW)
         vt_expect(g, node, "number of columns of the scores", node->in[0].columns, 1);
     if (third)
-        vt_expect_one_column(g, node, "number of columns of the scores that halves are by");
+        vt_expect_one_column(g, node, match ? "number of columns of the importance"
+                                            : "number of columns of the scores that halves are by");
     if (match && second)
         vt_expect(g, node, "number of columns of the sizes", node->in[1].columns, 1);
     if (!g->status && features < node->in_count && (match || second))
@@ -170,6 +171,9 @@ vt_value vt_graph_select(struct vt_graph *g, const char *name, const struct vt_n
                       node->name);
     if (node->u.select.drop && by != VT_SELECT_MATCH)
         vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"drop\" is of selections by \"match\" alone", node->name);
+    if (!(node->u.select.passed >= 0 && node->u.select.passed <= (node->u.select.drop ? 1 : 0)))
+        vt_graph_fail(g, VITRT_EFORMAT, "node %s: \"passed\" is %g, expected 0 to 1, and 0 without \"drop\"",
+                      node->name, (double)node->u.select.passed);
     if (by == VT_SELECT_SAMPLES && node->u.select.count == 1 && !node->u.select.in_order)
         vt_expect(g, node, "number of samples", 1, 2);
     if (by == VT_SELECT_SAMPLES && node->u.select.count > VT_MAX_SAMPLES)
@@ -198,6 +202,19 @@ vt_value vt_graph_apply(struct vt_graph *g, const char *name, struct vt_view x, 
         return VT_NO_VALUE;
     node->u.apply.sum = sum;
     return vt_build_value(g, node);
+}
+
+bool vt_moves_rows(const struct vt_graph *g, const struct vt_node *apply)
+{
+    const struct vt_node *select = &g->nodes[apply->in[1].value];
+    if (select->u.select.by == VT_SELECT_MATCH)
+        return select->u.select.drop && !apply->u.apply.sum;
+    return !select->u.select.fuse;
+}
+
+bool vt_weighs_rows(const struct vt_graph *g, const struct vt_node *apply)
+{
+    return !apply->u.apply.sum || g->nodes[apply->in[1].value].u.select.drop;
 }
 
 vt_value vt_graph_scatter(struct vt_graph *g, const char *name, struct vt_view x, vt_value map, vt_value base)

@@ -138,10 +138,19 @@ static void weigh_by_size(size_t count, const int32_t *size, struct vt_token_ent
 }
 
 size_t vt_integer_map_of_match(const struct vt_candidates *c, const int32_t *best, const uint32_t *to, size_t count,
-                               bool drop, const int32_t *size, struct vt_token_entry *map)
+                               const int32_t *size, struct vt_token_entry *map)
 {
-    const size_t left = vt_map_matches(c, key_matches(c, best, to, c->scratch), to, count, drop, map);
-    weigh_alike(left ? (size_t)map[left - 1].end : 0, (int32_t)1 << VT_SHARE_BITS, map);
+    const size_t left = vt_map_matches(c, key_matches(c, best, to, c->scratch), to, count, false, map);
+    weigh_alike(c->rows, (int32_t)1 << VT_SHARE_BITS, map);
     weigh_by_size(left, size, map);
+    return left;
+}
+
+size_t vt_integer_map_of_dropped(const struct vt_candidates *c, const int32_t *best, const uint32_t *to, size_t count,
+                                 int32_t passed, struct vt_token_entry *map)
+{
+    const size_t left = vt_map_matches(c, key_matches(c, best, to, c->scratch), to, count, true, map);
+    for (size_t e = 0; e < c->rows; e++)
+        map[e].share = map[map[e].source].destination >= 0 ? (int32_t)1 << VT_SHARE_BITS : passed;
     return left;
 }

@@ -8,8 +8,10 @@
 
 #include "token_map.h"
 
-/* The unit of shares is 2^-30, but in maps that fuse rows, whose shares are scores: there it is that of the scores. */
+/* The unit of shares is 2^-30, but in maps that fuse rows, whose shares are scores: there it is that of the scores. How
+ * many tokens a row stands for is counted in units of 2^-10, since rows that leave may pass on a part of theirs. */
 #define VT_SHARE_BITS 30
+#define VT_SIZE_BITS  10
 
 /* part / total to the nearest share, 0 for a total of 0; part <= total < 2^63. */
 int32_t vt_share_of(uint32_t part, uint64_t total);
@@ -41,6 +43,10 @@ size_t vt_integer_map_of_fused(size_t rows, const uint8_t *stay, const int32_t *
 
 /* vt_map_of_match: best[i] is INT32_MIN of a row that is not to go. Sizes below 0 count as 0; size NULL: all are 1. */
 size_t vt_integer_map_of_match(const struct vt_candidates *c, const int32_t *best, const uint32_t *to, size_t count,
-                               bool drop, const int32_t *size, struct vt_token_entry *map);
+                               const int32_t *size, struct vt_token_entry *map);
+
+/* vt_map_of_dropped; passed: a share. */
+size_t vt_integer_map_of_dropped(const struct vt_candidates *c, const int32_t *best, const uint32_t *to, size_t count,
+                                 int32_t passed, struct vt_token_entry *map);
 
 #endif

@@ -139,19 +139,20 @@ void vt_integer_score_votes(const struct vt_head_integers *sums, const struct vt
 
 /* log2 x = e + log2 m, m in [1, 2), whose bits are those of whether m, then the root of its square and so on, is 2 or
  * more when squared. m has 31 bits behind the point. */
-int32_t vt_integer_logarithm(int32_t x)
+int32_t vt_integer_logarithm(int32_t x, unsigned bits)
 {
-    const uint64_t ln2 = 2977044472; /* times 2^32 */
+    const int64_t ln2 = 2977044472; /* times 2^32 */
     if (x <= 0)
         return INT32_MIN / 2;
     const unsigned e = vt_bits_of((uint32_t)x) - 1;
-    uint64_t m = (uint64_t)x << (31 - e), log2 = e;
+    uint64_t m = (uint64_t)x << (31 - e);
+    int64_t log2 = (int64_t)e - bits;
     for (int bit = 0; bit < VT_LOGARITHM_BITS + 2; bit++) {
         m = m * m >> 31;
-        log2 = 2 * log2 + (m >> 32);
+        log2 = 2 * log2 + (int64_t)(m >> 32);
         m >>= m >> 32;
     }
-    return (int32_t)((log2 * ln2 + ((uint64_t)1 << 33)) >> 34);
+    return (int32_t)((log2 * ln2 + ((int64_t)1 << 33)) >> 34);
 }
 
 /* ---- Classes ---- */
@@ -200,4 +201,12 @@ int32_t vt_integer_cosine(size_t dim, const int16_t *a, const int16_t *b)
     for (size_t i = 0; i < dim; i++)
         sum += a[i] * b[i];
     return sum;
+}
+
+/* The root has 16 bits behind the point, the product up to 63. */
+int32_t vt_integer_match(int32_t cosine, int32_t importance)
+{
+    const int64_t one = (int64_t)INT16_MAX * INT16_MAX, lost = cosine < one ? one - cosine : 0;
+    const uint64_t root = vt_isqrt((uint64_t)(importance > 0 ? importance : 0) << 32);
+    return -(int32_t)((uint64_t)lost * root >> 32);
 }

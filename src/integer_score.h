@@ -44,8 +44,8 @@ void vt_integer_score_votes(const struct vt_head_integers *sums, const struct vt
                             unsigned unit_bits, const struct vt_integer_votes *o, void *scratch, int32_t *score);
 size_t vt_vote_scratch_bytes(size_t rows, size_t heads);
 
-/* ln x in units of 2^-24, |error| <= 1 of them; INT32_MIN / 2 for x <= 0. */
-int32_t vt_integer_logarithm(int32_t x);
+/* ln(x / 2^bits), bits <= 30, in units of 2^-24, |error| <= 1 of them; INT32_MIN / 2 for x <= 0. */
+int32_t vt_integer_logarithm(int32_t x, unsigned bits);
 
 /* exp(-d unit) is high[d / 256] * low[d % 256] in units of 2^-62, for 0 <= d < 2^16. */
 struct vt_powers {
@@ -62,5 +62,9 @@ void vt_integer_direction(size_t dim, size_t groups, const int16_t *x, int32_t *
 
 /* The dot product of two directions, |y| < 2^31: their cosine times (2^15 - 1)^2, |error| <= dim^1/2 * 2^16. */
 int32_t vt_integer_cosine(size_t dim, const int16_t *a, const int16_t *b);
+
+/* vt_score_match of such a cosine and of importance in any unit u, in units of 2^-14 u^1/2, |error| <= 2 of them;
+ * importance below 0 counts as 0. */
+int32_t vt_integer_match(int32_t cosine, int32_t importance);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "step_maker.h"
 
+#include <math.h>
+
 /* ---- What steps read ---- */
 
 static vitrt_status refuse(const struct vt_plan *p, const struct vt_node *node, const char *why, vitrt_error *err)
@@ -71,6 +73,13 @@ static bool is_attention_score(const struct vt_plan *p, const struct vt_node *no
     return from->type == VT_NODE_ATTENTION_SCORES;
 }
 
+/* 1, 1/2, .. 2^-30 */
+static bool is_binary(float unit)
+{
+    int exponent;
+    return frexpf(unit, &exponent) == 0.5f && exponent <= 1 && exponent >= -29;
+}
+
 static const char *reason_against_score(const struct vt_plan *p, const struct vt_node *node)
 {
     const char *const no_scores = "it does not read scores of attention";
@@ -78,9 +87,9 @@ static const char *reason_against_score(const struct vt_plan *p, const struct vt
     case VT_TOKEN_ONES:
     case VT_TOKEN_NUMBER: return NULL;
     case VT_TOKEN_LOGARITHM:
-        return is_element(p, node, 0, VT_I32) && vt_unit_of(p->graph, node->in[0].value) == 1
+        return is_element(p, node, 0, VT_I32) && is_binary(vt_unit_of(p->graph, node->in[0].value))
                    ? NULL
-                   : "it reads numbers that are not whole";
+                   : "the unit of the numbers that it reads is no power of 2";
     case VT_TOKEN_MEAN: return is_attention_score(p, node, 0) ? NULL : no_scores;
     case VT_TOKEN_VALUES:
     case VT_TOKEN_HEAD_VALUES:
@@ -114,7 +123,10 @@ static const char *reason_against_selection(const struct vt_plan *p, const struc
     case VT_SELECT_TOP:
     case VT_SELECT_SAMPLES: return is_element(p, node, 0, VT_I32) ? NULL : "it selects by numbers that are no scores";
     case VT_SELECT_MATCH:
-        return node->in_count == 1 || is_element(p, node, 1, VT_I32) ? NULL : "the sizes that it reads are no scores";
+        for (uint32_t k = 1; k < node->in_count; k++)
+            if (!is_element(p, node, k, VT_I32))
+                return "the sizes, or the importance, that it reads are no scores";
+        return NULL;
     case VT_SELECT_UNSURE: return is_element(p, node, 0, VT_I16) ? NULL : "the logits that it reads are no words";
     case VT_SELECT_EVEN:
     case VT_SELECT_RANDOM: return NULL;

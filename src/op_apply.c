@@ -10,6 +10,7 @@ struct move {
     struct vt_image_rows in, out, base; /* base: of scatter, if it has one */
     const struct vt_token_entry *map;
     size_t row_bytes, element_bytes;
+    bool whole, weighted; /* of apply: see vt_moves_rows and vt_weighs_rows */
 };
 
 static struct move move_of(const struct vt_step_job *j, size_t image)
@@ -23,6 +24,8 @@ static struct move move_of(const struct vt_step_job *j, size_t image)
                       .element_bytes = bytes };
     if (node->type == VT_NODE_SCATTER && node->in_count > 2)
         m.base = vt_exec_image_rows(j->x, node->in[2], image);
+    m.whole = node->type == VT_NODE_APPLY && vt_moves_rows(j->x->plan->graph, node);
+    m.weighted = node->type == VT_NODE_APPLY && vt_weighs_rows(j->x->plan->graph, node);
     return m;
 }
 
@@ -38,7 +41,7 @@ static void add_entries(const struct vt_step_job *j, const struct move *m, size_
     memset(y, 0, columns * sizeof *y);
     for (size_t e = begin; e < end; e++) {
         const float *x = (const float *)(const void *)row_at(m, &m->in, (size_t)m->map[e].source);
-        j->x->plan->kernels->axpy_f32(columns, j->s->node->u.apply.sum ? 1 : m->map[e].weight, x, y);
+        j->x->plan->kernels->axpy_f32(columns, m->weighted ? m->map[e].weight : 1, x, y);
     }
 }
 
@@ -46,7 +49,7 @@ static void apply_row(const struct vt_step_job *j, const struct move *m, size_t 
 {
     const size_t begin = i ? (size_t)m->map[i - 1].end : 0, end = (size_t)m->map[i].end;
     char *y = row_at(m, &m->out, i);
-    if (end == begin + 1 && (m->map[begin].weight == 1 || j->s->node->u.apply.sum))
+    if (m->whole || (end == begin + 1 && (m->map[begin].weight == 1 || !m->weighted)))
         memcpy(y, row_at(m, &m->in, (size_t)m->map[begin].source), m->row_bytes);
     else
         add_entries(j, m, begin, end, (float *)(void *)y);

@@ -43,11 +43,11 @@ static void score_image(const struct vt_step_job *j, size_t image)
     case VT_TOKEN_VOTES: votes(j, image, score); break;
     case VT_TOKEN_ONES:
         for (size_t i = 0; i < out.rows; i++)
-            score[i] = 1;
+            score[i] = (int32_t)1 << VT_SIZE_BITS;
         break;
     case VT_TOKEN_LOGARITHM:
         for (size_t i = 0; i < out.rows; i++)
-            score[i] = vt_integer_logarithm(in.at[i * in.ld]);
+            score[i] = vt_integer_logarithm(in.at[i * in.ld], j->w->integers->score_bits);
         break;
     case VT_TOKEN_NUMBER:
         for (size_t i = 0; i < out.rows; i++)
@@ -185,7 +185,9 @@ static size_t select_top(const struct vt_step_job *j, const struct places *at, c
 static size_t select_match(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
                            size_t count, size_t image, struct vt_token_entry *map)
 {
-    const int32_t *sizes = j->s->node->in_count > 1 ? integers_of(j, 1, image).at : NULL;
+    const struct vt_node *node = j->s->node;
+    const int32_t *sizes = node->in_count > 1 ? integers_of(j, 1, image).at : NULL;
+    const int32_t *importance = node->in_count > 2 ? integers_of(j, 2, image).at : NULL;
     const size_t evens = (c->rows + 1) / 2, first = (c->protect + 1) / 2, first_odd = c->protect / 2;
     const size_t from = evens - first, others = c->rows / 2 - first_odd;
     for (size_t i = 0; i < evens; i++)
@@ -197,9 +199,14 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
         at->row[i] = (uint32_t)(2 * (first_odd + i) + 1);
     gather_directions(j, at, 0, image, at->row, others, at->others);
     find_most_similar(j, at, others ? from : 0, others, at->best + first, at->to + first);
-    for (size_t i = first; i < evens && others; i++)
+    for (size_t i = first; i < evens && others; i++) {
         at->to[i] = (uint32_t)(2 * (first_odd + at->to[i]) + 1);
-    return vt_integer_map_of_match(c, at->best, at->to, count, j->s->node->u.select.drop, sizes, map);
+        if (importance)
+            at->best[i] = vt_integer_match(at->best[i], importance[2 * i]);
+    }
+    return node->u.select.drop
+               ? vt_integer_map_of_dropped(c, at->best, at->to, count, j->w->integers->passed, map)
+               : vt_integer_map_of_match(c, at->best, at->to, count, sizes, map);
 }
 
 static void stay_unsure(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
@@ -277,20 +284,25 @@ static void add_row(bool words, size_t n, const char *x, int64_t share, int64_t 
         sums[i] += share * (words ? word[i] : number[i]);
 }
 
+static bool weighs(const struct vt_step_job *j)
+{
+    return vt_weighs_rows(j->x->plan->graph, j->s->node);
+}
+
 /* The sum of the entries [begin, end) of a map, each rounded once and limited. */
 static void add_entries(const struct vt_step_job *j, const struct vt_image_rows *in, const struct vt_token_entry *map,
                         size_t begin, size_t end, char *y)
 {
-    const bool words = vt_exec_element(j->x, j->s->out) == VT_I16, sum = j->s->node->u.apply.sum;
+    const bool words = vt_exec_element(j->x, j->s->out) == VT_I16, weighted = weighs(j);
     const size_t bytes = words ? sizeof(int16_t) : sizeof(int32_t), columns = j->s->node->columns;
-    const unsigned right = sum ? 0 : j->w->integers->share_bits;
+    const unsigned right = weighted ? j->w->integers->share_bits : 0;
     for (size_t c = 0; c < columns; c += ADDED) {
         const size_t n = columns - c < ADDED ? columns - c : ADDED;
         int64_t sums[ADDED];
         for (size_t i = 0; i < n; i++)
             sums[i] = ((int64_t)1 << right) >> 1;
         for (size_t e = begin; e < end; e++)
-            add_row(words, n, in->at + ((size_t)map[e].source * in->ld + c) * bytes, sum ? 1 : map[e].share, sums);
+            add_row(words, n, in->at + ((size_t)map[e].source * in->ld + c) * bytes, weighted ? map[e].share : 1, sums);
         for (size_t i = 0; i < n && words; i++)
             ((int16_t *)(void *)y)[c + i] = (int16_t)vt_limit(sums[i] >> right, INT16_MIN, INT16_MAX);
         for (size_t i = 0; i < n && !words; i++)
@@ -310,8 +322,8 @@ static void apply_row(const struct vt_step_job *j, size_t image, size_t i, char 
     const struct vt_token_entry *map = map_of(j, image);
     const size_t begin = i ? (size_t)map[i - 1].end : 0, end = (size_t)map[i].end;
     const size_t bytes = vt_dtype_bytes(vt_exec_element(j->x, j->s->out));
-    const bool whole = node->u.apply.sum || map[begin].share == (int32_t)1 << j->w->integers->share_bits;
-    if (end == begin + 1 && whole)
+    const bool whole = !weighs(j) || map[begin].share == (int32_t)1 << j->w->integers->share_bits;
+    if (vt_moves_rows(j->x->plan->graph, node) || (end == begin + 1 && whole))
         memcpy(y, in.at + (size_t)map[begin].source * in.ld * bytes, node->columns * bytes);
     else
         add_entries(j, &in, map, begin, end, y);

@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "ops.h"
 #include "token_map.h"
+#include "token_score.h"
 
 #include <assert.h>
 #include <float.h>
@@ -203,12 +204,21 @@ static size_t select_top(const struct vt_step_job *j, const struct places *at, c
                                : vt_map_of_stay(c->rows, at->stay, map);
 }
 
+static size_t map_of_matches(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
+                             size_t count, size_t image, struct vt_token_entry *map)
+{
+    const struct vt_node *node = j->s->node;
+    return node->u.select.drop
+               ? vt_map_of_dropped(c, at->best, at->to, count, node->u.select.passed, map)
+               : vt_map_of_match(c, at->best, at->to, count, node->in_count > 1 ? scores_of(j, 1, image) : NULL, map);
+}
+
 /* Rows at even places against those at odd ones; protected rows take no part. */
 static size_t select_match(const struct vt_step_job *j, const struct places *at, const struct vt_candidates *c,
                            size_t count, size_t image, struct vt_token_entry *map)
 {
     const struct vt_node *node = j->s->node;
-    const float *sizes = node->in_count > 1 ? scores_of(j, 1, image) : NULL;
+    const float *importance = node->in_count > 2 ? scores_of(j, 2, image) : NULL;
     const size_t evens = (c->rows + 1) / 2, first = (c->protect + 1) / 2, first_odd = c->protect / 2;
     const size_t from = evens - first, others = c->rows / 2 - first_odd;
     float *best = at->best + first; /* behind the protected ones */
@@ -216,7 +226,7 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
     for (size_t i = 0; i < evens; i++)
         at->best[i] = -INFINITY;
     if (!from || !others)
-        return vt_map_of_match(c, at->best, at->to, 0, node->u.select.drop, sizes, map);
+        return map_of_matches(j, at, c, 0, image, map);
     for (size_t i = 0; i < from; i++)
         at->row[i] = (uint32_t)(2 * (first + i));
     for (size_t i = 0; i < others; i++)
@@ -231,11 +241,13 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
                                           .best = best,
                                           .to = to });
     for (size_t i = 0; i < from; i++) {
+        if (importance)
+            best[i] = vt_score_match(best[i], importance[at->row[i]]);
         if (!(best[i] > -INFINITY)) /* as many rows leave where similarities are NaN */
             best[i] = -FLT_MAX;
         to[i] = at->row[from + to[i]];
     }
-    return vt_map_of_match(c, at->best, at->to, count, node->u.select.drop, sizes, map);
+    return map_of_matches(j, at, c, count, image, map);
 }
 
 /* Rows by the probability of their most probable class: its share of a softmax, where its own exponential is 1. */

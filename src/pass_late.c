@@ -11,7 +11,7 @@
 static bool is_candidate(const struct vt_graph *g, const struct vt_node *node, size_t align)
 {
     return node->type == VT_NODE_APPLY && g->nodes[node->in[0].value].type == VT_NODE_LINEAR &&
-           vt_only_drops(&g->nodes[node->in[1].value]) && node->in[0].column % align == 0;
+           vt_moves_rows(g, node) && node->in[0].column % align == 0;
 }
 
 /* Does somebody else read rows of these columns that are not protected? */

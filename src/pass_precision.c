@@ -93,7 +93,7 @@ static uint32_t readable_operands(const struct vt_node *node)
 static bool moves_rows(const struct precision_pass *p, vt_value v)
 {
     const struct vt_node *node = &p->g->nodes[v];
-    return node->type == VT_NODE_APPLY && vt_only_drops(&p->g->nodes[node->in[1].value]) &&
+    return node->type == VT_NODE_APPLY && vt_moves_rows(p->g, node) &&
            !vt_is_output(p->outputs, p->output_count, v);
 }
 

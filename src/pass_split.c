@@ -2,7 +2,7 @@
 /*
  * Columns that are wanted in different rows: the last block of a class-token model needs the queries of one token and
  * the keys and values of all, which are columns of one product. Such a linear layer becomes two, one behind the other,
- * that share its packed weight.
+ * that share its packed weight. Columns that nobody reads, such as queries that are late, are not computed.
  */
 #include "plan.h"
 #include "row_needs.h"
@@ -11,6 +11,7 @@
 struct split {
     struct vt_row_range need;
     uint32_t at;       /* column where the second part begins; 0: not split */
+    bool idle;         /* nobody reads the first part, which is not computed */
     vt_value parts[2]; /* in the new graph; the second one if it is split */
 };
 
@@ -33,23 +34,46 @@ static bool rows_of_columns(const struct vt_graph *g, const struct vt_shape *sha
     return true;
 }
 
-/* The border between columns of v that are wanted in different rows, or 0. Candidates are where views begin. */
-static uint32_t find_border(const struct vt_graph *g, const struct vt_shape *shapes, const struct split *values,
-                            vt_value v, size_t align)
+/* Does any node, be it one that nobody needs, read of these columns? */
+static bool is_read(const struct vt_graph *g, vt_value v, uint32_t begin, uint32_t end)
+{
+    for (size_t i = (size_t)v + 1; i < g->node_count; i++)
+        for (uint32_t k = 0; k < g->nodes[i].in_count; k++) {
+            const struct vt_view *in = &g->nodes[i].in[k];
+            if (in->value == v && in->column < end && in->column + in->columns > begin)
+                return true;
+        }
+    return false;
+}
+
+/* Is there a border of v at that column, between columns that are wanted in different rows? */
+static bool is_border(const struct vt_graph *g, const struct vt_shape *shapes, const struct split *values, vt_value v,
+                      uint32_t at, bool *idle)
 {
     const uint32_t columns = g->nodes[v].columns;
+    struct vt_row_range low, high;
+    if (!rows_of_columns(g, shapes, values, v, 0, at, &low) ||
+        !rows_of_columns(g, shapes, values, v, at, columns, &high) || vt_rows_same(low, high))
+        return false;
+    *idle = !is_read(g, v, 0, at);
+    return (*idle || !vt_rows_empty(low)) && !vt_rows_empty(high);
+}
+
+/* Where v is split. Candidates are where views begin. */
+static void find_border(const struct vt_graph *g, const struct vt_shape *shapes, struct split *values, vt_value v,
+                        size_t align)
+{
+    struct split *s = &values[v];
     for (size_t i = (size_t)v + 1; i < g->node_count; i++) {
         for (uint32_t k = 0; k < g->nodes[i].in_count; k++) {
             const uint32_t at = g->nodes[i].in[k].column;
-            struct vt_row_range low, high;
             if (g->nodes[i].in[k].value == v && at && at % align == 0 &&
-                rows_of_columns(g, shapes, values, v, 0, at, &low) &&
-                rows_of_columns(g, shapes, values, v, at, columns, &high) && !vt_rows_same(low, high) &&
-                !vt_rows_empty(low) && !vt_rows_empty(high))
-                return at;
+                is_border(g, shapes, values, v, at, &s->idle)) {
+                s->at = at;
+                return;
+            }
         }
     }
-    return 0;
 }
 
 static struct vt_view moved_view(const struct split *values, struct vt_view view)
@@ -65,13 +89,16 @@ static void rewrite_node(const struct vt_graph *g, struct split *values, vt_valu
     struct split *s = &values[v];
     for (uint32_t k = 0; k < node.in_count; k++)
         node.in[k] = moved_view(values, node.in[k]);
-    if (s->at) {
-        node.columns = s->at;
+    if (!s->at) {
         s->parts[0] = vt_graph_append(out, &node);
-        node.columns = g->nodes[v].columns - s->at;
-        node.u.linear.first += s->at;
+        return;
     }
-    s->parts[s->at ? 1 : 0] = vt_graph_append(out, &node);
+    node.columns = s->at;
+    if (!s->idle)
+        s->parts[0] = vt_graph_append(out, &node);
+    node.columns = g->nodes[v].columns - s->at;
+    node.u.linear.first += s->at;
+    s->parts[1] = vt_graph_append(out, &node);
 }
 
 vitrt_status vt_pass_split(const struct vt_graph *g, const struct vt_shape *shapes, size_t align, vt_value *outputs,
@@ -90,7 +117,7 @@ vitrt_status vt_pass_split(const struct vt_graph *g, const struct vt_shape *shap
         values[v].need = needs[v];
     for (size_t v = 0; v < n; v++) {
         if (g->nodes[v].type == VT_NODE_LINEAR && !vt_is_output(outputs, count, (vt_value)v))
-            values[v].at = find_border(g, shapes, values, (vt_value)v, align);
+            find_border(g, shapes, values, (vt_value)v, align);
         rewrite_node(g, values, (vt_value)v, out);
     }
     for (size_t i = 0; i < count; i++)

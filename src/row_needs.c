@@ -52,11 +52,6 @@ struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_sha
     return (struct vt_row_range){ 0, (uint32_t)vt_shape_rows(&shapes[node->in[k].value]) };
 }
 
-bool vt_only_drops(const struct vt_node *select)
-{
-    return (select->u.select.by != VT_SELECT_MATCH || select->u.select.drop) && !select->u.select.fuse;
-}
-
 void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, const vt_value *outputs, size_t count,
                        struct vt_row_range *needs)
 {

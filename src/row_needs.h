@@ -33,9 +33,6 @@ struct vt_row_range vt_rows_wanted(const struct vt_graph *g, const struct vt_sha
  * no map is needed? */
 bool vt_are_protected(const struct vt_graph *g, const struct vt_shape *shapes, vt_value v, struct vt_row_range rows);
 
-/* Do rows stay as they are or leave by this token map, none of them becoming another? */
-bool vt_only_drops(const struct vt_node *select);
-
 /* needs[node_count]: the rows that a value must have. */
 void vt_find_row_needs(const struct vt_graph *g, const struct vt_shape *shapes, const vt_value *outputs, size_t count,
                        struct vt_row_range *needs);

@@ -29,13 +29,14 @@ struct vt_step_integers {
     const struct vt_exp_scale *scores;     /* [heads] of attention */
     const int32_t *mask;                   /* [heads]: what a masked score is added, in its units */
     const struct vt_dyadic *key_scales; /* [heads] of attention whose keys have a bias: its unit in those of scores */
-    unsigned score_bits;                /* of attention that gives scores, and of those that votes are made of */
+    unsigned score_bits;                /* of attention that gives scores, and of those that others are made of */
     int64_t boost;                      /* of attention that gives votes: vt_attention's integer_boost */
     struct vt_integer_votes votes;
     const uint32_t *counts;                /* of a selection: vt_wanted_count of each number of candidates */
     const struct vt_powers *powers;        /* of one by "unsure", in the unit of its logits, */
     uint32_t limit;                        /* and from where on the inverse of a confidence is unsure */
-    unsigned share_bits;                   /* of its map: a share is in units of 2^-share_bits */
+    unsigned share_bits;                   /* of its map: a share is in units of 2^-share_bits, */
+    int32_t passed;                        /* such as what a row that leaves passes on */
     uint64_t eps;                          /* of a norm */
     const int16_t *tokens;                 /* of an embedding: the rows before the map */
     const uint8_t (*pixel_codes)[256];     /* [channels] of a convolution: codes of pixels; NULL: the pixels are codes */

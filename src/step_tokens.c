@@ -30,7 +30,7 @@ static double unit_of_score(const struct vt_plan *p, const struct vt_node *node)
     }
     case VT_TOKEN_VOTES: return ldexp(1, -VT_VOTE_BITS);
     case VT_TOKEN_LOGARITHM: return ldexp(1, -VT_LOGARITHM_BITS);
-    case VT_TOKEN_ONES:
+    case VT_TOKEN_ONES: return ldexp(1, -VT_SIZE_BITS);
     case VT_TOKEN_NUMBER: return 1;
     default: return 0;
     }
@@ -102,11 +102,12 @@ void vt_make_token_step(const struct vt_plan *p, const struct vt_step *s, struct
     }
     for (size_t i = 0; i < vt_count_table(p, s); i++)
         counts[i] = (uint32_t)vt_wanted_count(node, i);
-    if (s->type == VT_NODE_SELECT)
+    if (s->type == VT_NODE_SELECT) {
         to->share_bits = bits_of_unit(node->unit);
-    else if (s->type == VT_NODE_APPLY)
+        to->passed = (int32_t)ldexp((double)node->u.select.passed, VT_SHARE_BITS);
+    } else if (s->type == VT_NODE_APPLY) {
         to->share_bits = bits_of_unit(vt_unit_of(p->graph, node->in[1].value));
-    else if (node->u.token_score.kind == VT_TOKEN_VOTES) {
+    } else {
         to->score_bits = bits_of_unit(vt_unit_of(p->graph, node->in[0].value));
         to->votes = votes_of(node);
     }

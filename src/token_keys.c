@@ -146,9 +146,10 @@ static void number_rows(struct vt_token_entry *map, const uint8_t *stay, size_t 
             number_row(map, i, count);
 }
 
-static void put(struct vt_token_entry *map, size_t row)
+/* Among the entries of a destination. */
+static void put(struct vt_token_entry *map, size_t row, int32_t destination)
 {
-    map[map[map[row].destination].end++].source = (int32_t)row;
+    map[map[destination].end++].source = (int32_t)row;
 }
 
 /* From counts of entries to where they begin, which is where they end once all are put; puts the numbered rows, which
@@ -163,7 +164,7 @@ static void put_numbered(size_t rows, size_t count, struct vt_token_entry *map)
     }
     for (size_t i = 0; i < rows; i++)
         if (map[i].destination >= 0)
-            put(map, i);
+            put(map, i, map[i].destination);
 }
 
 size_t vt_map_rows(size_t rows, const uint8_t *stay, struct vt_token_entry *map)
@@ -184,18 +185,18 @@ size_t vt_map_rest(size_t rows, size_t left, struct vt_token_entry *map)
         if (map[i].destination >= 0)
             continue;
         map[i].destination = (int32_t)left;
-        put(map, i);
+        put(map, i, (int32_t)left);
     }
     return left + 1;
 }
 
 /* The order of the rows that stay is part of the method: the next layer's A and B depend on it. */
 static size_t number_matched(const struct vt_candidates *c, const uint64_t *keys, size_t merged, const uint8_t *stay,
-                             struct vt_token_entry *map)
+                             bool drop, struct vt_token_entry *map)
 {
     const size_t rows = c->rows, protect = vt_protected_rows(c), even = protect + protect % 2;
     size_t count = 0;
-    if (!merged) {
+    if (!merged || drop) {
         number_rows(map, stay, 0, rows, 1, &count);
         return count;
     }
@@ -220,17 +221,17 @@ size_t vt_map_matches(const struct vt_candidates *c, size_t can_go, const uint32
     vt_fill_stay(stay, 0, c->rows, 1);
     for (size_t i = 0; i < merged; i++)
         stay[2 * vt_row_of_key(keys[i])] = 0;
-    if (drop)
-        return vt_map_rows(c->rows, stay, map);
     map_clear(c->rows, map);
-    const size_t left = number_matched(c, keys, merged, stay, map);
+    const size_t left = number_matched(c, keys, merged, stay, drop, map);
     for (size_t i = 0; i < merged; i++)
         map[map[to[vt_row_of_key(keys[i])]].destination].end++;
     put_numbered(c->rows, left, map);
     for (size_t i = 0; i < merged; i++) {
         const size_t a = vt_row_of_key(keys[i]);
-        map[2 * a].destination = map[to[a]].destination;
-        put(map, 2 * a);
+        const int32_t destination = map[to[a]].destination;
+        put(map, 2 * a, destination);
+        if (!drop)
+            map[2 * a].destination = destination;
     }
     return left;
 }

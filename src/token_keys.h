@@ -55,7 +55,8 @@ static inline bool vt_can_match(const struct vt_candidates *c, size_t i, uint32_
     return 2 * i >= c->protect && to < c->rows && to >= c->protect && to % 2 == 1;
 }
 
-/* The map of vt_map_of_match. keys: those of i of all rows 2 i, in the scratch, of which the `can_go` least can. */
+/* The map of vt_map_of_match or, with `drop`, of vt_map_of_dropped. keys: those of i of all rows 2 i, in the scratch, of
+ * which the `can_go` least can. */
 size_t vt_map_matches(const struct vt_candidates *c, size_t can_go, const uint32_t *to, size_t count, bool drop,
                       struct vt_token_entry *map);
 

@@ -164,11 +164,20 @@ static void weigh_by_size(size_t count, const float *size, struct vt_token_entry
     }
 }
 
-size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count, bool drop,
+size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count,
                        const float *size, struct vt_token_entry *map)
 {
-    const size_t left = vt_map_matches(c, key_matches(c, best, to, c->scratch), to, count, drop, map);
-    weigh_alike(left ? (size_t)map[left - 1].end : 0, map);
+    const size_t left = vt_map_matches(c, key_matches(c, best, to, c->scratch), to, count, false, map);
+    weigh_alike(c->rows, map);
     weigh_by_size(left, size, map);
+    return left;
+}
+
+size_t vt_map_of_dropped(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count,
+                         float passed, struct vt_token_entry *map)
+{
+    const size_t left = vt_map_matches(c, key_matches(c, best, to, c->scratch), to, count, true, map);
+    for (size_t e = 0; e < c->rows; e++)
+        map[e].weight = map[map[e].source].destination >= 0 ? 1 : passed;
     return left;
 }

@@ -14,7 +14,8 @@
 #include <stdint.h>
 
 /* One of `rows` elements of a map, at most INT32_MAX. What destinations are made of stands one behind the other: entry
- * e is row `source` times `weight`. A row is in one entry at most. */
+ * e is row `source` times `weight`. A row is in one entry at most. In maps of vt_map_of_dropped a destination is its
+ * first entry alone; the others are of rows that leave, and count where numbers of tokens are added up. */
 struct vt_token_entry {
     int32_t source; /* -1 behind the last entry */
     union {
@@ -23,7 +24,7 @@ struct vt_token_entry {
     };
     int32_t end;         /* of destination i: one past its last entry; its first is where the one before it ends. 0
                             behind the last destination */
-    int32_t destination; /* of source i: the row it goes to, or -1 */
+    int32_t destination; /* of source i: the row it goes to, or -1: it leaves */
 };
 
 /* Rows of one image that are to be selected from. */
@@ -95,9 +96,14 @@ size_t vt_map_of_fused(size_t rows, const uint8_t *stay, const float *scores, st
  * protected rows, unmerged rows of A stand by descending similarity as published (those not to be merged last),
  * otherwise in their order; then those of B, but protected rows first of all, in their order. With nothing to merge
  * rows stay where they are. In a destination, the row of B comes first, then those merged into it by descending
- * similarity. With `drop` those that would be merged leave, and the others stay as they are, in their order (the pruned
- * merging of Token Fusion: Kim et al. 2024, arXiv:2312.01026). Returns how many rows are left. */
-size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count, bool drop,
+ * similarity. Returns how many rows are left. */
+size_t vt_map_of_match(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count,
                        const float *size, struct vt_token_entry *map);
+
+/* The same rows leave that vt_map_of_match would merge, and the others stay as they are, in their order (the pruned
+ * merging of Token Fusion: Kim et al. 2024, arXiv:2312.01026). What they go to is of their destinations' entries with
+ * the weight `passed`, so that a part of the tokens that they stand for is not lost. */
+size_t vt_map_of_dropped(const struct vt_candidates *c, const float *best, const uint32_t *to, size_t count,
+                         float passed, struct vt_token_entry *map);
 
 #endif

@@ -52,6 +52,12 @@ void vt_score_halting(size_t rows, const float *x, size_t ldx, const float *befo
     }
 }
 
+float vt_score_match(float cosine, float importance)
+{
+    const float lost = 1 - cosine;
+    return -((lost < 0 ? 0 : lost) * sqrtf(importance));
+}
+
 static double length(const float *x, size_t n)
 {
     return sqrt((double)vt_dot(x, x, n));

@@ -47,4 +47,9 @@ struct vt_halting {
 void vt_score_halting(size_t rows, const float *x, size_t ldx, const float *before, size_t ldb,
                       const struct vt_halting *o, float *score);
 
+/* How good it is to make one token of two whose features have this cosine: what is lost, the less the better, is in
+ * proportion to 1 - cosine and to the root of the importance of the one that goes (after MCTF: Lee et al. 2024,
+ * arXiv:2403.10030). At most 0; a NaN where either is one or importance is negative. */
+float vt_score_match(float cosine, float importance);
+
 #endif

@@ -127,7 +127,7 @@ static size_t match(struct matrix sum, struct vt_token_entry *map)
         }
     }
     const struct vt_candidates c = candidates_of(sum.rows, 1);
-    return vt_map_of_match(&c, best, to, 3, false, NULL, map);
+    return vt_map_of_match(&c, best, to, 3, NULL, map);
 }
 
 static void check_matching(void)
@@ -349,7 +349,7 @@ static void test_refused(void **state)
                    "\"in\": [[\"qkv\", 0, 1]], \"by\": \"samples\"",
                    "node sampled has no integer-only form: it selects by numbers that are no scores");
     expect_refused("log", "[\"sizes\"], \"score\"", "[[\"x\", 0, 1]], \"score\"",
-                   "node log has no integer-only form: it reads numbers that are not whole");
+                   "node log has no integer-only form: the unit of the numbers that it reads is no power of 2");
     expect_refused("mean", "[\"row2\"], \"score\"", "[\"attn2\"], \"score\"",
                    "node mean has no integer-only form: it does not read scores of attention");
     expect_refused("values", "[\"row\", [\"qkv\", 16, 8]], \"score\"", "[\"row\", \"row\"], \"score\"",
@@ -358,7 +358,7 @@ static void test_refused(void **state)
     expect_refused("y", "\"votes\", \"proj\"], \"by\"", "\"votes\", \"sums\"], \"by\"",
                    "node top has no integer-only form: the features that it compares are no words");
     expect_refused("x", "[\"sum\"], \"by\": \"match\"", "[\"sum\", [\"sum\", 0, 1]], \"by\": \"match\"",
-                   "node pairs has no integer-only form: the sizes that it reads are no scores");
+                   "node pairs has no integer-only form: the sizes, or the importance, that it reads are no scores");
     expect_refused("z", "[\"mean\"], \"by\"", "[\"votes\"], \"by\"",
                    "node fused has no integer-only form: it fuses rows by something else than the mean");
     expect_refused("z", "[\"attn2\", \"fused\"]", "[\"mean\", \"fused\"]",

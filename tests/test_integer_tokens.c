@@ -214,14 +214,16 @@ static void test_logarithm(void **state)
 {
     const double unit = ldexp(1, -VT_LOGARITHM_BITS);
     (void)state;
-    assert_int_equal(vt_integer_logarithm(1), 0);
-    assert_int_equal(vt_integer_logarithm(0), INT32_MIN / 2);
-    assert_int_equal(vt_integer_logarithm(INT32_MIN), INT32_MIN / 2);
-    for (int32_t x = 1; x < 100000; x++)
-        assert_close(vt_integer_logarithm(x) * unit, log(x), unit);
-    for (uint32_t x = 100000; x <= INT32_MAX; x += x / 1000)
-        assert_close(vt_integer_logarithm((int32_t)x) * unit, log(x), unit);
-    assert_close(vt_integer_logarithm(INT32_MAX) * unit, log(INT32_MAX), unit);
+    for (unsigned bits = 0; bits <= 30; bits++) {
+        assert_int_equal(vt_integer_logarithm((int32_t)1 << bits, bits), 0);
+        assert_int_equal(vt_integer_logarithm(0, bits), INT32_MIN / 2);
+        assert_int_equal(vt_integer_logarithm(INT32_MIN, bits), INT32_MIN / 2);
+        for (int32_t x = 1; x < 10000; x++)
+            assert_close(vt_integer_logarithm(x, bits) * unit, log(ldexp(x, -(int)bits)), unit);
+        for (uint32_t x = 10000; x <= INT32_MAX; x += x / 1000)
+            assert_close(vt_integer_logarithm((int32_t)x, bits) * unit, log(ldexp(x, -(int)bits)), unit);
+        assert_close(vt_integer_logarithm(INT32_MAX, bits) * unit, log(ldexp(INT32_MAX, -(int)bits)), unit);
+    }
 }
 
 static void test_confidence(void **state)
@@ -280,6 +282,22 @@ static void test_directions(void **state)
         const double cosine = lengths[0] > 0 && lengths[1] > 0 ? dot / lengths[0] / lengths[1] : 0;
         assert_close(vt_integer_cosine(dim, y[0], y[1]), 32767.0 * 32767 * cosine, sqrt((double)dim) * 0x1p16);
     }
+}
+
+static void test_match(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < CASES; n++) {
+        const int32_t cosine = (int32_t)((2 * uniform() - 1) * 32767 * 32767);
+        const int32_t importance = (int32_t)ldexp(uniform(), (int)any(32));
+        const double lost = 1 - cosine / (32767.0 * 32767), wanted = -lost * sqrt(importance) * 0x1p14;
+        /* the cosine's unit is not quite 2^-30 */
+        assert_close(vt_integer_match(cosine, importance), wanted, 2 - wanted * 0x1p-13);
+    }
+    assert_int_equal(vt_integer_match(32767 * 32767, INT32_MAX), 0);
+    assert_int_equal(vt_integer_match(INT32_MAX, INT32_MAX), 0);
+    assert_int_equal(vt_integer_match(0, -1), 0);
+    assert_true(vt_integer_match(-32767 * 32767, INT32_MAX) < -(INT32_MAX / 4 * 2));
 }
 
 /* ---- Selections ---- */
@@ -446,8 +464,11 @@ static void test_maps(void **state)
             stay[i] = any(2);
         }
         const struct vt_candidates c = candidates(rows, protect);
-        const size_t left = vt_map_of_match(&c, best_floats, to, count, n % 3 == 0, n % 2 ? size_floats : NULL, a);
-        assert_int_equal(vt_integer_map_of_match(&c, best, to, count, n % 3 == 0, n % 2 ? size : NULL, b), left);
+        const size_t left = vt_map_of_match(&c, best_floats, to, count, n % 2 ? size_floats : NULL, a);
+        assert_int_equal(vt_integer_map_of_match(&c, best, to, count, n % 2 ? size : NULL, b), left);
+        assert_same_map(rows, a, b, 0x1p30);
+        assert_int_equal(vt_map_of_dropped(&c, best_floats, to, count, 0.375f, a), left);
+        assert_int_equal(vt_integer_map_of_dropped(&c, best, to, count, 3 << 27, b), left);
         assert_same_map(rows, a, b, 0x1p30);
         assert_int_equal(vt_map_of_fused(rows, stay, score_floats, a),
                          vt_integer_map_of_fused(rows, stay, scores, 1 << 20, b));
@@ -471,9 +492,9 @@ static void test_shares(void **state)
     assert_int_equal(vt_share_of(2, 3), 715827883);
     assert_int_equal(vt_share_of(0, 0), 0);
     assert_int_equal(vt_share_of(UINT32_MAX, UINT32_MAX), 1 << 30);
-    assert_int_equal(vt_integer_map_of_match(&c, best, to, 1, false, none, map), 3);
+    assert_int_equal(vt_integer_map_of_match(&c, best, to, 1, none, map), 3);
     assert_int_equal(map[map[map[0].destination].end - 1].share, 0);
-    assert_int_equal(vt_integer_map_of_match(&c, best, to, 1, false, most, map), 3);
+    assert_int_equal(vt_integer_map_of_match(&c, best, to, 1, most, map), 3);
     assert_int_equal(map[map[map[0].destination].end - 1].share, 1 << 29);
 }
 
@@ -483,10 +504,11 @@ int main(void)
         cmocka_unit_test(test_values),        cmocka_unit_test(test_largest_values),
         cmocka_unit_test(test_votes),         cmocka_unit_test(test_worked_votes),
         cmocka_unit_test(test_logarithm),     cmocka_unit_test(test_confidence),
-        cmocka_unit_test(test_directions),    cmocka_unit_test(test_as_by_floats),
-        cmocka_unit_test(test_sampled_large), cmocka_unit_test(test_sampled_limits),
-        cmocka_unit_test(test_similar),       cmocka_unit_test(test_unsure),
-        cmocka_unit_test(test_maps),          cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_directions),    cmocka_unit_test(test_match),
+        cmocka_unit_test(test_as_by_floats),  cmocka_unit_test(test_sampled_large),
+        cmocka_unit_test(test_sampled_limits), cmocka_unit_test(test_similar),
+        cmocka_unit_test(test_unsure),        cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,7 +240,7 @@ static void bytes_are_as_said(vitrt_precision precision)
     assert_int_equal(vitrt_session_get_info(s, &info), VITRT_OK);
     /* beside the packed weights only the store's own list; beside the arena only tables of the plan: some 400 nodes */
     assert_in_range(counting.live_bytes - opened, info.packed_bytes, info.packed_bytes + 16384);
-    assert_in_range(session_counting.live_bytes, info.arena_bytes, info.arena_bytes + 180224);
+    assert_in_range(session_counting.live_bytes, info.arena_bytes, info.arena_bytes + 184320);
     vitrt_session_free(s);
     vitrt_model_free(m);
     assert_int_equal(counting.live, 0);

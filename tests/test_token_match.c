@@ -32,7 +32,7 @@ static size_t matched(size_t rows, size_t protect, const double (*m)[2], size_t 
     for (size_t i = 0; i < rows * rows; i++)
         similar[i] = cosine(m[i / rows], m[i % rows]);
     best_matches(&c, similar, best, to);
-    const size_t left = vt_map_of_match(&c, best, to, count, false, size, map);
+    const size_t left = vt_map_of_match(&c, best, to, count, size, map);
     assert_scratch_kept(&c);
     for (size_t i = 0; i < rows; i++)
         old[i] = size[i];
@@ -161,17 +161,16 @@ static size_t slow_match(const struct vt_candidates *c, const double *similar, s
     const size_t merged = least(least(count, most / 2), edge_count);
     for (size_t i = 0; i < c->rows; i++)
         groups[i] = (struct group){ 1, { (int32_t)i } };
-    for (size_t i = 0; i < merged; i++)
+    for (size_t i = 0; i < merged; i++) {
+        struct group *to = groups + edges[i].b;
         gone[edges[i].a] = true;
+        to->members[to->count++] = (int32_t)edges[i].a;
+    }
     for (size_t i = 0; i < c->rows && drop; i++)
         if (!gone[i])
             out[left++] = groups[i];
     if (drop)
         return left;
-    for (size_t i = 0; i < merged; i++) {
-        struct group *to = groups + edges[i].b;
-        to->members[to->count++] = (int32_t)edges[i].a;
-    }
     for (size_t i = 0; i < c->rows && (!merged || i < c->protect); i++) {
         told[i] = true;
         out[left++] = groups[i];
@@ -187,23 +186,39 @@ static size_t slow_match(const struct vt_candidates *c, const double *similar, s
     return left;
 }
 
-/* Weights of more than one entry are shares of the size. */
-static void assert_groups(size_t count, const struct group *want, const struct vt_token_entry *map, const float *size)
+static void assert_members_are(size_t count, const struct group *want, const struct vt_token_entry *map)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct vt_token_entry *entry = map + (i ? map[i - 1].end : 0);
-        double sizes = 0, weights = 0;
-        assert_int_equal(map[i].end - (i ? map[i - 1].end : 0), want[i].count);
+        const int32_t begin = i ? map[i - 1].end : 0;
+        assert_int_equal(map[i].end - begin, want[i].count);
         for (size_t k = 0; k < want[i].count; k++)
-            sizes += size[want[i].members[k]];
-        for (size_t k = 0; k < want[i].count; k++) {
-            assert_int_equal(entry[k].source, want[i].members[k]);
-            assert_near(entry[k].weight, size[entry[k].source] / sizes, 1e-7);
-            weights += entry[k].weight;
+            assert_int_equal(map[begin + (int32_t)k].source, want[i].members[k]);
+    }
+}
+
+/* Weights of more than one entry are shares of the size. */
+static void assert_shares(size_t count, const struct vt_token_entry *map, const float *size)
+{
+    for (size_t i = 0; i < count; i++) {
+        const int32_t begin = i ? map[i - 1].end : 0;
+        double sizes = 0, weights = 0;
+        for (int32_t e = begin; e < map[i].end; e++)
+            sizes += size[map[e].source];
+        for (int32_t e = begin; e < map[i].end; e++) {
+            assert_near(map[e].weight, size[map[e].source] / sizes, 1e-7);
+            weights += map[e].weight;
         }
         assert_near(weights, 1, 1e-6);
-        assert_true(want[i].count > 1 || entry[0].weight == 1);
+        assert_true(map[i].end > begin + 1 || map[begin].weight == 1);
     }
+}
+
+/* What stays is whole, of what leaves a part is passed on. */
+static void assert_passed(size_t count, const struct vt_token_entry *map, float passed)
+{
+    for (size_t i = 0; i < count; i++)
+        for (int32_t begin = i ? map[i - 1].end : 0, e = begin; e < map[i].end; e++)
+            assert_true(map[e].weight == (e > begin ? passed : 1));
 }
 
 static void test_match_against_lists(void **state)
@@ -212,7 +227,7 @@ static void test_match_against_lists(void **state)
     for (size_t k = 0; k < CASES; k++) {
         const struct vt_candidates c = candidates(any(SMALL), any(6));
         const size_t count = any(8) ? any(SMALL / 2) : SIZE_MAX;
-        const bool drop = k % 3 == 0;
+        const float passed = k % 9 ? 0.4f : 0;
         static double similar[SMALL * SMALL];
         float best[SMALL], size[SMALL];
         uint32_t to[SMALL];
@@ -226,10 +241,16 @@ static void test_match_against_lists(void **state)
         for (size_t i = 0; i < c.rows; i++)
             size[i] = k % 5 ? (float)(1 + any(5)) : 1;
         best_matches(&c, similar, best, to);
-        const size_t left = vt_map_of_match(&c, best, to, count, drop, k % 5 ? size : NULL, map);
+        const size_t left = vt_map_of_match(&c, best, to, count, k % 5 ? size : NULL, map);
         check_map(c.rows, left, map);
-        assert_int_equal(left, slow_match(&c, similar, count, drop, want));
-        assert_groups(left, want, map, size);
+        assert_int_equal(left, slow_match(&c, similar, count, false, want));
+        assert_members_are(left, want, map);
+        assert_shares(left, map, size);
+        assert_int_equal(vt_map_of_dropped(&c, best, to, count, passed, map), left);
+        check_entries(c.rows, left, true, map);
+        assert_int_equal(left, slow_match(&c, similar, count, true, want));
+        assert_members_are(left, want, map);
+        assert_passed(left, map, passed);
         assert_scratch_kept(&c);
     }
 }
@@ -249,7 +270,11 @@ static void test_match_odd_partners(void **state)
             size[i] = odd_number();
             to[i] = any(2) ? (uint32_t)any(c.rows + 3) : UINT32_MAX - (uint32_t)any(3);
         }
-        const size_t left = vt_map_of_match(&c, best, to, any(SMALL), false, any(3) ? size : NULL, map);
+        const size_t count = any(SMALL), dropped = vt_map_of_dropped(&c, best, to, count, 0.5f, map);
+        check_entries(c.rows, dropped, true, map);
+        assert_passed(dropped, map, 0.5f);
+        const size_t left = vt_map_of_match(&c, best, to, count, any(3) ? size : NULL, map);
+        assert_int_equal(left, dropped);
         check_map(c.rows, left, map);
         assert_scratch_kept(&c);
         for (size_t i = 0; i < left; i++) {

@@ -7,7 +7,7 @@
 
 #include "token_score.h"
 
-enum { MOST = 40, HEADS = 6, COLUMNS = HEADS * 21 };
+enum { MOST = 40, HEADS = 6, COLUMNS = HEADS * 21, CASES = 1000 };
 
 static void assert_scores(size_t count, const float *score, const double *want, double tolerance)
 {
@@ -354,9 +354,24 @@ static void test_hostile_halting(void **state)
     vt_score_halting(0, x, 1, before, 1, &o, score);
 }
 
+/* ---- Matches ---- */
+
+static void test_match(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < CASES; n++) {
+        const float cosine = (float)(2 * uniform() - 1), importance = (float)uniform();
+        const double wanted = -(1 - (double)cosine) * sqrt((double)importance);
+        assert_near(vt_score_match(cosine, importance), wanted, 2 * FLT_EPSILON * fabs(wanted));
+    }
+    assert_true(vt_score_match(1, 0.5f) == 0 && vt_score_match(1 + FLT_EPSILON, 0.5f) == 0);
+    assert_true(isnan(vt_score_match(NAN, 1)) && isnan(vt_score_match(0, NAN)) && isnan(vt_score_match(0, -1)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_match),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_values_by_head),
         cmocka_unit_test(test_mean),

@@ -50,20 +50,21 @@ static inline double cosine(const double *a, const double *b)
     return (a[0] * b[0] + a[1] * b[1]) / sqrt((a[0] * a[0] + a[1] * a[1]) * (b[0] * b[0] + b[1] * b[1]));
 }
 
-/* Entries ascend from destination to destination, each row is in one at most, both directions agree, and what is behind
- * the last ones is as said. */
-static inline void check_map(size_t rows, size_t count, const struct vt_token_entry *map)
+/* Entries ascend from destination to destination, each row is in one at most, both directions agree, but of rows that
+ * leave, if they are in entries, and what is behind the last ones is as said. */
+static inline void check_entries(size_t rows, size_t count, bool leaving, const struct vt_token_entry *map)
 {
     bool seen[MOST] = { false };
     int32_t e = 0;
     assert_true(count <= rows);
     for (size_t i = 0; i < count; i++) {
+        const int32_t first = e;
         assert_true(map[i].end > e && map[i].end <= (int32_t)rows);
         for (; e < map[i].end; e++) {
             assert_in_range(map[e].source, 0, rows - 1);
             assert_false(seen[map[e].source]);
             seen[map[e].source] = true;
-            assert_int_equal(map[map[e].source].destination, i);
+            assert_int_equal(map[map[e].source].destination, leaving && e > first ? -1 : (int32_t)i);
         }
     }
     for (size_t i = 0; i < rows; i++) {
@@ -71,6 +72,11 @@ static inline void check_map(size_t rows, size_t count, const struct vt_token_en
         assert_true(i < count || map[i].end == 0);
         assert_true(i < (size_t)e || (map[i].source == -1 && map[i].weight == 0));
     }
+}
+
+static inline void check_map(size_t rows, size_t count, const struct vt_token_entry *map)
+{
+    check_entries(rows, count, false, map);
 }
 
 /* Members of destinations, "0|1 3|2". */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where tokens leave. ATS, and EViT without a fused token, need nothing but what the class token attends to: rows are
- * chosen before the queries of the others exist, and only those that stay attend, to all keys. All other methods choose
- * behind attention, before the MLP.
+ * Where tokens leave. ATS, and EViT without a fused token, need nothing but what the class token attends to, and ToMe,
+ * where tokens leave that it would merge, nothing but keys: rows are chosen before the queries of the others exist, and
+ * only those that stay attend, to all keys. All other methods choose behind attention, before the MLP.
  */
 #include "reduce_graph.h"
 
@@ -10,6 +10,10 @@
 
 #include <stdio.h>
 #include <string.h>
+
+/* Of what a token stands for, this share is passed on to the most similar one where it leaves instead of being merged:
+ * found with models/zoo/vit_s14_tin100, as with 0.2. None, or all of it, costs more answers. */
+#define PASSED 0.4f
 
 struct rewriting {
     const struct vt_graph *g;
@@ -48,10 +52,20 @@ static const vitrt_reduce_layer *layer_of(const struct rewriting *w, const struc
     return NULL;
 }
 
-static bool is_early(const struct vt_reduction *r)
+/* Tokens leave there that ToMe would merge. */
+static bool drops(const struct vt_reduction *r, const vitrt_reduce_layer *layer)
 {
-    return r->method == VITRT_REDUCTION_ATS ||
-           (r->method == VITRT_REDUCTION_EVIT && !(r->flags & VITRT_REDUCE_FUSE));
+    return r->flags & VITRT_REDUCE_DROP_EARLY && layer->block < r->block_count / 3;
+}
+
+static bool is_early(const struct vt_reduction *r, const vitrt_reduce_layer *layer)
+{
+    switch (r->method) {
+    case VITRT_REDUCTION_ATS: return true;
+    case VITRT_REDUCTION_EVIT: return !(r->flags & VITRT_REDUCE_FUSE);
+    case VITRT_REDUCTION_TOME: return drops(r, layer);
+    default: return false;
+    }
 }
 
 /* ---- Scores and maps ---- */
@@ -103,20 +117,65 @@ static vt_value class_scores(struct rewriting *w, const struct vt_node *attentio
                                      w->r->classes > 1 ? VT_SCORES_COLUMN_SUMS : VT_SCORES_FIRST_ROW);
 }
 
-/* The same of attention that all tokens take part in, which gives what its first row does beside its output. */
+/* The same of attention that all tokens take part in, which gives what its first row does beside its output; without a
+ * class token, what all of them give. */
 static vt_value class_scores_behind(struct rewriting *w, vt_value attention, vt_value like)
 {
     char name[VT_NAME_SIZE];
     const struct vt_node node = w->out->nodes[attention];
     return w->r->classes > 1 ? class_scores(w, &node, like)
                              : vt_graph_attention_scores(w->out, name_of(w, like, "class_scores", name), attention,
-                                                         VT_SCORES_FIRST_ROW);
+                                                         w->r->classes ? VT_SCORES_FIRST_ROW : VT_SCORES_COLUMN_SUMS);
+}
+
+/* What EViT goes by: the mean over the heads. */
+static struct vt_view class_importance(struct rewriting *w, vt_value attention, vt_value like)
+{
+    const vt_value scores = class_scores_behind(w, attention, like);
+    return vt_view_of(w->out->status ? VT_NO_VALUE : add_score(w, like, VT_TOKEN_MEAN, vt_view_of(scores), NULL));
+}
+
+/* How many parts of keys are averaged before they are compared. */
+static uint32_t key_groups(const struct rewriting *w, const struct vt_node *attention)
+{
+    return w->r->flags & VITRT_REDUCE_WHOLE_KEYS ? 1 : attention->u.attention.heads;
+}
+
+/* How many tokens each row of the block stands for. */
+static vt_value sizes_of(struct rewriting *w, const struct vt_block *b)
+{
+    if (w->sizes == VT_NO_VALUE)
+        w->sizes = add_score(w, b->mid, VT_TOKEN_ONES, vt_view_of(w->moved[b->in]), NULL);
+    return w->sizes;
+}
+
+static vt_value early_match(struct rewriting *w, const struct vt_node *attention, vt_value like,
+                            const vitrt_reduce_layer *layer)
+{
+    struct vt_node node = { .in = { attention->in[1] }, .in_count = 1 };
+    node.u.select.by = VT_SELECT_MATCH;
+    node.u.select.groups = key_groups(w, attention);
+    node.u.select.drop = true;
+    node.u.select.passed = PASSED;
+    return add_select(w, like, layer, &node);
+}
+
+/* Makes select one of tokens that become one with others. */
+static void select_merged(struct rewriting *w, const struct vt_block *b, vt_value attention, struct vt_node *select)
+{
+    select->u.select.by = VT_SELECT_MATCH;
+    select->in[0] = w->out->nodes[attention].in[1];
+    select->in[select->in_count++] = vt_view_of(sizes_of(w, b));
+    if (w->r->flags & VITRT_REDUCE_BY_ATTENTION)
+        select->in[select->in_count++] = class_importance(w, attention, b->attention);
 }
 
 static vt_value early_map(struct rewriting *w, const struct vt_node *attention, vt_value like,
                           const vitrt_reduce_layer *layer)
 {
     const bool ats = w->r->method == VITRT_REDUCTION_ATS, by_head = w->r->flags & VITRT_REDUCE_BY_HEAD;
+    if (w->r->method == VITRT_REDUCTION_TOME)
+        return early_match(w, attention, like, layer);
     const vt_value scores = class_scores(w, attention, like);
     if (scores == VT_NO_VALUE)
         return VT_NO_VALUE;
@@ -204,26 +263,16 @@ static void select_voted(struct rewriting *w, vt_value attention, vt_value like,
 static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vitrt_reduce_layer *layer)
 {
     const vt_value attention = w->moved[b->attention];
-    const struct vt_node *old = &w->g->nodes[b->attention];
-    const struct vt_view keys = w->out->nodes[attention].in[1];
     struct vt_node node = { .in_count = 1 };
-    node.u.select.groups = w->r->flags & VITRT_REDUCE_WHOLE_KEYS ? 1 : old->u.attention.heads;
+    node.u.select.groups = key_groups(w, &w->g->nodes[b->attention]);
     node.in[0] = vt_view_of(w->moved[b->mid]);
     switch (w->r->method) {
-    case VITRT_REDUCTION_TOME:
-        node.u.select.by = VT_SELECT_MATCH;
-        node.u.select.drop = w->r->flags & VITRT_REDUCE_DROP_EARLY && layer->block < w->r->block_count / 3;
-        node.in[0] = keys;
-        if (w->sizes != VT_NO_VALUE)
-            node.in[node.in_count++] = vt_view_of(w->sizes);
-        break;
+    case VITRT_REDUCTION_TOME: select_merged(w, b, attention, &node); break;
     case VITRT_REDUCTION_ZERO_TPRUNE: select_voted(w, attention, b->attention, layer, &node); break;
     case VITRT_REDUCTION_EVIT:
         node.u.select.by = VT_SELECT_TOP;
         node.u.select.fuse = true;
-        node.in[0] = vt_view_of(class_scores_behind(w, attention, b->attention));
-        if (!w->out->status)
-            node.in[0] = vt_view_of(add_score(w, b->attention, VT_TOKEN_MEAN, node.in[0], NULL));
+        node.in[0] = class_importance(w, attention, b->attention);
         break;
     case VITRT_REDUCTION_RANDOM: node.u.select.by = VT_SELECT_RANDOM; break;
     default: node.u.select.by = VT_SELECT_EVEN; break;
@@ -233,16 +282,14 @@ static vt_value late_map(struct rewriting *w, const struct vt_block *b, const vi
 
 /* ---- The stream ---- */
 
-/* How many tokens each row stands for behind a map that merges. */
-static void merge_sizes(struct rewriting *w, vt_value like, vt_value map)
+/* The sizes behind a map by which tokens become one with others, or leave for them. */
+static void merge_sizes(struct rewriting *w, const struct vt_block *b, vt_value map)
 {
     if (w->out->status || w->r->method != VITRT_REDUCTION_TOME)
         return;
-    if (w->sizes == VT_NO_VALUE)
-        w->sizes = add_score(w, like, VT_TOKEN_ONES, vt_view_of(w->moved[like]), NULL);
-    w->sizes = add_apply(w, vt_view_of(w->sizes), map, like, "sizes", true);
+    w->sizes = add_apply(w, vt_view_of(sizes_of(w, b)), map, b->mid, "sizes", true);
     if (!w->out->status && !(w->r->flags & VITRT_REDUCE_EQUAL_KEYS))
-        w->log_sizes = add_score(w, like, VT_TOKEN_LOGARITHM, vt_view_of(w->sizes), NULL);
+        w->log_sizes = add_score(w, b->mid, VT_TOKEN_LOGARITHM, vt_view_of(w->sizes), NULL);
 }
 
 /* The place of each of the input's tokens behind the map made last. */
@@ -268,10 +315,10 @@ static void reduce_stream(struct rewriting *w, const struct vt_block *b)
     vt_value map = w->map;
     if (map == VT_NO_VALUE) {
         map = late_map(w, b, layer);
-        merge_sizes(w, b->mid, map);
         w->moved[b->mid] = add_apply(w, vt_view_of(w->moved[b->mid]), map, b->mid, "reduced", false);
     }
     w->map = VT_NO_VALUE;
+    merge_sizes(w, b, map);
     if (w->out->status)
         return;
     w->maps[w->map_count++] = map;
@@ -285,7 +332,7 @@ static void reduce_queries(struct rewriting *w, struct vt_node *node, vt_value v
 {
     const struct vt_block *b = block_of(w, v, true);
     const vitrt_reduce_layer *layer = layer_of(w, b);
-    if (!layer || !is_early(w->r))
+    if (!layer || !is_early(w->r, layer))
         return;
     w->map = early_map(w, node, v, layer);
     const vt_value q = add_apply(w, node->in[0], w->map, v, "query", false);

@@ -9,14 +9,12 @@
 
 #define DROPS 4 /* blocks in which tokens leave by every method but ToMe */
 
-/* Every block, or every second one where tokens leave in place of being merged, which costs no more answers and half of
- * the time that finding similar ones takes. Returns how many, as all here. */
+/* Every block. Returns how many, as all here. */
 static size_t merging_blocks(const struct vt_reduction *r, vitrt_reduce_layer *layers)
 {
-    const size_t stride = r->flags & VITRT_REDUCE_DROP_EARLY ? 2 : 1, count = (r->block_count + stride - 1) / stride;
-    for (size_t i = 0; i < count; i++)
-        layers[i].block = (uint32_t)(i * stride);
-    return count;
+    for (size_t i = 0; i < r->block_count; i++)
+        layers[i].block = (uint32_t)i;
+    return r->block_count;
 }
 
 /* Spread over half of the blocks, from the first one on, or as much later as the budget is over a half, and ATS's later

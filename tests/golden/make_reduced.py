@@ -100,6 +100,8 @@ SCHEDULES = [
     "tome:0@0.8/1@0.8/2@0.75",
     "tome-equal-keys:0@0.8/1@0.8/2@0.75",
     "tome-drop-early:0@0.7/1@0.8/2@0.75",
+    "tome-by-attention:0@0.8/1@0.8/2@0.75",
+    "tome-drop-early-whole-keys-by-attention:0@0.7/1@0.8/2@0.75/3@0.6",
     "tome:0@0.5/1@0.5/2@0.5",
     "tome:1@11/3@40",
     "uniform:1@0.6/2@21",
@@ -134,6 +136,7 @@ DIFFERENT = [
     ("zero-tprune-uniform:0@40+20v2/3@9v2", "zero-tprune-uniform:0@40+20/3@9"),
     ("zero-tprune-vote-again:0@0.8+8/2@0.7+5v5/3@0.5", "zero-tprune:0@0.8+8/2@0.7+5/3@0.5"),
     ("tome:0@0.8/1@0.8/2@0.75", "tome-equal-keys:0@0.8/1@0.8/2@0.75"),
+    ("tome:0@0.8/1@0.8/2@0.75", "tome-by-attention:0@0.8/1@0.8/2@0.75"),
     ("ats:1@0.7/2@0.8/3@0.9", "ats-paper:1@0.7/2@0.8/3@0.9"),
     ("evit:1@0.7/2@0.7/3@0.5", "evit-fused:1@0.7/2@0.7/3@0.5"),
 ]

@@ -3,7 +3,7 @@
 
 Sources: Adaptive token sampling (Fayyaz et al. 2022, arXiv:2111.15667), Zero-TPrune (Wang et al. 2024,
 arXiv:2305.17328), ToMe (Bolya et al. 2023, arXiv:2210.09461), EViT (Liang et al. 2022, arXiv:2202.07800), pruned
-merging (Kim et al. 2024, arXiv:2312.01026), DynamicViT (Rao et al. 2021, arXiv:2106.02034), A-ViT (Yin et al. 2022,
+merging (Kim et al. 2024, arXiv:2312.01026), merging by attention (Lee et al. 2024, arXiv:2403.10030), DynamicViT (Rao et al. 2021, arXiv:2106.02034), A-ViT (Yin et al. 2022,
 arXiv:2112.07658).
 
 Every choice tells how clear it was, relative to what was compared: arithmetic in another precision or order chooses the
@@ -26,6 +26,8 @@ METHODS = {
     "tome": {},
     "tome-equal-keys": dict(proportional=False),
     "tome-drop-early": dict(drop_early=True),
+    "tome-by-attention": dict(by_attention=True),
+    "tome-drop-early-whole-keys-by-attention": dict(drop_early=True, whole=True, by_attention=True),
     "evit": {},
     "evit-fused": dict(fuse=True),
     "uniform": {},
@@ -33,6 +35,7 @@ METHODS = {
 }
 
 HALTING_EPS = 0.01  # of A-ViT
+PASSED = 0.4  # of a token that ToMe drops, by what it counts
 
 
 @dataclasses.dataclass
@@ -177,10 +180,10 @@ def vote(p, m, rounds, options, clarity):
     return (s[list(heads)] ** 2).mean(0).sqrt().tolist()
 
 
-def unit_keys(k):
-    """The mean over the heads of each row's keys, of length 1: [N, E]."""
-    mean = k.mean(0)
-    return mean / mean.norm(dim=1, keepdim=True)
+def unit_keys(k, whole=False):
+    """Each row's keys, of length 1: their mean over the heads [N, E], or those of all heads [N, H * E]."""
+    keys = k.transpose(0, 1).flatten(1) if whole else k.mean(0)
+    return keys / keys.norm(dim=1, keepdim=True)
 
 
 def voted(p, k, m, layer, options, clarity):
@@ -217,32 +220,43 @@ def attended(p, m, layer, options, clarity):
     return rows
 
 
-def matched(k, sizes, m, layer, drop, clarity):
-    """ToMe: rows at even places are merged into the most similar ones at odd places, or leave; protected rows take no
-    part."""
+def losses(p, m, options):
+    """By what the loss of each row counts when it is merged, beside its similarity to the other."""
+    if not options.get("by_attention"):
+        return torch.ones(p.shape[1], dtype=torch.float64)
+    return p[:, : m.classes or None].sum(1).mean(0).sqrt()
+
+
+def matched(p, k, sizes, m, layer, drop, options, clarity):
+    """ToMe: rows at even places are merged into the most similar ones at odd places, or leave and pass on a part of
+    their size; protected rows take no part. The new rows and their sizes."""
     n = k.shape[1]
     candidates = n - m.prefix
     merges = min(layer.count or candidates - layer.of(candidates), candidates // 2)
     if merges <= 0:
-        return rows_that_stay(range(n))
-    keys = unit_keys(k)
+        return rows_that_stay(range(n)), sizes
+    keys = unit_keys(k, options.get("whole"))
+    loss = torch.ones(n, dtype=torch.float64) if drop else losses(p, m, options)
     evens = [i for i in range(0, n, 2) if i >= m.prefix]
     odds = [i for i in range(1, n, 2) if i >= m.prefix]
     best, to, clear = {}, {}, {}
     for a in evens:
         similarity = dict(zip(odds, (keys[odds] @ keys[a]).tolist()))
         order = descending(similarity, odds)
-        best[a], to[a] = similarity[order[0]], order[0]
-        clear[a] = best[a] - similarity[order[1]] if len(odds) > 1 else math.inf
+        best[a], to[a] = -float((1 - similarity[order[0]]) * loss[a] / loss.max()), order[0]
+        clear[a] = similarity[order[0]] - similarity[order[1]] if len(odds) > 1 else math.inf
     order = descending(best, evens)
     if merges < len(order):
         clarity.saw(best[order[merges - 1]] - best[order[merges]])
-    if drop:
-        return rows_that_stay(i for i in range(n) if i not in order[:merges])
-    members = {b: [b] for b in odds}
+    members = {i: [i] for i in range(n)}
     for a in order[:merges]:
         clarity.saw(clear[a])
         members[to[a]].append(a)
+    if drop:
+        stay = [i for i in range(n) if i not in order[:merges]]
+        return rows_that_stay(stay), torch.stack(
+            [sum(sizes[j] * (1 if j == i else PASSED) for j in members[i]) for i in stay]
+        )
     rest = order[merges:]
     if m.prefix:
         rest = sorted(rest)
@@ -253,7 +267,7 @@ def matched(k, sizes, m, layer, drop, clarity):
     for b in odds:
         total = sum(sizes[i] for i in members[b])
         rows.append([(i, float(sizes[i] / total)) for i in members[b]])
-    return rows
+    return rows, torch.stack([sum(sizes[i] for i, _ in row) for row in rows])
 
 
 def predicted(m, x, layer, clarity):
@@ -279,15 +293,13 @@ def split_heads(x, heads):
     return x.reshape(x.shape[0], heads, -1).transpose(0, 1)
 
 
-def reduced_rows(kind, p, k, v, sizes, m, number, layer, options, clarity):
+def reduced_rows(kind, p, k, v, m, layer, options, clarity):
     if kind == "ats":
         return sampled(p, v, m, layer, options, clarity)
     if kind == "zero":
         return voted(p, k, m, layer, options, clarity)
     if kind == "evit":
         return attended(p, m, layer, options, clarity)
-    if kind == "tome":
-        return matched(k, sizes, m, layer, options.get("drop_early", False) and number < len(m.blocks) // 3, clarity)
     return spread(m, p.shape[1], layer)
 
 
@@ -354,11 +366,12 @@ def run(m, pixels, text=None):
         p = z.softmax(dim=2)
         x = x + block.scale1 * block.proj((p @ v).transpose(0, 1).flatten(1))
         if number in schedule and kind != "dynamicvit":
-            rows = reduced_rows(kind, p, k, v, sizes, m, number, schedule[number], options, clarity)
-            become(rows, number)
             if kind == "tome":
-                sizes = torch.stack([sum(sizes[i] for i, _ in row) for row in rows])
+                drop = options.get("drop_early", False) and number < len(m.blocks) // 3
+                rows, sizes = matched(p, k, sizes, m, schedule[number], drop, options, clarity)
             else:
+                rows = reduced_rows(kind, p, k, v, m, schedule[number], options, clarity)
                 sizes = torch.ones(len(rows), dtype=torch.float64)
+            become(rows, number)
         x = x + block.scale2 * block.mlp(block.norm2(x))
     return m.head(x, sizes), places, clarity.least
