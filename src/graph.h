@@ -230,7 +230,8 @@ struct vt_node {
     float unit;              /* what 1 of its value's 16-bit numbers is in integer-only inference; 0: not known */
     enum vt_product product; /* of linear, conv2d and attention in a plan: what they multiply in */
     enum vt_float_product float_product; /* of those: what that is where a quantized model has no codes for them */
-    struct vt_operand_quantizer quantizers[VT_MAX_CODED]; /* of products: of each input; of CONVERT: of its parts */
+    /* Of products: of each input; of CONVERT: of its parts; of SELECT in a plan: of features that are codes. */
+    struct vt_operand_quantizer quantizers[VT_MAX_CODED];
     /* Of linear, conv2d and a relative bias's network; LayerNorm's gamma and beta; L2 norm's scales, mul's vector, the
      * rows of tokens and embed, the tables of positions and of a relative bias */
     vt_weight weight, bias;
@@ -514,6 +515,10 @@ uint32_t vt_operand_count(const struct vt_node *node);
 /* Those inputs may have quantizers, unless the node is attention with clipped probabilities, whose sum is not 1: its
  * products stay in float. */
 bool vt_may_have_codes(const struct vt_node *node);
+
+/* Does the node, a selection, compare features of its rows, and which input are they? */
+bool vt_compares_features(const struct vt_node *node);
+uint32_t vt_feature_input(const struct vt_node *select);
 
 /* Which inputs of attention are its relative bias, its gate and its keys' bias; 0: it has none. Of other nodes 0. */
 uint32_t vt_bias_input(const struct vt_node *node);

@@ -24,6 +24,16 @@ bool vt_may_have_codes(const struct vt_node *node)
     return vt_operand_count(node) > 0 && !vt_is_clipped(node);
 }
 
+bool vt_compares_features(const struct vt_node *node)
+{
+    return node->type == VT_NODE_SELECT && (node->u.select.by == VT_SELECT_MATCH || node->u.select.similar);
+}
+
+uint32_t vt_feature_input(const struct vt_node *select)
+{
+    return select->u.select.by == VT_SELECT_MATCH ? 0 : 1;
+}
+
 uint32_t vt_bias_input(const struct vt_node *node)
 {
     const bool there = node->type == VT_NODE_ATTENTION &&

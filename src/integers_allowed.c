@@ -110,8 +110,8 @@ static const char *reason_against_score(const struct vt_plan *p, const struct vt
 
 static const char *reason_against_selection(const struct vt_plan *p, const struct vt_node *node)
 {
-    const bool match = node->u.select.by == VT_SELECT_MATCH, compares = match || node->u.select.similar;
-    const struct vt_view features = node->in[match ? 0 : 1];
+    const bool compares = vt_compares_features(node);
+    const struct vt_view features = node->in[vt_feature_input(node)];
     const struct vt_node *scores = &p->graph->nodes[node->in[0].value];
     if (compares && p->graph->nodes[features.value].element != VT_I16)
         return "the features that it compares are no words";

@@ -87,14 +87,9 @@ struct places {
     int32_t *sums;          /* [dim] */
 };
 
-static bool compares(const struct vt_node *node)
-{
-    return node->u.select.by == VT_SELECT_MATCH || node->u.select.similar;
-}
-
 static size_t feature_columns(const struct vt_node *node)
 {
-    return compares(node) ? node->in[node->u.select.by == VT_SELECT_MATCH ? 0 : 1].columns / node->u.select.groups : 0;
+    return vt_compares_features(node) ? node->in[vt_feature_input(node)].columns / node->u.select.groups : 0;
 }
 
 static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *base, struct places *at)
@@ -109,7 +104,7 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
         at->inverse = vt_take(base, &used, n, sizeof *at->inverse);
         at->class_of = vt_take(base, &used, n, sizeof *at->class_of);
     }
-    if (!compares(node))
+    if (!vt_compares_features(node))
         return used;
     at->best = vt_take(base, &used, n, sizeof *at->best);
     at->to = vt_take(base, &used, n, sizeof *at->to);

@@ -23,25 +23,21 @@ struct places {
     float *best;          /* [n]: of each row that may go, the greatest similarity, */
     uint32_t *to;         /* [n]: and the row it is to */
     char *panels;         /* unit features of the rows that they are compared with, packed */
-    float *unit;          /* [mr or nr, dim]: of a few rows, and */
-    float *similar;       /* [mr, n rounded up to panels]: what they have in common with all others; these two are of
+    float *numbers;       /* [columns]: what a row of codes stands for, */
+    float *unit;          /* [mr or nr, dim]: unit features of a few rows, and */
+    float *similar;       /* [mr, n rounded up to panels]: what they have in common with all others; these three are of
                              whichever worker has the rows */
     size_t panel_bytes, ld_similar;
 };
 
-static bool compares(const struct vt_node *node)
-{
-    return node->u.select.by == VT_SELECT_MATCH || node->u.select.similar;
-}
-
 static struct vt_view features_of(const struct vt_node *node)
 {
-    return node->in[node->u.select.by == VT_SELECT_MATCH ? 0 : 1];
+    return node->in[vt_feature_input(node)];
 }
 
 static size_t feature_columns(const struct vt_node *node)
 {
-    return compares(node) ? features_of(node).columns / node->u.select.groups : 0;
+    return vt_compares_features(node) ? features_of(node).columns / node->u.select.groups : 0;
 }
 
 static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *base, struct places *at)
@@ -58,12 +54,13 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
         at->confidence = vt_take(base, &used, n, sizeof *at->confidence);
         at->class_of = vt_take(base, &used, n, sizeof *at->class_of);
     }
-    if (!compares(node))
+    if (!vt_compares_features(node))
         return used;
     at->ld_similar = vt_round_up(n, kernel->nr);
     at->panel_bytes = vt_size_mul(vt_size_mul(vt_round_up(dim, kernel->kr), kernel->nr), sizeof(float));
     at->best = vt_take(base, &used, n, sizeof *at->best);
     at->to = vt_take(base, &used, n, sizeof *at->to);
+    at->numbers = vt_take(base, &used, features_of(node).columns, sizeof(float));
     at->unit = vt_take(base, &used, kernel->mr > kernel->nr ? kernel->mr : kernel->nr, vt_size_mul(dim, sizeof(float)));
     at->panels = vt_take(base, &used, at->ld_similar / kernel->nr, at->panel_bytes);
     at->similar = vt_take(base, &used, vt_size_mul(kernel->mr, at->ld_similar), sizeof(float));
@@ -83,19 +80,43 @@ struct matching {
     uint32_t *to; /* [count]: and to which of the others */
 };
 
-/* y[count, dim]: the features of `count` rows, whose numbers are in row, as means over the groups of columns, of length
- * 1. A factor of the mean changes no direction. */
-static void gather_features(const struct matching *m, const uint32_t *row, size_t count, float *y)
+/* y[dim]: the sum over groups of the features of a row, whatever they are. A factor changes no direction: theirs is that
+ * of the mean. */
+static void sum_groups(const struct matching *m, size_t row, float *numbers, float *y)
 {
-    const struct vt_kernels *kernels = m->j->x->plan->kernels;
-    const size_t dim = feature_columns(m->j->s->node);
-    for (size_t i = 0; i < count; i++) {
-        const float *x = (const float *)(const void *)m->features.at + row[i] * m->features.ld;
-        memcpy(y + i * dim, x, dim * sizeof *y);
-        for (size_t g = 1; g < m->j->s->node->u.select.groups; g++)
-            kernels->add_f32(dim, y + i * dim, x + g * dim, y + i * dim);
+    const struct vt_exec *x = m->j->x;
+    const struct vt_kernels *kernels = x->plan->kernels;
+    const struct vt_view view = features_of(m->j->s->node);
+    const size_t dim = feature_columns(m->j->s->node), at = row * m->features.ld;
+    const void *rows = m->features.at;
+    const float one = 1;
+    memset(y, 0, dim * sizeof *y);
+    switch (vt_exec_element(x, view.value)) {
+    case VT_BF16:
+        for (size_t c = 0; c < view.columns; c += dim)
+            kernels->axpy_rows_bf16(1, dim, &one, (const vt_bf16 *)rows + at + c, 0, y);
+        break;
+    case VT_U8:
+        memset(numbers, 0, view.columns * sizeof *numbers);
+        kernels->axpy_rows_u8(1, view.columns, &one, (const uint8_t *)rows + at, 0, numbers);
+        kernels->scale_add_f32(view.columns, numbers, m->j->w->sum_scale, m->j->w->sum_bias, numbers);
+        for (size_t c = 0; c < view.columns; c += dim)
+            kernels->add_f32(dim, y, numbers + c, y);
+        break;
+    default:
+        for (size_t c = 0; c < view.columns; c += dim)
+            kernels->add_f32(dim, y, (const float *)rows + at + c, y);
     }
-    kernels->l2_norm_f32(count, dim, y, dim, 1, y, dim);
+}
+
+/* y[count, dim]: the features of `count` rows, whose numbers are in row, as means over the groups of columns, of length
+ * 1. */
+static void gather_features(const struct matching *m, const struct places *own, const uint32_t *row, size_t count)
+{
+    const size_t dim = feature_columns(m->j->s->node);
+    for (size_t i = 0; i < count; i++)
+        sum_groups(m, row[i], own->numbers, own->unit + i * dim);
+    m->j->x->plan->kernels->l2_norm_f32(count, dim, own->unit, dim, 1, own->unit, dim);
 }
 
 static const struct vt_gemm_kernel *product_of(const struct matching *m)
@@ -119,7 +140,7 @@ static void pack_others(void *arg, size_t begin, size_t end, size_t worker)
     const size_t nr = product_of(m)->nr, dim = feature_columns(m->j->s->node);
     for (size_t panel = begin; panel < end; panel++) {
         const size_t first = panel * nr, n = m->other_count - first < nr ? m->other_count - first : nr;
-        gather_features(m, m->others + first, n, own.unit);
+        gather_features(m, &own, m->others + first, n);
         product_of(m)->pack_rows(n, dim, own.unit, dim, m->at->panels + panel * m->at->panel_bytes);
     }
 }
@@ -132,7 +153,7 @@ static void match_rows(void *arg, size_t begin, size_t end, size_t worker)
     const size_t mr = kernel->mr, nr = kernel->nr, dim = feature_columns(m->j->s->node), others = m->other_count;
     for (size_t i = begin * mr; i < end * mr && i < m->count; i += mr) {
         const size_t rows = m->count - i < mr ? m->count - i : mr;
-        gather_features(m, m->from + i, rows, own.unit);
+        gather_features(m, &own, m->from + i, rows);
         for (size_t k = 0; k < others; k += nr)
             kernel->tile(rows, others - k < nr ? others - k : nr, dim, own.unit, dim,
                          m->at->panels + k / nr * own.panel_bytes, NULL, NULL, 0, own.similar + k, own.ld_similar);

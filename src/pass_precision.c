@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* How a product wants an input: as it is, in another type, or as numbers that its quantizer knows. */
+/* How a node wants an input: as it is, in another type, or as numbers that its quantizer knows. */
 struct operand {
     enum vt_dtype element;
     const struct vt_operand_quantizer *quantizer; /* NULL: none */
@@ -24,17 +24,17 @@ static enum vt_product product_of(enum vt_precision precision, const struct vt_n
     return node->type == VT_NODE_ATTENTION && node->u.attention.log_bits ? VT_PRODUCT_F32 : VT_PRODUCT_U8S8;
 }
 
-/* Input k of a node whose product is set; a bias or gate is no operand. Convolutions convert the windows they gather
- * themselves. */
-static struct operand operand_of(enum vt_precision precision, const struct vt_node *node, uint32_t k)
+/* Input k of a product; a bias or gate is no operand. Convolutions convert the windows they gather themselves. */
+static struct operand operand_of_product(enum vt_precision precision, const struct vt_node *node, uint32_t k)
 {
     struct operand o = { VT_F32, NULL };
     if (node->type == VT_NODE_CONV2D || k >= vt_operand_count(node))
         return o;
-    if (node->product == VT_PRODUCT_BF16)
+    const enum vt_product product = product_of(precision, node);
+    if (product == VT_PRODUCT_BF16)
         o.element = VT_BF16;
     if (precision >= VT_PRECISION_I8 && node->quantizers[k].bits) {
-        o.element = node->product == VT_PRODUCT_U8S8 ? VT_U8 : VT_F32;
+        o.element = product == VT_PRODUCT_U8S8 ? VT_U8 : VT_F32;
         o.quantizer = &node->quantizers[k];
     }
     return o;
@@ -83,9 +83,33 @@ static bool same_operand(struct operand a, struct operand b)
            (!a.quantizer || same_quantizer(a.quantizer, b.quantizer));
 }
 
+/* Features that a selection compares have no form of their own: they are taken as the first product that multiplies the
+ * same columns wants them, so that these need not exist in two. What moves these rows is no product: its form depends on
+ * what is asked for. Integers alone have words. */
+static struct operand operand_of_features(const struct precision_pass *p, struct vt_view view)
+{
+    struct operand o = { VT_F32, NULL };
+    for (size_t i = (size_t)view.value + 1; i < p->g->node_count && p->precision != VT_PRECISION_STRICT; i++)
+        for (uint32_t k = 0; k < vt_operand_count(&p->g->nodes[i]) && is_plain(o); k++) {
+            const struct vt_view *in = &p->g->nodes[i].in[k];
+            if (in->value == view.value && in->column == view.column && in->columns == view.columns)
+                o = operand_of_product(p->precision, &p->g->nodes[i], k);
+        }
+    return o;
+}
+
+static struct operand operand_of(const struct precision_pass *p, const struct vt_node *node, uint32_t k)
+{
+    if (vt_compares_features(node) && k == vt_feature_input(node))
+        return operand_of_features(p, node->in[k]);
+    return operand_of_product(p->precision, node, k);
+}
+
 /* Inputs, counted from the first, that may have to be converted. */
 static uint32_t readable_operands(const struct vt_node *node)
 {
+    if (vt_compares_features(node))
+        return vt_feature_input(node) + 1;
     return node->type == VT_NODE_APPLY ? 1 : vt_operand_count(node);
 }
 
@@ -105,15 +129,12 @@ static struct operand operand_of_apply(const struct precision_pass *p, vt_value 
     const bool moves = moves_rows(p, apply);
     struct operand wanted = plain;
     for (size_t i = (size_t)apply + 1; i < p->g->node_count && moves; i++) {
-        struct vt_node node = p->g->nodes[i];
-        node.product = product_of(p->precision, &node);
-        for (uint32_t k = 0; k < node.in_count; k++) {
-            if (node.in[k].value != apply)
+        const struct vt_node *node = &p->g->nodes[i];
+        for (uint32_t k = 0; k < node->in_count; k++) {
+            if (node->in[k].value != apply)
                 continue;
-            struct operand o = operand_of(p->precision, &node, k);
-            if (o.quantizer) /* not that of the copy */
-                o.quantizer = &p->g->nodes[i].quantizers[k];
-            const bool first = is_plain(wanted), whole = node.in[k].columns == p->g->nodes[apply].columns;
+            const struct operand o = operand_of(p, node, k);
+            const bool first = is_plain(wanted), whole = node->in[k].columns == p->g->nodes[apply].columns;
             if (is_plain(o) || !whole || (!first && !same_operand(wanted, o)))
                 return plain;
             wanted = o;
@@ -181,16 +202,15 @@ static bool convert_for_readers(struct precision_pass *p, vt_value v)
     if (!is_plain(operand_of_apply(p, v)))
         return true;
     for (size_t i = (size_t)v + 1; i < p->g->node_count; i++) {
-        struct vt_node node = p->g->nodes[i];
-        node.product = product_of(p->precision, &node);
-        for (uint32_t k = 0; k < readable_operands(&node); k++) {
-            if (node.in[k].value != v) /* first: the next line looks at all nodes again */
+        const struct vt_node *node = &p->g->nodes[i];
+        for (uint32_t k = 0; k < readable_operands(node); k++) {
+            if (node->in[k].value != v) /* first: the next line looks at all nodes again */
                 continue;
-            const struct operand o = node.type == VT_NODE_APPLY ? operand_of_apply(p, (vt_value)i)
-                                                                : operand_of(p->precision, &node, k);
+            const struct operand o =
+                node->type == VT_NODE_APPLY ? operand_of_apply(p, (vt_value)i) : operand_of(p, node, k);
             if (is_plain(o))
                 continue;
-            p->operands[i][k] = convert(p, v, first, &node.in[k], o);
+            p->operands[i][k] = convert(p, v, first, &node->in[k], o);
             if (p->operands[i][k] == VT_NO_VALUE)
                 return false;
         }
@@ -224,6 +244,15 @@ static void keep_bias(struct precision_pass *p, const struct vt_node *node)
         p->out->nodes[node->in[vt_bias_input(node)].value].u.relative_bias.divisor = 1;
 }
 
+/* A selection's features stand for numbers that it has to know. */
+static void keep_feature_quantizer(const struct precision_pass *p, struct vt_node *node)
+{
+    const uint32_t k = vt_feature_input(node);
+    const struct operand o = operand_of(p, node, k);
+    if (o.element == VT_U8)
+        node->quantizers[k] = *o.quantizer;
+}
+
 static bool rewrite(struct precision_pass *p)
 {
     for (size_t v = 0; v < p->g->node_count; v++)
@@ -233,6 +262,8 @@ static bool rewrite(struct precision_pass *p)
         struct vt_node node = p->g->nodes[v];
         if (vt_operand_count(&node))
             node.product = product_of(p->precision, &node);
+        if (vt_compares_features(&node))
+            keep_feature_quantizer(p, &node);
         for (uint32_t k = 0; k < node.in_count; k++) {
             const vt_value converted = k < VT_MAX_CODED ? p->operands[v][k] : VT_NO_VALUE;
             node.in[k].value = converted == VT_NO_VALUE ? p->moved[node.in[k].value] : converted;

@@ -37,6 +37,8 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
     const size_t columns = p->graph->nodes[s->out].columns, k = vt_row_length(p, s);
     const bool codes = vt_step_multiplies_codes(s);
     *n = (struct numbers){ .sum_scale = NULL };
+    if (vt_compares_codes(s))
+        carve_floats(base, used, node->in[vt_feature_input(node)].columns, &n->sum_scale, &n->sum_bias);
     if (codes || (s->type == VT_NODE_CONVERT && coding))
         carve_floats(base, used, columns, &n->sum_scale, &n->sum_bias);
     if (codes && vt_is_layer(s)) /* a tile reads as many as it is wide */
@@ -150,6 +152,21 @@ static void make_values(const struct vt_step_maker *m, const struct vt_step *s, 
     w->gate_bias = n->gate_bias;
 }
 
+/* ---- Selections ---- */
+
+/* Back from codes of features. */
+static void make_features(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
+                          const struct numbers *n)
+{
+    const uint32_t k = vt_feature_input(s->node);
+    for (size_t c = 0; c < s->node->in[k].columns; c++) {
+        n->sum_scale[c] = (float)m->in[k].scale[c];
+        n->sum_bias[c] = (float)(-m->in[k].scale[c] * m->in[k].zero[c]);
+    }
+    w->sum_scale = n->sum_scale;
+    w->sum_bias = n->sum_bias;
+}
+
 /* ---- Values that are codes ---- */
 
 static void make_norm(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
@@ -210,7 +227,8 @@ static void make_output(const struct vt_step_maker *m, const struct vt_step *s, 
 /* Scales of a file may be so far apart that what is made of them overflows. */
 static vitrt_status check_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct numbers *n)
 {
-    const size_t columns = m->p->graph->nodes[s->out].columns;
+    const size_t columns = vt_compares_codes(s) ? s->node->in[vt_feature_input(s->node)].columns
+                                                : m->p->graph->nodes[s->out].columns;
     const float *const all[] = {
         n->sum_scale, n->sum_bias, n->out_scale, n->out_shift, n->gamma, n->beta, n->gate_bias
     };
@@ -236,6 +254,8 @@ static vitrt_status make_step(const struct vt_step_maker *m, const struct vt_ste
     }
     if (st)
         return st;
+    if (vt_compares_codes(s))
+        make_features(m, s, w, n);
     if (n->in_scale)
         make_input(m, s, w, n);
     if (vt_coding_of(m->p, s))

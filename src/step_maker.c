@@ -18,6 +18,11 @@ const struct vt_node *vt_coding_of(const struct vt_plan *p, const struct vt_step
     return out->type == VT_NODE_CONVERT && out->u.convert.part_count ? out : NULL;
 }
 
+bool vt_compares_codes(const struct vt_step *s)
+{
+    return vt_compares_features(s->node) && s->node->quantizers[vt_feature_input(s->node)].bits;
+}
+
 bool vt_is_layer(const struct vt_step *s)
 {
     return vt_operand_count(s->node) == 1;
@@ -86,6 +91,10 @@ vitrt_status vt_expand_quantizers(const struct vt_step_maker *m, const struct vt
     vitrt_status st = VITRT_OK;
     for (uint32_t k = 0; k < vt_operand_count(node) && vt_step_multiplies_codes(s) && !st; k++)
         st = expand(m, &node->quantizers[k], &m->in[k], 0, node->in[k].columns, node);
+    if (vt_compares_codes(s)) {
+        const uint32_t k = vt_feature_input(node);
+        st = expand(m, &node->quantizers[k], &m->in[k], 0, node->in[k].columns, node);
+    }
     for (size_t c = 0; coding && c < coding->columns; c++) { /* columns that nobody reads have no quantizer */
         m->out.scale[c] = 1;
         m->out.zero[c] = 0;

@@ -28,6 +28,9 @@ size_t vt_carve_maker(struct vt_step_maker *m, char *base);
 /* The node that says how the step's value becomes codes, or numbers that codes stand for; NULL: it does not. */
 const struct vt_node *vt_coding_of(const struct vt_plan *p, const struct vt_step *s);
 
+/* Is it a selection that compares rows of codes? */
+bool vt_compares_codes(const struct vt_step *s);
+
 /* Is it a linear layer or a convolution but a depthwise one? */
 bool vt_is_layer(const struct vt_step *s);
 
