@@ -190,6 +190,11 @@ static void run_l2_norm_bf16(const struct vectors *v)
     v->kernels->l2_norm_bf16(v->n / HEAD, HEAD, v->a, HEAD, 10.0f, (vt_bf16 *)(void *)v->y, HEAD);
 }
 
+static void run_direction(const struct vectors *v)
+{
+    v->kernels->direction_u8(v->n, v->codes, v->b, v->c, (uint8_t *)(void *)v->y);
+}
+
 /* n elements as nr rows (or nr columns) of a matrix. */
 static void run_pack_rows(const struct vectors *v)
 {
@@ -229,6 +234,7 @@ static const struct {
     { "layer_norm_u8", run_norm_u8, { NORM_ROWS * 192, NORM_ROWS * 384, NORM_ROWS * 768 }, 5 },
     { "l2_norm_f32", run_l2_norm, { 49 * HEAD, 768 * HEAD }, 8 },
     { "l2_norm_bf16", run_l2_norm_bf16, { 49 * HEAD, 768 * HEAD }, 6 },
+    { "direction_u8", run_direction, { 64, 384, 768 }, 10 },
     { "to_bf16", run_to_bf16, { 768, ROW }, 6 },
     { "quantize_u8", run_quantize, { 768, ROW }, 13 },
     { "add_f32", run_add, { 768 }, 12 },

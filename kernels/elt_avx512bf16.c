@@ -6,6 +6,7 @@
 #include "simd/avx512.h"
 #include "tmpl/activation.h"
 #include "tmpl/depthwise.h"
+#include "tmpl/direction.h"
 #include "tmpl/elementwise.h"
 #include "tmpl/finish.h"
 #include "tmpl/l2_norm.h"

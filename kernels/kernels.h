@@ -211,6 +211,12 @@ typedef void vt_l2_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx, f
 /* The same rounded to bf16 as by vt_to_bf16_fn. */
 typedef void vt_l2_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ldx, float scale, vt_bf16 *y, size_t ldy);
 
+/* The direction of a row of codes, again as codes. With the numbers z[i] = x[i] * scale[i] + shift[i], product and sum
+ * rounded once, which are finite, y[i] = round(z[i] * f + 128), product and sum rounded once, then to nearest, ties to
+ * even, where f is 127 / max(max |z|, 1e-30) rounded: the greatest |z| becomes 1 or 255, and 0 becomes 128. Returns the
+ * sum of (y[i] - 128)^2, exact for n <= 65,000. x == y allowed. */
+typedef int32_t vt_direction_u8_fn(size_t n, const uint8_t *x, const float *scale, const float *shift, uint8_t *y);
+
 /* ---- Depthwise convolution ---- */
 
 /* y[i * ldy + c] = bias[c] + sum over t of x[t][i * step + c] * w[t * n + c], for m outputs i of a row of pixels and n
@@ -378,6 +384,7 @@ struct vt_kernels {
     vt_softmax_u8_fn *softmax_u8;
     vt_l2_norm_f32_fn *l2_norm_f32;
     vt_l2_norm_bf16_fn *l2_norm_bf16;
+    vt_direction_u8_fn *direction_u8;
     vt_depthwise_f32_fn *depthwise_f32;
     vt_depthwise_bf16_fn *depthwise_bf16;
     vt_depthwise_u8_fn *depthwise_u8;

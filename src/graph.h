@@ -228,7 +228,7 @@ struct vt_node {
     uint32_t columns;        /* of its value */
     enum vt_dtype element;   /* of its value: F32, or BF16 or U8 of CONVERT and of slices of it */
     float unit;              /* what 1 of its value's 16-bit numbers is in integer-only inference; 0: not known */
-    enum vt_product product; /* of linear, conv2d and attention in a plan: what they multiply in */
+    enum vt_product product; /* of linear, conv2d, attention and select in a plan: what they multiply in */
     enum vt_float_product float_product; /* of those: what that is where a quantized model has no codes for them */
     /* Of products: of each input; of CONVERT: of its parts; of SELECT in a plan: of features that are codes. */
     struct vt_operand_quantizer quantizers[VT_MAX_CODED];

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Token maps: which rows of an image stay and which become one. The rules are in token_map.h, similarities of features
- * are a matrix product here. */
+/* Token maps: which rows of an image stay and which become one. The rules are in token_map.h. */
 #include "alloc.h"
-#include "ops.h"
+#include "similarity.h"
 #include "token_map.h"
 #include "token_score.h"
 
@@ -11,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Where things stand in the scratch of a worker. n: rows of an image, dim: columns of a feature. */
+/* Where things stand in the scratch of a worker. n: rows of an image. */
 struct places {
     uint8_t *stay;        /* [n] */
     uint32_t *row;        /* [n]: rows in the order in which they are compared */
@@ -22,28 +21,12 @@ struct places {
     uint32_t *class_of;   /* [n]: and which that is */
     float *best;          /* [n]: of each row that may go, the greatest similarity, */
     uint32_t *to;         /* [n]: and the row it is to */
-    char *panels;         /* unit features of the rows that they are compared with, packed */
-    float *numbers;       /* [columns]: what a row of codes stands for, */
-    float *unit;          /* [mr or nr, dim]: unit features of a few rows, and */
-    float *similar;       /* [mr, n rounded up to panels]: what they have in common with all others; these three are of
-                             whichever worker has the rows */
-    size_t panel_bytes, ld_similar;
+    void *similarity;     /* vt_similarity_bytes */
 };
-
-static struct vt_view features_of(const struct vt_node *node)
-{
-    return node->in[vt_feature_input(node)];
-}
-
-static size_t feature_columns(const struct vt_node *node)
-{
-    return vt_compares_features(node) ? features_of(node).columns / node->u.select.groups : 0;
-}
 
 static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *base, struct places *at)
 {
-    const struct vt_gemm_kernel *kernel = &p->kernels->gemm[VT_PRODUCT_F32];
-    const size_t n = p->values[node->in[0].value].rows, dim = feature_columns(node);
+    const size_t n = p->values[node->in[0].value].rows;
     size_t used = 0;
     at->stay = vt_take(base, &used, n, sizeof *at->stay);
     at->row = vt_take(base, &used, n, sizeof *at->row);
@@ -56,130 +39,10 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *b
     }
     if (!vt_compares_features(node))
         return used;
-    at->ld_similar = vt_round_up(n, kernel->nr);
-    at->panel_bytes = vt_size_mul(vt_size_mul(vt_round_up(dim, kernel->kr), kernel->nr), sizeof(float));
     at->best = vt_take(base, &used, n, sizeof *at->best);
     at->to = vt_take(base, &used, n, sizeof *at->to);
-    at->numbers = vt_take(base, &used, features_of(node).columns, sizeof(float));
-    at->unit = vt_take(base, &used, kernel->mr > kernel->nr ? kernel->mr : kernel->nr, vt_size_mul(dim, sizeof(float)));
-    at->panels = vt_take(base, &used, at->ld_similar / kernel->nr, at->panel_bytes);
-    at->similar = vt_take(base, &used, vt_size_mul(kernel->mr, at->ld_similar), sizeof(float));
+    at->similarity = vt_take(base, &used, vt_similarity_bytes(p, node, n), 1);
     return used;
-}
-
-/* ---- Similarity ---- */
-
-/* Rows of one image, from[count], beside others[other_count]. A single image's are shared out among the workers. */
-struct matching {
-    const struct vt_step_job *j;
-    const struct places *at;
-    struct vt_image_rows features;
-    const uint32_t *from, *others;
-    size_t count, other_count;
-    float *best; /* [count]: the greatest similarity, */
-    uint32_t *to; /* [count]: and to which of the others */
-};
-
-/* y[dim]: the sum over groups of the features of a row, whatever they are. A factor changes no direction: theirs is that
- * of the mean. */
-static void sum_groups(const struct matching *m, size_t row, float *numbers, float *y)
-{
-    const struct vt_exec *x = m->j->x;
-    const struct vt_kernels *kernels = x->plan->kernels;
-    const struct vt_view view = features_of(m->j->s->node);
-    const size_t dim = feature_columns(m->j->s->node), at = row * m->features.ld;
-    const void *rows = m->features.at;
-    const float one = 1;
-    memset(y, 0, dim * sizeof *y);
-    switch (vt_exec_element(x, view.value)) {
-    case VT_BF16:
-        for (size_t c = 0; c < view.columns; c += dim)
-            kernels->axpy_rows_bf16(1, dim, &one, (const vt_bf16 *)rows + at + c, 0, y);
-        break;
-    case VT_U8:
-        memset(numbers, 0, view.columns * sizeof *numbers);
-        kernels->axpy_rows_u8(1, view.columns, &one, (const uint8_t *)rows + at, 0, numbers);
-        kernels->scale_add_f32(view.columns, numbers, m->j->w->sum_scale, m->j->w->sum_bias, numbers);
-        for (size_t c = 0; c < view.columns; c += dim)
-            kernels->add_f32(dim, y, numbers + c, y);
-        break;
-    default:
-        for (size_t c = 0; c < view.columns; c += dim)
-            kernels->add_f32(dim, y, (const float *)rows + at + c, y);
-    }
-}
-
-/* y[count, dim]: the features of `count` rows, whose numbers are in row, as means over the groups of columns, of length
- * 1. */
-static void gather_features(const struct matching *m, const struct places *own, const uint32_t *row, size_t count)
-{
-    const size_t dim = feature_columns(m->j->s->node);
-    for (size_t i = 0; i < count; i++)
-        sum_groups(m, row[i], own->numbers, own->unit + i * dim);
-    m->j->x->plan->kernels->l2_norm_f32(count, dim, own->unit, dim, 1, own->unit, dim);
-}
-
-static const struct vt_gemm_kernel *product_of(const struct matching *m)
-{
-    return &m->j->x->plan->kernels->gemm[VT_PRODUCT_F32];
-}
-
-/* What a worker has for itself. */
-static struct places places_of_worker(const struct matching *m, size_t worker)
-{
-    struct places own = *m->at;
-    if (m->j->x->images == 1)
-        carve(m->j->x->plan, m->j->s->node, vt_exec_scratch(m->j->x, worker), &own);
-    return own;
-}
-
-static void pack_others(void *arg, size_t begin, size_t end, size_t worker)
-{
-    const struct matching *m = arg;
-    const struct places own = places_of_worker(m, worker);
-    const size_t nr = product_of(m)->nr, dim = feature_columns(m->j->s->node);
-    for (size_t panel = begin; panel < end; panel++) {
-        const size_t first = panel * nr, n = m->other_count - first < nr ? m->other_count - first : nr;
-        gather_features(m, &own, m->others + first, n);
-        product_of(m)->pack_rows(n, dim, own.unit, dim, m->at->panels + panel * m->at->panel_bytes);
-    }
-}
-
-static void match_rows(void *arg, size_t begin, size_t end, size_t worker)
-{
-    const struct matching *m = arg;
-    const struct places own = places_of_worker(m, worker);
-    const struct vt_gemm_kernel *kernel = product_of(m);
-    const size_t mr = kernel->mr, nr = kernel->nr, dim = feature_columns(m->j->s->node), others = m->other_count;
-    for (size_t i = begin * mr; i < end * mr && i < m->count; i += mr) {
-        const size_t rows = m->count - i < mr ? m->count - i : mr;
-        gather_features(m, &own, m->from + i, rows);
-        for (size_t k = 0; k < others; k += nr)
-            kernel->tile(rows, others - k < nr ? others - k : nr, dim, own.unit, dim,
-                         m->at->panels + k / nr * own.panel_bytes, NULL, NULL, 0, own.similar + k, own.ld_similar);
-        for (size_t r = 0; r < rows; r++) {
-            const float *row = own.similar + r * own.ld_similar;
-            m->to[i + r] = (uint32_t)vt_largest(row, others);
-            m->best[i + r] = row[m->to[i + r]];
-        }
-    }
-}
-
-/* A step of one image is not handed out itself: the workers are idle. */
-static void share_out(struct matching *m, size_t n, vt_task_fn *task)
-{
-    if (m->j->x->images == 1)
-        vt_parallel(m->j->x->pool, n, 1, task, m);
-    else
-        task(m, 0, n, 0);
-}
-
-/* There are others. */
-static void find_most_similar(struct matching *m)
-{
-    const size_t mr = product_of(m)->mr, nr = product_of(m)->nr;
-    share_out(m, (m->other_count + nr - 1) / nr, pack_others);
-    share_out(m, (m->count + mr - 1) / mr, match_rows);
 }
 
 /* ---- Selections ---- */
@@ -200,15 +63,15 @@ static void leave_similar(const struct vt_step_job *j, const struct places *at, 
     vt_rank_scores(candidates, scores + c->protect, 1, false, at->keys, at->keys + candidates);
     for (size_t i = 0; i < candidates; i++)
         at->row[i] = (uint32_t)(at->keys[i] & UINT32_MAX) + (uint32_t)c->protect;
-    find_most_similar(&(struct matching){ .j = j,
-                                          .at = at,
-                                          .features = vt_exec_image_rows(j->x, j->s->node->in[1], image),
-                                          .from = at->row,
-                                          .count = half,
-                                          .others = at->row + half,
-                                          .other_count = candidates - half,
-                                          .best = at->best,
-                                          .to = at->to });
+    vt_find_most_similar(&(struct vt_similarity){ .j = j,
+                                                  .scratch = at->similarity,
+                                                  .features = vt_exec_image_rows(j->x, j->s->node->in[1], image),
+                                                  .from = at->row,
+                                                  .count = half,
+                                                  .others = at->row + half,
+                                                  .other_count = candidates - half,
+                                                  .best = at->best,
+                                                  .to = at->to });
     vt_leave_similar(half, at->best, at->row, j->s->node->u.select.similar, at->keys, at->stay);
 }
 
@@ -252,15 +115,15 @@ static size_t select_match(const struct vt_step_job *j, const struct places *at,
         at->row[i] = (uint32_t)(2 * (first + i));
     for (size_t i = 0; i < others; i++)
         at->row[from + i] = (uint32_t)(2 * (first_odd + i) + 1);
-    find_most_similar(&(struct matching){ .j = j,
-                                          .at = at,
-                                          .features = vt_exec_image_rows(j->x, node->in[0], image),
-                                          .from = at->row,
-                                          .count = from,
-                                          .others = at->row + from,
-                                          .other_count = others,
-                                          .best = best,
-                                          .to = to });
+    vt_find_most_similar(&(struct vt_similarity){ .j = j,
+                                                  .scratch = at->similarity,
+                                                  .features = vt_exec_image_rows(j->x, node->in[0], image),
+                                                  .from = at->row,
+                                                  .count = from,
+                                                  .others = at->row + from,
+                                                  .other_count = others,
+                                                  .best = best,
+                                                  .to = to });
     for (size_t i = 0; i < from; i++) {
         if (importance)
             best[i] = vt_score_match(best[i], importance[at->row[i]]);
@@ -365,10 +228,16 @@ static size_t select_scratch(const struct vt_plan *p, const struct vt_step *s)
 static uint64_t select_macs(const struct vt_node *node, const struct vt_shape *shapes, vt_value v)
 {
     const uint64_t candidates = vt_shape_rows(&shapes[v]) - node->u.select.protect;
-    return (candidates / 2) * (candidates - candidates / 2) * feature_columns(node);
+    return vt_compares_features(node) ? (candidates / 2) * (candidates - candidates / 2) * vt_feature_columns(node) : 0;
+}
+
+static const char *select_kernel(const struct vt_plan *p, const struct vt_step *s)
+{
+    return vt_compares_features(s->node) && p->precision != VT_PRECISION_STRICT ? vt_gemm_name(p, s) : "";
 }
 
 const struct vt_op vt_op_select = { .name = "select",
                                     .images = select_images,
                                     .scratch_bytes = select_scratch,
-                                    .macs = select_macs };
+                                    .macs = select_macs,
+                                    .kernel_name = select_kernel };

@@ -244,13 +244,19 @@ static void keep_bias(struct precision_pass *p, const struct vt_node *node)
         p->out->nodes[node->in[vt_bias_input(node)].value].u.relative_bias.divisor = 1;
 }
 
-/* A selection's features stand for numbers that it has to know. */
-static void keep_feature_quantizer(const struct precision_pass *p, struct vt_node *node)
+/* A selection multiplies its features in the type that they have, and has to know what codes stand for. Sums of groups
+ * have floats: they are so much shorter than rows that their product takes little. */
+static void settle_features(const struct precision_pass *p, struct vt_node *node)
 {
     const uint32_t k = vt_feature_input(node);
     const struct operand o = operand_of(p, node, k);
+    const bool whole = node->u.select.groups == 1;
     if (o.element == VT_U8)
         node->quantizers[k] = *o.quantizer;
+    if (whole && o.element == VT_U8 && node->in[k].columns <= VT_MAX_TERMS)
+        node->product = VT_PRODUCT_U8S8;
+    else if (whole && o.element == VT_BF16)
+        node->product = VT_PRODUCT_BF16;
 }
 
 static bool rewrite(struct precision_pass *p)
@@ -263,7 +269,7 @@ static bool rewrite(struct precision_pass *p)
         if (vt_operand_count(&node))
             node.product = product_of(p->precision, &node);
         if (vt_compares_features(&node))
-            keep_feature_quantizer(p, &node);
+            settle_features(p, &node);
         for (uint32_t k = 0; k < node.in_count; k++) {
             const vt_value converted = k < VT_MAX_CODED ? p->operands[v][k] : VT_NO_VALUE;
             node.in[k].value = converted == VT_NO_VALUE ? p->moved[node.in[k].value] : converted;

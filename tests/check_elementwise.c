@@ -401,6 +401,7 @@ static void entries_of_bundle(const struct vt_kernels *k)
     assert_true(k->prefetch && k->to_bf16 && k->quantize_u8);
     assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->layer_norm_u8);
     assert_true(k->softmax_f32 && k->softmax_bf16 && k->softmax_u8 && k->l2_norm_f32 && k->l2_norm_bf16);
+    assert_non_null(k->direction_u8);
     assert_true(k->depthwise_f32 && k->depthwise_bf16 && k->depthwise_u8);
 }
 

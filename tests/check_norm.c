@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Layer norm and L2 norm of every bundle: against double precision with a derived bound, against "ref" bit by bit, in
- * place, tails. */
+ * place, tails. Directions of codes: against their contract, step by step. */
 #include "check.h"
 
 static const size_t lengths[] = { 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 96, 127, 192, 197, 384, 768, 1024, 3072 };
@@ -308,6 +308,99 @@ static void test_special_l2(void **state)
     for_each_bundle(special_l2_of_bundle);
 }
 
+/* ---- Directions of codes ---- */
+
+/* Scales and zero points of columns as sessions have them, those of columns far from 0 too; or so small that the least
+ * magnitude takes the place of the greatest; or zeros. */
+enum numbers { USUAL, SHIFTED, TINY, LARGE, NOTHING, NUMBERS };
+
+static void fill_quantizers(enum numbers numbers, size_t n, float *scale, float *shift)
+{
+    static const float sizes[NUMBERS] = { 0.04f, 0.04f, 1e-33f, 1e30f, 0 };
+    uint64_t seed = n;
+    for (size_t i = 0; i < n; i++) {
+        const float zero = numbers == SHIFTED && i % 7 == 0 ? -700 : 128;
+        scale[i] = sizes[numbers] * (1.5f + random_float(&seed));
+        shift[i] = -zero * scale[i];
+    }
+}
+
+/* As kernels.h says. */
+static int32_t direction(size_t n, const uint8_t *x, const float *scale, const float *shift, uint8_t *y)
+{
+    float greatest = 1e-30f;
+    int32_t squares = 0;
+    for (size_t i = 0; i < n; i++)
+        greatest = fmaxf(fabsf(fmaf(x[i], scale[i], shift[i])), greatest);
+    for (size_t i = 0; i < n; i++) {
+        const double code = rint((double)fmaf(fmaf(x[i], scale[i], shift[i]), 127 / greatest, 128));
+        assert_true(code >= 1 && code <= 255);
+        y[i] = (uint8_t)code;
+        squares += (y[i] - 128) * (y[i] - 128);
+    }
+    return squares;
+}
+
+static void check_direction(const struct vt_kernels *kernels, size_t n, enum numbers numbers, enum place place,
+                            bool in_place)
+{
+    struct guarded memory[4];
+    uint8_t *x = guarded_new(&memory[0], n, place), *y = guarded_new(&memory[1], n, place), want[LONGEST];
+    float *scale = guarded_floats(&memory[2], n, place), *shift = guarded_floats(&memory[3], n, place);
+    uint64_t seed = n * 10 + (uint64_t)numbers;
+    for (size_t i = 0; i < n; i++)
+        x[i] = (uint8_t)random_bits(&seed);
+    fill_quantizers(numbers, n, scale, shift);
+    const int32_t squares = direction(n, x, scale, shift, want);
+    y = in_place ? x : y;
+    const int32_t found = kernels->direction_u8(n, x, scale, shift, y);
+    require(found == squares, "wrong sum of squares", "direction_u8", kernels->bundle, 0, n, 0, numbers);
+    require(memcmp(y, want, n) == 0, "other codes", "direction_u8", kernels->bundle, 0, n, 0, numbers);
+    for (size_t i = 0; i < n && numbers == NOTHING; i++)
+        assert_true(want[i] == 128);
+    for (size_t i = 0; i < 4; i++) {
+        require(guarded_intact(&memory[i]), "wrote outside", "direction_u8", kernels->bundle, 0, n, 0, numbers);
+        guarded_free(&memory[i]);
+    }
+}
+
+static void directions_of_bundle(const struct vt_kernels *kernels)
+{
+    for (enum numbers numbers = 0; numbers < NUMBERS; numbers++) {
+        for (size_t n = 0; n <= 140; n++)
+            check_direction(kernels, n, numbers, n % 2 ? AT_END : AT_START, n / 2 % 2);
+        for (size_t l = 0; l < LENGTHS; l++)
+            check_direction(kernels, lengths[l], numbers, AT_END, l % 2);
+    }
+}
+
+static void test_directions(void **state)
+{
+    (void)state;
+    for_each_bundle(directions_of_bundle);
+}
+
+/* The most terms that products of codes have: the sum of squares is exact. */
+static void longest_direction_of_bundle(const struct vt_kernels *kernels)
+{
+    enum { N = 65000 };
+    static uint8_t x[N], y[N];
+    static float scale[N], shift[N];
+    for (size_t i = 0; i < N; i++) {
+        x[i] = i % 2 ? 255 : 1;
+        scale[i] = 1;
+        shift[i] = -128;
+    }
+    assert_true(kernels->direction_u8(N, x, scale, shift, y) == N * 127 * 127);
+    assert_true(memcmp(x, y, N) == 0);
+}
+
+static void test_longest_direction(void **state)
+{
+    (void)state;
+    for_each_bundle(longest_direction_of_bundle);
+}
+
 int main(int argc, char **argv)
 {
     check_options(argc, argv);
@@ -315,6 +408,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_codes),   cmocka_unit_test(test_nan_and_empty_row),
         cmocka_unit_test(test_l2_rows), cmocka_unit_test(test_special_l2),
+        cmocka_unit_test(test_directions), cmocka_unit_test(test_longest_direction),
     };
     return cmocka_run_group_tests_name("check_norm", tests, NULL, NULL);
 }
