@@ -46,6 +46,11 @@ static void run_scale_add(const struct vectors *v)
     v->kernels->scale_add_f32(v->n, v->a, v->b, v->c, v->y);
 }
 
+static void run_scale_add_u8(const struct vectors *v)
+{
+    v->kernels->scale_add_u8(v->n, v->codes, v->b, v->c, v->y);
+}
+
 static void run_axpy(const struct vectors *v)
 {
     v->kernels->axpy_f32(v->n, 0.5f, v->a, v->y);
@@ -240,6 +245,7 @@ static const struct {
     { "add_f32", run_add, { 768 }, 12 },
     { "mul_f32", run_mul, { 768 }, 12 },
     { "scale_add_f32", run_scale_add, { 768 }, 16 },
+    { "scale_add_u8", run_scale_add_u8, { 64, 768 }, 13 },
     { "axpy_f32", run_axpy, { 768 }, 12 },
     { "axpy_rows_f32", run_axpy_rows, { SUM_ROWS * 50, SUM_ROWS * 197, SUM_ROWS * 577 }, 4 },
     { "axpy_rows_bf16", run_axpy_rows_bf16, { SUM_ROWS * 50, SUM_ROWS * 197, SUM_ROWS * 577 }, 2 },

@@ -128,6 +128,9 @@ typedef void vt_finish_fn(size_t m, size_t n, const void *sums, size_t ld, const
  * residual. */
 typedef void vt_scale_add_f32_fn(size_t n, const float *x, const float *scale, const float *residual, float *y);
 
+/* The same of codes as numbers 0..255; with a residual. */
+typedef void vt_scale_add_u8_fn(size_t n, const uint8_t *x, const float *scale, const float *residual, float *y);
+
 /* y[i] = a[i] + b[i] ; y[i] = a[i] * b[i]. y may be a or b. */
 typedef void vt_binary_f32_fn(size_t n, const float *a, const float *b, float *y);
 
@@ -212,9 +215,9 @@ typedef void vt_l2_norm_f32_fn(size_t m, size_t n, const float *x, size_t ldx, f
 typedef void vt_l2_norm_bf16_fn(size_t m, size_t n, const float *x, size_t ldx, float scale, vt_bf16 *y, size_t ldy);
 
 /* The direction of a row of codes, again as codes. With the numbers z[i] = x[i] * scale[i] + shift[i], product and sum
- * rounded once, which are finite, y[i] = round(z[i] * f + 128), product and sum rounded once, then to nearest, ties to
- * even, where f is 127 / max(max |z|, 1e-30) rounded: the greatest |z| becomes 1 or 255, and 0 becomes 128. Returns the
- * sum of (y[i] - 128)^2, exact for n <= 65,000. x == y allowed. */
+ * rounded once, which are finite, y[i] = 128 + round(z[i] * f), the exact product to nearest, ties to even, where f is
+ * 127 / max(max |z|, 1e-30) rounded: the greatest |z| becomes 1 or 255, and 0 becomes 128. Returns the sum of
+ * (y[i] - 128)^2, exact for n <= 65,000. x == y allowed. */
 typedef int32_t vt_direction_u8_fn(size_t n, const uint8_t *x, const float *scale, const float *shift, uint8_t *y);
 
 /* ---- Depthwise convolution ---- */
@@ -366,6 +369,7 @@ struct vt_kernels {
     vt_activation_f32_fn *activation_f32[VT_ACT_COUNT]; /* [VT_ACT_NONE] is NULL */
     vt_finish_fn *finish[VT_ACT_COUNT];
     vt_scale_add_f32_fn *scale_add_f32;
+    vt_scale_add_u8_fn *scale_add_u8;
     vt_binary_f32_fn *add_f32, *mul_f32;
     vt_scale_rows_f32_fn *scale_rows_f32;
     vt_scale_rows_bf16_fn *scale_rows_bf16;

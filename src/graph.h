@@ -516,9 +516,11 @@ uint32_t vt_operand_count(const struct vt_node *node);
  * products stay in float. */
 bool vt_may_have_codes(const struct vt_node *node);
 
-/* Does the node, a selection, compare features of its rows, and which input are they? */
+/* Does the node, a selection, compare features of its rows? Which input are they, and how many columns has each of the
+ * groups whose sum is compared? */
 bool vt_compares_features(const struct vt_node *node);
 uint32_t vt_feature_input(const struct vt_node *select);
+uint32_t vt_feature_columns(const struct vt_node *select);
 
 /* Which inputs of attention are its relative bias, its gate and its keys' bias; 0: it has none. Of other nodes 0. */
 uint32_t vt_bias_input(const struct vt_node *node);

@@ -34,6 +34,11 @@ uint32_t vt_feature_input(const struct vt_node *select)
     return select->u.select.by == VT_SELECT_MATCH ? 0 : 1;
 }
 
+uint32_t vt_feature_columns(const struct vt_node *select)
+{
+    return select->in[vt_feature_input(select)].columns / select->u.select.groups;
+}
+
 uint32_t vt_bias_input(const struct vt_node *node)
 {
     const bool there = node->type == VT_NODE_ATTENTION &&

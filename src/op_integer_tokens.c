@@ -89,7 +89,7 @@ struct places {
 
 static size_t feature_columns(const struct vt_node *node)
 {
-    return vt_compares_features(node) ? node->in[vt_feature_input(node)].columns / node->u.select.groups : 0;
+    return vt_compares_features(node) ? vt_feature_columns(node) : 0;
 }
 
 static size_t carve(const struct vt_plan *p, const struct vt_node *node, char *base, struct places *at)

@@ -24,7 +24,8 @@ struct vt_step_weights {
     const float *row_scales;           /* of a weight of codes */
     const int32_t *sum_start;          /* [columns and a tile's] of layers on codes: what integer sums begin with */
     const float *sum_scale, *sum_bias; /* [columns] of an integer product: sums to numbers, or to codes of the step's
-                                          value where nothing comes in between; of CONVERT to floats: back from codes */
+                                          value where nothing comes in between; of CONVERT to floats: back from codes;
+                                          of SELECT [columns of features], and of the sum of their groups */
     struct vt_codes in;                /* [k]: of rows that a product gathers itself */
     struct vt_codes out;               /* [columns] of a value that is codes; scale and shift are NULL where the two
                                           above have them */

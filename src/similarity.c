@@ -15,9 +15,9 @@ struct places {
     float *inverse; /* [n rounded up to panels]: 1 / length, */
     int32_t *bias;  /* [n rounded up to panels]: of codes, what sums begin with */
     /* Of the rows at hand, for this one: */
-    float *numbers; /* [columns]: what one of them stands for, */
-    char *rows;     /* [mr or nr, dim]: what is multiplied of a few, */
-    float *similar; /* [mr, n rounded up to panels]: and what they have in common with all others */
+    float *numbers;  /* [dim]: one of them in floats, */
+    char *rows;      /* [mr or nr, dim]: what is multiplied of a few, */
+    float *similar;  /* [mr, n rounded up to panels]: and what they have in common with all others */
     uint8_t *middle; /* [dim]: 128, the code of 0 */
     size_t panel_bytes, ld_similar;
 };
@@ -36,11 +36,6 @@ static struct vt_view features_of(const struct vt_node *select)
     return select->in[vt_feature_input(select)];
 }
 
-size_t vt_feature_columns(const struct vt_node *select)
-{
-    return features_of(select).columns / select->u.select.groups;
-}
-
 static size_t carve(const struct vt_plan *p, const struct vt_node *select, size_t n, char *base, struct places *at)
 {
     const struct vt_gemm_kernel *kernel = &p->kernels->gemm[select->product];
@@ -53,7 +48,7 @@ static size_t carve(const struct vt_plan *p, const struct vt_node *select, size_
     at->panels = vt_take(base, &used, at->ld_similar / kernel->nr, at->panel_bytes);
     at->inverse = vt_take(base, &used, at->ld_similar, sizeof *at->inverse);
     at->bias = vt_take(base, &used, codes ? at->ld_similar : 0, sizeof *at->bias);
-    at->numbers = vt_take(base, &used, features_of(select).columns, sizeof *at->numbers);
+    at->numbers = vt_take(base, &used, dim, sizeof *at->numbers);
     at->rows = vt_take(base, &used, rows, vt_size_mul(dim, bytes));
     at->similar = vt_take(base, &used, vt_size_mul(kernel->mr, at->ld_similar), sizeof *at->similar);
     at->middle = vt_take(base, &used, codes ? dim : 0, 1);
@@ -83,7 +78,7 @@ static struct places places_of_worker(const struct comparison *c, size_t worker)
 
 /* y[dim]: the sum over groups of the features of a row, whatever they are. A factor changes no direction: theirs is that
  * of the mean. */
-static void sum_groups(const struct comparison *c, size_t row, float *numbers, float *y)
+static void sum_groups(const struct comparison *c, size_t row, float *y)
 {
     const struct vt_step_job *j = c->s->j;
     const struct vt_kernels *kernels = j->x->plan->kernels;
@@ -91,18 +86,18 @@ static void sum_groups(const struct comparison *c, size_t row, float *numbers, f
     const size_t dim = c->dim, at = row * c->s->features.ld;
     const void *rows = c->s->features.at;
     const float one = 1;
-    memset(y, 0, dim * sizeof *y);
+    if (vt_exec_element(j->x, view.value) == VT_U8)
+        memcpy(y, j->w->sum_bias, dim * sizeof *y);
+    else
+        memset(y, 0, dim * sizeof *y);
     switch (vt_exec_element(j->x, view.value)) {
     case VT_BF16:
         for (size_t k = 0; k < view.columns; k += dim)
             kernels->axpy_rows_bf16(1, dim, &one, (const vt_bf16 *)rows + at + k, 0, y);
         break;
     case VT_U8:
-        memset(numbers, 0, view.columns * sizeof *numbers);
-        kernels->axpy_rows_u8(1, view.columns, &one, (const uint8_t *)rows + at, 0, numbers);
-        kernels->scale_add_f32(view.columns, numbers, j->w->sum_scale, j->w->sum_bias, numbers);
         for (size_t k = 0; k < view.columns; k += dim)
-            kernels->add_f32(dim, y, numbers + k, y);
+            kernels->scale_add_u8(dim, (const uint8_t *)rows + at + k, j->w->sum_scale + k, y, y);
         break;
     default:
         for (size_t k = 0; k < view.columns; k += dim)
@@ -132,11 +127,11 @@ static void gather(const struct comparison *c, const struct places *own, const u
             inverse[i] = inverse_of_root((float)j->x->plan->kernels->direction_u8(
                 dim, (const uint8_t *)features->at + at, j->w->sum_scale, j->w->sum_bias, y));
         } else if (c->product == VT_PRODUCT_BF16) {
-            sum_groups(c, row[i], own->numbers, own->numbers);
+            sum_groups(c, row[i], own->numbers);
             inverse[i] = inverse_of_root(vt_dot(own->numbers, own->numbers, dim));
             memcpy(own->rows + i * dim * sizeof(vt_bf16), features->at + at * sizeof(vt_bf16), dim * sizeof(vt_bf16));
         } else {
-            sum_groups(c, row[i], own->numbers, units + i * dim);
+            sum_groups(c, row[i], units + i * dim);
         }
     }
     if (c->product == VT_PRODUCT_F32)

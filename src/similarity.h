@@ -30,7 +30,4 @@ size_t vt_similarity_bytes(const struct vt_plan *p, const struct vt_node *select
 /* A single image's rows are shared out among the workers. */
 void vt_find_most_similar(const struct vt_similarity *s);
 
-/* Numbers of a row that are multiplied. */
-size_t vt_feature_columns(const struct vt_node *select);
-
 #endif

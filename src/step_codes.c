@@ -37,8 +37,11 @@ static void carve(const struct vt_plan *p, const struct vt_step *s, char *base, 
     const size_t columns = p->graph->nodes[s->out].columns, k = vt_row_length(p, s);
     const bool codes = vt_step_multiplies_codes(s);
     *n = (struct numbers){ .sum_scale = NULL };
-    if (vt_compares_codes(s))
-        carve_floats(base, used, node->in[vt_feature_input(node)].columns, &n->sum_scale, &n->sum_bias);
+    if (vt_compares_codes(s)) {
+        const size_t features = node->in[vt_feature_input(node)].columns;
+        n->sum_scale = vt_take(base, used, features, sizeof *n->sum_scale);
+        n->sum_bias = vt_take(base, used, vt_feature_columns(node), sizeof *n->sum_bias);
+    }
     if (codes || (s->type == VT_NODE_CONVERT && coding))
         carve_floats(base, used, columns, &n->sum_scale, &n->sum_bias);
     if (codes && vt_is_layer(s)) /* a tile reads as many as it is wide */
@@ -154,14 +157,19 @@ static void make_values(const struct vt_step_maker *m, const struct vt_step *s, 
 
 /* ---- Selections ---- */
 
-/* Back from codes of features. */
+/* From codes of features to the sum of their groups. */
 static void make_features(const struct vt_step_maker *m, const struct vt_step *s, struct vt_step_weights *w,
                           const struct numbers *n)
 {
-    const uint32_t k = vt_feature_input(s->node);
-    for (size_t c = 0; c < s->node->in[k].columns; c++) {
-        n->sum_scale[c] = (float)m->in[k].scale[c];
-        n->sum_bias[c] = (float)(-m->in[k].scale[c] * m->in[k].zero[c]);
+    const struct vt_expanded *codes = &m->in[vt_feature_input(s->node)];
+    const size_t columns = s->node->in[vt_feature_input(s->node)].columns, dim = vt_feature_columns(s->node);
+    for (size_t c = 0; c < columns; c++)
+        n->sum_scale[c] = (float)codes->scale[c];
+    for (size_t i = 0; i < dim; i++) {
+        double bias = 0;
+        for (size_t c = i; c < columns; c += dim)
+            bias -= codes->scale[c] * codes->zero[c];
+        n->sum_bias[i] = (float)bias;
     }
     w->sum_scale = n->sum_scale;
     w->sum_bias = n->sum_bias;
@@ -224,18 +232,24 @@ static void make_output(const struct vt_step_maker *m, const struct vt_step *s, 
 
 /* ---- All steps ---- */
 
-/* Scales of a file may be so far apart that what is made of them overflows. */
-static vitrt_status check_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct numbers *n)
+static bool are_finite(const struct vt_step_maker *m, const struct vt_step *s, const struct numbers *n)
 {
-    const size_t columns = vt_compares_codes(s) ? s->node->in[vt_feature_input(s->node)].columns
-                                                : m->p->graph->nodes[s->out].columns;
+    const size_t columns = m->p->graph->nodes[s->out].columns;
     const float *const all[] = {
         n->sum_scale, n->sum_bias, n->out_scale, n->out_shift, n->gamma, n->beta, n->gate_bias
     };
-    bool finite = true;
+    bool finite = !n->taps || vt_all_finite(n->taps, vt_row_length(m->p, s) * columns);
+    if (vt_compares_codes(s)) /* what it has is of its features' columns, and scales are those of a file */
+        return vt_all_finite(n->sum_bias, vt_feature_columns(s->node));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         finite = finite && (!all[i] || vt_all_finite(all[i], columns));
-    if (finite && (!n->taps || vt_all_finite(n->taps, vt_row_length(m->p, s) * columns)))
+    return finite;
+}
+
+/* Scales of a file may be so far apart that what is made of them overflows. */
+static vitrt_status check_numbers(const struct vt_step_maker *m, const struct vt_step *s, const struct numbers *n)
+{
+    if (are_finite(m, s, n))
         return VITRT_OK;
     return vt_err(m->err, VITRT_EFORMAT, "%s: node %s: the scales of its codes give numbers that are not finite",
                   vt_checkpoint_path(m->p->graph->checkpoint), s->node->name);

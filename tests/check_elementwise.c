@@ -70,6 +70,23 @@ static void check_scale_add(const struct vt_kernels *k, struct operands o, size_
     operands_check(&o, "scale_add_f32", k, n, y, want);
 }
 
+/* Of codes; the result may go to the residual. */
+static void check_scale_add_u8(const struct vt_kernels *k, struct operands o, size_t n, enum place place, unsigned which)
+{
+    struct guarded memory;
+    uint8_t *codes = guarded_new(&memory, n, place);
+    float want[LONGEST], *y = target(&o, which);
+    uint64_t seed = n;
+    for (size_t i = 0; i < n; i++) {
+        codes[i] = (uint8_t)random_bits(&seed);
+        want[i] = fmaf(codes[i], o.b[i], o.c[i]);
+    }
+    k->scale_add_u8(n, codes, o.b, o.c, y);
+    require(guarded_intact(&memory), "wrote outside", "scale_add_u8", k->bundle, 0, n, 0, n);
+    guarded_free(&memory);
+    operands_check(&o, "scale_add_u8", k, n, y, want);
+}
+
 /* Factors of rows. */
 static const float factors[] = { 0.3f, -7, 1e-30f };
 enum { ROWS = sizeof factors / sizeof *factors };
@@ -108,6 +125,8 @@ static void arithmetic_of_bundle(const struct vt_kernels *k)
                 for (unsigned which = 0; which < 4; which += which == 0 ? 2 : 1)
                     check_scale_add(k, operands_new(n, fill, place), n, which, true);
                 check_scale_add(k, operands_new(n, fill, place), n, 3, false);
+                check_scale_add_u8(k, operands_new(n, fill, place), n, place, 2);
+                check_scale_add_u8(k, operands_new(n, fill, place), n, place, 3);
                 check_scale_rows(k, operands_new(n, fill, place), n, 0);
                 check_scale_rows(k, operands_new(n, fill, place), n, 3);
                 check_axpy(k, operands_new(n, fill, place), n);
@@ -401,7 +420,7 @@ static void entries_of_bundle(const struct vt_kernels *k)
     assert_true(k->prefetch && k->to_bf16 && k->quantize_u8);
     assert_true(k->layer_norm_f32 && k->layer_norm_bf16 && k->layer_norm_u8);
     assert_true(k->softmax_f32 && k->softmax_bf16 && k->softmax_u8 && k->l2_norm_f32 && k->l2_norm_bf16);
-    assert_non_null(k->direction_u8);
+    assert_true(k->scale_add_u8 && k->direction_u8);
     assert_true(k->depthwise_f32 && k->depthwise_bf16 && k->depthwise_u8);
 }
 

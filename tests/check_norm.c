@@ -333,7 +333,7 @@ static int32_t direction(size_t n, const uint8_t *x, const float *scale, const f
     for (size_t i = 0; i < n; i++)
         greatest = fmaxf(fabsf(fmaf(x[i], scale[i], shift[i])), greatest);
     for (size_t i = 0; i < n; i++) {
-        const double code = rint((double)fmaf(fmaf(x[i], scale[i], shift[i]), 127 / greatest, 128));
+        const double code = 128 + rint((double)fmaf(x[i], scale[i], shift[i]) * (double)(127 / greatest)); /* exact */
         assert_true(code >= 1 && code <= 255);
         y[i] = (uint8_t)code;
         squares += (y[i] - 128) * (y[i] - 128);

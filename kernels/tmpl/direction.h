@@ -37,28 +37,43 @@ static inline float greatest_magnitude(size_t n, const uint8_t *x, const float *
     return vf_max16(max[0]);
 }
 
-static inline vi square_of_direction(vi code, vf middle)
+/* A number below 2^22 added to it has no bits behind the point: it is rounded, and these are the lowest of the sum. */
+#define DIRECTION_ZERO (0x1.8p23f + 128)
+
+/* Codes of up to n <= DIRECTION_BLOCK * VL numbers. The sums of so many squares in each lane are exact in float. */
+enum { DIRECTION_BLOCK = 1024 };
+
+static inline vf direction_block(size_t n, const uint8_t *x, const float *scale, const float *shift, vf factor,
+                                 uint8_t *y)
 {
-    const vf x = vf_sub(vf_of_vi(code), middle);
-    return vi_of_vf(vf_mul(x, x));
+    const vf zero = vf_set1(DIRECTION_ZERO);
+    vf squares[2] = { vf_zero(), vf_zero() };
+    size_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL) {
+        for (size_t j = 0; j < 2; j++) {
+            const vf sum = vf_fma(number_of_code(x, scale, shift, i + j * VL), factor, zero), code = vf_sub(sum, zero);
+            squares[j] = vf_fma(code, code, squares[j]);
+            vi_store_u8(y + i + j * VL, vi_of_bits(sum));
+        }
+    }
+    for (; i < n; i += VL) { /* numbers of lanes that there are not are 0 */
+        const size_t left = lanes_left(n, i);
+        const vf sum = vf_fma(number_of_code_n(x, scale, shift, i, left), factor, zero), code = vf_sub(sum, zero);
+        squares[0] = vf_fma(code, code, squares[0]);
+        vi_store_u8_n(y + i, vi_of_bits(sum), left);
+    }
+    return vf_add(squares[0], squares[1]);
 }
 
 int32_t VT_FN(vt_direction_u8)(size_t n, const uint8_t *x, const float *scale, const float *shift, uint8_t *y)
 {
-    const float least = 1e-30f;
-    const vf greatest = vf_max(vf_set1(greatest_magnitude(n, x, scale, shift)), vf_set1(least));
-    const vf factor = vf_div(vf_set1(127), greatest), middle = vf_set1(128);
+    const size_t block = DIRECTION_BLOCK * VL;
+    const float most = greatest_magnitude(n, x, scale, shift), least = 1e-30f;
+    const vf factor = vf_set1(127 / (most > least ? most : least));
     vi squares = vi_set1(0);
-    size_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        const vi code = vi_of_vf(vf_fma(number_of_code(x, scale, shift, i), factor, middle));
-        squares = vi_add(squares, square_of_direction(code, middle));
-        vi_store_u8(y + i, code);
-    }
-    if (i < n) { /* numbers of the other lanes are 0, as are their squares */
-        const vi code = vi_of_vf(vf_fma(number_of_code_n(x, scale, shift, i, n - i), factor, middle));
-        squares = vi_add(squares, square_of_direction(code, middle));
-        vi_store_u8_n(y + i, code, n - i);
+    for (size_t i = 0; i < n; i += block) {
+        const size_t left = n - i < block ? n - i : block;
+        squares = vi_add(squares, vi_of_vf(direction_block(left, x + i, scale + i, shift + i, factor, y + i)));
     }
     return vi_sum_of_lanes(squares);
 }

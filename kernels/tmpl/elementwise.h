@@ -101,6 +101,18 @@ static inline vf load_codes_n(const uint8_t *p, size_t n)
 }
 VT_DEFINE_AXPY_ROWS(vt_axpy_rows_u8, uint8_t, load_codes, load_codes_n)
 
+void VT_FN(vt_scale_add_u8)(size_t n, const uint8_t *x, const float *scale, const float *residual, float *y)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store(y + i, vf_fma(load_codes(x + i), vf_load(scale + i), vf_load(residual + i)));
+    if (i < n) {
+        const size_t rest = n - i;
+        vf_store_n(y + i, vf_fma(load_codes_n(x + i, rest), vf_load_n(scale + i, rest), vf_load_n(residual + i, rest)),
+                   rest);
+    }
+}
+
 void VT_FN(vt_prefetch)(size_t m, size_t bytes, const void *p, size_t ld_bytes)
 {
     const size_t line = 64;
