@@ -83,9 +83,9 @@ static bool same_operand(struct operand a, struct operand b)
            (!a.quantizer || same_quantizer(a.quantizer, b.quantizer));
 }
 
-/* Features that a selection compares have no form of their own: they are taken as the first product that multiplies the
- * same columns wants them, so that these need not exist in two. What moves these rows is no product: its form depends on
- * what is asked for. Integers alone have words. */
+/* Features that a selection compares have no form of their own: they are taken as the first product that multiplies
+ * the same columns wants them, so that these need not exist in two. What moves these rows is no product: its form
+ * depends on what is asked for. Integers alone have words. */
 static struct operand operand_of_features(const struct precision_pass *p, struct vt_view view)
 {
     struct operand o = { VT_F32, NULL };

@@ -76,8 +76,8 @@ static struct places places_of_worker(const struct comparison *c, size_t worker)
 
 /* ---- What is multiplied ---- */
 
-/* y[dim]: the sum over groups of the features of a row, whatever they are. A factor changes no direction: theirs is that
- * of the mean. */
+/* y[dim]: the sum over groups of the features of a row, whatever they are. A factor changes no direction: theirs is
+ * that of the mean. */
 static void sum_groups(const struct comparison *c, size_t row, float *y)
 {
     const struct vt_step_job *j = c->s->j;

@@ -3,10 +3,10 @@
  * How similar rows are: the cosine of the angle between their features, those of some rows of an image with those of
  * others, as a matrix product whose result is in the cache only.
  *
- * Floats become unit vectors, as do sums of groups, which are a fraction of their row and cheap to compare. Whole rows of
- * bf16 are multiplied as they are, and rows of codes as codes of their directions (kernels.h), 127 being the greatest of
- * a row; what lengths these have is taken off behind the product. Codes lose nothing in length then, so that of rows
- * which are nearly alike the similarity is far more exact than a code is.
+ * Floats become unit vectors, as do sums of groups, which are a fraction of their row and cheap to compare. Whole rows
+ * of bf16 are multiplied as they are, and rows of codes as codes of their directions (kernels.h), 127 being the greatest
+ * of a row; what lengths these have is taken off behind the product. So what rounding does to a length has no effect,
+ * and of rows that are nearly alike the similarity is far more exact than a code is.
  */
 #ifndef VT_SIMILARITY_H
 #define VT_SIMILARITY_H

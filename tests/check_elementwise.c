@@ -71,7 +71,8 @@ static void check_scale_add(const struct vt_kernels *k, struct operands o, size_
 }
 
 /* Of codes; the result may go to the residual. */
-static void check_scale_add_u8(const struct vt_kernels *k, struct operands o, size_t n, enum place place, unsigned which)
+static void check_scale_add_u8(const struct vt_kernels *k, struct operands o, size_t n, enum place place,
+                               unsigned which)
 {
     struct guarded memory;
     uint8_t *codes = guarded_new(&memory, n, place);

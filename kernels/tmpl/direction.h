@@ -2,8 +2,8 @@
 /*
  * Rows of codes as codes of their directions, written once. Include a simd/<isa>.h before; contract in kernels.h.
  *
- * A row is read twice: what its codes stand for is sooner computed again than stored. A maximum is the same in any order,
- * so that several chains of it go side by side.
+ * A row is read twice: what its codes stand for is sooner computed again than stored. A maximum is the same in any
+ * order, so that several chains of it go side by side.
  */
 #include "lanes.h"
 
