@@ -138,7 +138,8 @@ vt_column_pass vt_pass_late;
 vt_column_pass vt_pass_split;
 
 /* Says what every product multiplies in. Behind a value that linear layers or attention want in another form stands a
- * conversion, which they read instead; vt_pass_fuse lets the step before convert where it can. */
+ * conversion, which they read instead, as do selections that compare the same columns; vt_pass_fuse lets the step before
+ * convert where it can. */
 vitrt_status vt_pass_precision(const struct vt_graph *g, enum vt_precision precision, vt_value *outputs, size_t count,
                                struct vt_graph *out, vitrt_error *err);
 
