@@ -9,12 +9,25 @@
 
 #define DROPS 4 /* blocks in which tokens leave by every method but ToMe */
 
-/* Every block. Returns how many, as all here. */
-static size_t merging_blocks(const struct vt_reduction *r, vitrt_reduce_layer *layers)
+/* How much more tokens leave a block than others, as the power of the share that stays: the more the later the block is
+ * in the second half. In the first half, the earlier the more where little is left to later blocks, but fewer or none
+ * where the budget allows it, for tokens of the first blocks are not yet what they stand for. Of all methods but ToMe 1. */
+static double strength_of(const struct vt_reduction *r, double budget, size_t block)
 {
+    if (r->method != VITRT_REDUCTION_TOME || r->block_count < 2)
+        return 1;
+    const double place = 2 * (double)block / (double)(r->block_count - 1) - 1; /* -1 to 1 */
+    return fmax(1 + (place < 0 ? 6 * (budget - 0.42) : 0.6) * place, 0);
+}
+
+/* All blocks with a strength. Returns how many, as all here. */
+static size_t merging_blocks(const struct vt_reduction *r, double budget, vitrt_reduce_layer *layers)
+{
+    size_t count = 0;
     for (size_t i = 0; i < r->block_count; i++)
-        layers[i].block = (uint32_t)i;
-    return r->block_count;
+        if (strength_of(r, budget, i) > 0)
+            layers[count++].block = (uint32_t)i;
+    return count;
 }
 
 /* Spread over half of the blocks, from the first one on, or as much later as the budget is over a half, and ATS's later
@@ -45,7 +58,7 @@ static size_t usual_blocks(const struct vt_graph *g, const struct vt_reduction *
 {
     if (r->method == VITRT_REDUCTION_DYNAMICVIT)
         return predicted_blocks(g, r, layers);
-    return r->method == VITRT_REDUCTION_TOME || r->block_count < 2 * DROPS ? merging_blocks(r, layers)
+    return r->method == VITRT_REDUCTION_TOME || r->block_count < 2 * DROPS ? merging_blocks(r, budget, layers)
                                                                            : dropping_blocks(r, budget, layers);
 }
 
@@ -56,8 +69,8 @@ size_t vt_usual_layers(const struct vt_graph *g, const struct vt_reduction *r, d
     const size_t count = usual_blocks(g, r, budget, layers);
     size_t tokens = r->tokens;
     for (size_t i = 0; i < count; i++) {
-        const size_t stay = vt_keep_count(tokens, keep, false);
-        layers[i].keep = keep;
+        layers[i].keep = pow(keep, strength_of(r, budget, layers[i].block));
+        const size_t stay = vt_keep_count(tokens, layers[i].keep, false);
         if (r->method == VITRT_REDUCTION_ZERO_TPRUNE)
             layers[i].similar = (uint32_t)((tokens - stay) * 3 / 4); /* as many of those that leave */
         tokens = stay;

@@ -5,8 +5,8 @@
 
 #include "reduce_graph.h"
 
-/* layers[r->block_count]: the usual ones of the method for a budget, over 0 and up to 1, each keeping the same share of
- * the tokens. Returns how many, 0 for DynamicViT without a predictor. */
+/* layers[r->block_count]: the usual ones of the method for a budget, over 0 and up to 1, each keeping this share of the
+ * tokens, or a power of it. Returns how many, 0 for DynamicViT without a predictor. */
 size_t vt_usual_layers(const struct vt_graph *g, const struct vt_reduction *r, double budget, double keep,
                        vitrt_reduce_layer *layers);
 
