@@ -359,6 +359,14 @@ VITRT_API VITRT_NODISCARD vitrt_status vitrt_model_reduce(const vitrt_model *mod
                                                           const vitrt_reduce_options *options, vitrt_model **out,
                                                           vitrt_error *err);
 
+/* The layers of the model that vitrt_model_reduce makes of the same arguments: those that a budget becomes. *count: room
+ * at layers, then how many there are, of which no more than there is room for are written; a model has at most one for
+ * each of its blocks, A-ViT none. 0 where it fails, as vitrt_model_reduce does. Thread-safe. */
+VITRT_API VITRT_NODISCARD vitrt_status vitrt_reduce_schedule(const vitrt_model *model,
+                                                             const vitrt_reduce_options *options,
+                                                             vitrt_reduce_layer *layers, size_t *count,
+                                                             vitrt_error *err);
+
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
 typedef struct vitrt_session vitrt_session;

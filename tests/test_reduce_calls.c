@@ -310,6 +310,45 @@ static void test_budgets(void **state)
     vitrt_model_free(m);
 }
 
+/* A budget becomes layers, and these a model that costs the same. */
+static void check_schedule(const vitrt_model *m, vitrt_reduction method)
+{
+    vitrt_reduce_layer layers[12], first;
+    size_t count = 12, room = 1;
+    vitrt_model *by_budget, *by_layers;
+    vitrt_error err;
+    const vitrt_reduce_options budget = { .method = method, .budget = 0.6 };
+    assert_ok(vitrt_reduce_schedule(m, &budget, layers, &count, &err), &err);
+    assert_in_range(count, 1, 12);
+    const vitrt_reduce_options o = { .method = method, .layers = layers, .layer_count = count };
+    assert_ok(vitrt_model_reduce(m, &budget, &by_budget, &err), &err);
+    assert_ok(vitrt_model_reduce(m, &o, &by_layers, &err), &err);
+    assert_true(macs_of(by_budget) == macs_of(by_layers));
+    assert_ok(vitrt_reduce_schedule(m, &budget, &first, &room, &err), &err);
+    assert_int_equal(room, count);
+    assert_memory_equal(&first, &layers[0], sizeof first);
+    assert_ok(vitrt_reduce_schedule(m, &o, NULL, &(size_t){ 0 }, &err), &err);
+    vitrt_model_free(by_layers);
+    vitrt_model_free(by_budget);
+}
+
+static void test_schedules(void **state)
+{
+    vitrt_model *m;
+    vitrt_error err;
+    size_t count = 3;
+    const vitrt_reduce_options o = { .method = VITRT_REDUCTION_TOME, .budget = 0.5 };
+    (void)state;
+    assert_ok(vitrt_model_open("../models/zoo/vit_s14_tin100", NULL, &m, &err), &err);
+    for (int method = VITRT_REDUCTION_ATS; method <= VITRT_REDUCTION_RANDOM; method++)
+        check_schedule(m, (vitrt_reduction)method);
+    assert_int_equal(vitrt_reduce_schedule(m, &o, NULL, &count, &err), VITRT_EINVAL);
+    assert_string_equal(err.message, "layers is NULL");
+    assert_int_equal(vitrt_reduce_schedule(m, &o, NULL, NULL, &err), VITRT_EINVAL);
+    assert_string_equal(err.message, "count is NULL");
+    vitrt_model_free(m);
+}
+
 static void test_impossible_budgets(void **state)
 {
     struct counting counting;
@@ -454,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_reduced_already),
         cmocka_unit_test(test_beyond_what_there_is),
         cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_impossible_budgets),
         cmocka_unit_test(test_budgets_of_time),
         cmocka_unit_test(test_whole_budget),

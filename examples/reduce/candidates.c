@@ -62,13 +62,25 @@ static void start(struct candidate *c)
     *c = (struct candidate){ .reduction = method };
 }
 
-void candidate_usual(struct candidate *c, const struct dense *d)
+vitrt_status candidate_usual(struct candidate *c, const struct dense *d, double budget, vitrt_error *err)
 {
-    enum { DROPS = 4, SIMILAR = 3 };
-    const uint32_t places = places_of(d), stride = merges(c) ? 2 : d->blocks / 2 / (DROPS - 1);
+    vitrt_reduce_layer layers[REDUCTION_LAYERS];
+    vitrt_reduce_options options = c->reduction.options;
+    double tokens = d->patches;
+    options.budget = budget;
+    options.height = d->height;
+    options.width = d->width;
     start(c);
-    for (uint32_t block = 0; block < places && (merges(c) || c->step_count < DROPS); block += stride ? stride : 1)
-        c->steps[c->step_count++] = (struct step){ .block = block, .similar = SIMILAR, .shape = 1 };
+    c->step_count = REDUCTION_LAYERS;
+    const vitrt_status st = vitrt_reduce_schedule(d->model, &options, layers, &c->step_count, err);
+    c->step_count = c->step_count < REDUCTION_LAYERS ? c->step_count : REDUCTION_LAYERS;
+    for (size_t i = 0; i < c->step_count; i++) {
+        const double leave = tokens * (1 - layers[i].keep);
+        c->steps[i] = (struct step){ .block = layers[i].block, .shape = -log2(layers[i].keep) };
+        c->steps[i].similar = leave > 0 ? (uint32_t)(layers[i].similar * SIMILAR_PARTS / leave + 0.5) : 0;
+        tokens -= leave;
+    }
+    return st;
 }
 
 /* Pairs are merged in most blocks, tokens leave in a few. Each set of so many blocks is as likely. */

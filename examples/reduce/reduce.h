@@ -88,8 +88,8 @@ struct candidate {
 /* A random number, 0 .. n - 1. *state is the generator's, as of all that draw. */
 uint32_t draw(uint64_t *state, uint32_t n);
 
-/* Steps for the method of c->reduction: equal ones where the library has them for a budget of a half, or drawn. */
-void candidate_usual(struct candidate *c, const struct dense *d);
+/* Steps for the method of c->reduction: those that the library has for a budget, a share of multiply-adds, or drawn. */
+vitrt_status candidate_usual(struct candidate *c, const struct dense *d, double budget, vitrt_error *err);
 void candidate_draw(struct candidate *c, const struct dense *d, uint64_t *random);
 
 /* A new one that is like another, with some steps stronger or weaker, and now and then one more or less. */

@@ -62,17 +62,19 @@ static bool is_known(const struct candidate *c, size_t n)
 }
 
 /* One like one of the best quarter of those before; the first ones are like none, the very first is the usual one. */
-static void draw_candidate(struct searching *s, const struct reduction *method, struct candidate *c, size_t n,
-                           size_t before, bool first)
+static vitrt_status draw_candidate(struct searching *s, const struct reduction *method, struct candidate *c, size_t n,
+                                   size_t before, bool first, vitrt_error *err)
 {
     const size_t best = (before + QUARTER - 1) / QUARTER;
     c[n].reduction = *method;
-    if (first)
-        candidate_usual(&c[n], s->d);
-    else if (before)
+    const vitrt_status st = first ? candidate_usual(&c[n], s->d, s->macs / s->d->macs, err) : VITRT_EINVAL;
+    if (st != VITRT_EINVAL) /* there is one for the budget, or a failure */
+        return st;
+    if (before)
         candidate_vary(&c[n], &c[draw(&s->random, (uint32_t)best)], s->d, &s->random);
     else
         candidate_draw(&c[n], s->d, &s->random);
+    return VITRT_OK;
 }
 
 /* Draws candidates that meet the budget, until there are `wanted`; *n: how many there are, of which some were there
@@ -85,9 +87,10 @@ static vitrt_status draw_candidates(struct searching *s, const struct reduction 
     snprintf(what, sizeof(what), "schedules of %s within the budget", method->name);
     *n = before;
     for (size_t tries = 0; tries < TRIES * (wanted - before) && *n < wanted && st == VITRT_OK; tries++) {
-        bool met;
-        draw_candidate(s, method, c, *n, before, !before && !tries);
-        st = budget_fit(&c[*n], s->d, s->macs, images_of(s->d, 0), &met, err);
+        bool met = false;
+        st = draw_candidate(s, method, c, *n, before, !before && !tries, err);
+        if (st == VITRT_OK)
+            st = budget_fit(&c[*n], s->d, s->macs, images_of(s->d, 0), &met, err);
         if (st == VITRT_OK && met && s->o->time_share > 0)
             st = check_time(s, &c[*n], &met, err);
         c[*n].number = *n;

@@ -122,11 +122,16 @@ struct search {
     struct contest contest;
 };
 
-/* A model of that share of tokens, and its share of what the budget is of. */
-static vitrt_status try_share(struct search *s, double keep, vitrt_model **d, double *share, vitrt_error *err)
+static void set_layers(struct search *s, double keep)
 {
     s->r->layers = s->layers;
     s->r->layer_count = vt_usual_layers(&s->m->graph, s->r, s->budget->share, keep, s->layers);
+}
+
+/* A model of that share of tokens, and its share of what the budget is of. */
+static vitrt_status try_share(struct search *s, double keep, vitrt_model **d, double *share, vitrt_error *err)
+{
+    set_layers(s, keep);
     const vitrt_status st = vt_reduced_model(s->m, s->r, s->budget->size, d, err);
     if (st)
         return st;
@@ -157,6 +162,7 @@ static vitrt_status search(struct search *s, vitrt_model **out, vitrt_error *err
             vitrt_model_free(d);
         }
     }
+    set_layers(s, (double)most / (1u << steps));
     return st || *out ? st
                       : vt_err(err, VITRT_EINVAL,
                                "%s: no schedule has %g of the %s or less: with a single token it is %g",
@@ -176,18 +182,14 @@ static vitrt_status measure_and_search(struct search *s, vitrt_model **out, vitr
 }
 
 vitrt_status vt_meet_budget(const vitrt_model *m, struct vt_reduction *r, const struct vt_budget *budget,
-                            vitrt_model **out, vitrt_error *err)
+                            vitrt_reduce_layer *layers, vitrt_model **out, vitrt_error *err)
 {
-    struct search s = { .m = m, .r = r, .budget = budget };
-    s.layers = vt_calloc(&m->alloc, r->block_count, sizeof *s.layers);
-    if (!s.layers)
-        return vt_err_memory(err, r->block_count * sizeof *s.layers, "a schedule");
+    struct search s = { .m = m, .r = r, .budget = budget, .layers = layers };
     const vitrt_status st = measure_and_search(&s, out, err);
     if (st) {
         vitrt_model_free(*out);
         *out = NULL;
     }
     contest_close(m, &s.contest);
-    vt_free(&m->alloc, s.layers, r->block_count * sizeof *s.layers);
     return st;
 }

@@ -11,8 +11,8 @@ struct vt_budget {
     const vitrt_session_options *timed; /* time in such sessions; NULL: multiply-adds */
 };
 
-/* *out is to be freed. r's layers are set. VITRT_EINVAL: it cannot be met. */
+/* *out is to be freed; r's layers are its, in layers[r->block_count]. VITRT_EINVAL: it cannot be met. */
 vitrt_status vt_meet_budget(const vitrt_model *m, struct vt_reduction *r, const struct vt_budget *budget,
-                            vitrt_model **out, vitrt_error *err);
+                            vitrt_reduce_layer *layers, vitrt_model **out, vitrt_error *err);
 
 #endif

@@ -138,21 +138,49 @@ static vitrt_status check_class_token(const vitrt_model *m, const struct vt_redu
                         vt_checkpoint_path(m->checkpoint), halts ? "a class token" : "what a class token attends to");
 }
 
+/* What is made: a model, and if `layers` is not NULL its layers, as many as there is `room` for. */
+struct reduced {
+    vitrt_model *model;
+    vitrt_reduce_layer *layers;
+    size_t room, layer_count;
+};
+
+static void tell_layers(const struct vt_reduction *r, struct reduced *to)
+{
+    to->layer_count = r->layer_count;
+    for (size_t i = 0; i < r->layer_count && i < to->room; i++)
+        to->layers[i] = r->layers[i];
+}
+
+static vitrt_status reduce_to_budget(const vitrt_model *m, struct vt_reduction *r, const struct vt_budget *budget,
+                                     struct reduced *to, vitrt_error *err)
+{
+    vitrt_reduce_layer *layers = vt_calloc(&m->alloc, r->block_count, sizeof *layers);
+    if (!layers)
+        return vt_err_memory(err, r->block_count * sizeof *layers, "a schedule");
+    const vitrt_status st = vt_meet_budget(m, r, budget, layers, &to->model, err);
+    if (!st)
+        tell_layers(r, to);
+    vt_free(&m->alloc, layers, r->block_count * sizeof *layers);
+    return st;
+}
+
 static vitrt_status reduce(const vitrt_model *m, const vitrt_reduce_options *o, struct vt_reduction *r,
-                           const uint32_t size[2], vitrt_model **out, vitrt_error *err)
+                           const uint32_t size[2], struct reduced *to, vitrt_error *err)
 {
     vitrt_status st = check_class_token(m, r, err);
     for (size_t i = 0; i < o->layer_count && !st; i++)
         st = check_layer(r, i, err);
     if (st)
         return st;
-    if (o->layer_count || r->method == VITRT_REDUCTION_A_VIT)
-        return vt_reduced_model(m, r, size, out, err);
     const struct vt_budget budget = { .share = o->budget, .size = size, .timed = o->timed };
-    return vt_meet_budget(m, r, &budget, out, err);
+    if (!o->layer_count && r->method != VITRT_REDUCTION_A_VIT)
+        return reduce_to_budget(m, r, &budget, to, err);
+    tell_layers(r, to);
+    return vt_reduced_model(m, r, size, &to->model, err);
 }
 
-static vitrt_status find_and_reduce(const vitrt_model *m, const vitrt_reduce_options *o, vitrt_model **out,
+static vitrt_status find_and_reduce(const vitrt_model *m, const vitrt_reduce_options *o, struct reduced *to,
                                     vitrt_error *err)
 {
     const struct vt_graph *g = &m->graph;
@@ -175,26 +203,46 @@ static vitrt_status find_and_reduce(const vitrt_model *m, const vitrt_reduce_opt
     r.tokens = st ? 0 : vt_shape_rows(&shapes[blocks[0].in]) - r.prefix;
     r.classes = class_tokens(g, r.prefix);
     if (!st)
-        st = reduce(m, o, &r, size, out, err);
+        st = reduce(m, o, &r, size, to, err);
     vt_free(&m->alloc, blocks, r.block_count * sizeof *blocks);
     vt_free(&m->alloc, shapes, g->node_count * sizeof *shapes);
     return st;
 }
 
-vitrt_status vitrt_model_reduce(const vitrt_model *m, const vitrt_reduce_options *o, vitrt_model **out,
-                                vitrt_error *err)
+static vitrt_status check_and_reduce(const vitrt_model *m, const vitrt_reduce_options *o, struct reduced *to,
+                                     vitrt_error *err)
 {
     vt_float_env env;
-    if (!out)
-        return vt_err(err, VITRT_EINVAL, "out is NULL");
-    *out = NULL;
     if (!m)
         return vt_err(err, VITRT_EINVAL, "the model is NULL");
     vitrt_status st = check_options(o, err);
     if (st)
         return st;
     vt_float_env_enter(&env);
-    st = find_and_reduce(m, o, out, err);
+    st = find_and_reduce(m, o, to, err);
     vt_float_env_leave(&env);
+    return st;
+}
+
+vitrt_status vitrt_model_reduce(const vitrt_model *m, const vitrt_reduce_options *o, vitrt_model **out,
+                                vitrt_error *err)
+{
+    struct reduced to = { 0 };
+    if (!out)
+        return vt_err(err, VITRT_EINVAL, "out is NULL");
+    const vitrt_status st = check_and_reduce(m, o, &to, err);
+    *out = to.model;
+    return st;
+}
+
+vitrt_status vitrt_reduce_schedule(const vitrt_model *m, const vitrt_reduce_options *o, vitrt_reduce_layer *layers,
+                                   size_t *count, vitrt_error *err)
+{
+    if (!count || (*count && !layers))
+        return vt_err(err, VITRT_EINVAL, "%s is NULL", count ? "layers" : "count");
+    struct reduced to = { .layers = layers, .room = *count };
+    const vitrt_status st = check_and_reduce(m, o, &to, err);
+    *count = to.layer_count;
+    vitrt_model_free(to.model);
     return st;
 }
