@@ -349,6 +349,28 @@ static void test_schedules(void **state)
     vitrt_model_free(m);
 }
 
+/* Of tokens that leave before their queries exist only keys and values are computed. */
+static void test_late_queries(void **state)
+{
+    const uint64_t width = 384, blocks = 12, heads = 6, all = 145, leaving = 40, left = all - leaving;
+    const uint64_t product = leaving * width * width, per_key = 2 * width;
+    const uint64_t in_block = (1 + 1 + 8) * product + per_key * leaving * all; /* q, projection, MLP */
+    const uint64_t behind = 12 * product + per_key * (all * all - left * left);
+    const uint64_t compared = (all - 1) / 2 * ((all - 1) / 2) * (width / heads);
+    const vitrt_reduce_layer layer = { .block = 0, .count = (uint32_t)leaving };
+    const vitrt_reduce_options o = {
+        .method = VITRT_REDUCTION_TOME, .flags = VITRT_REDUCE_DROP_EARLY, .layers = &layer, .layer_count = 1
+    };
+    vitrt_model *m, *reduced;
+    vitrt_error err;
+    (void)state;
+    assert_ok(vitrt_model_open("../models/zoo/vit_s14_tin100", NULL, &m, &err), &err);
+    assert_ok(vitrt_model_reduce(m, &o, &reduced, &err), &err);
+    assert_int_equal(macs_of(m) - macs_of(reduced), in_block + (blocks - 1) * behind - compared);
+    vitrt_model_free(reduced);
+    vitrt_model_free(m);
+}
+
 static void test_impossible_budgets(void **state)
 {
     struct counting counting;
@@ -494,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_beyond_what_there_is),
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_late_queries),
         cmocka_unit_test(test_impossible_budgets),
         cmocka_unit_test(test_budgets_of_time),
         cmocka_unit_test(test_whole_budget),
