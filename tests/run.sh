@@ -106,9 +106,9 @@ emulated_x86() {
 # emulator (QEMU 7.2) is not able to run: it reads the lanes of a masked load that are not wanted, too, which the checks
 # and the tests of attention and products place where nothing can be read.
 slow_cpus() {
+    local long="attention|graph_file|hierarchical|memory|precision|quantize$|quantized_steps|reduce|session|similarity"
     if [ "$(uname -m)" = x86_64 ]; then
-        emulated_x86 "x86-64 without AVX (emulated)" Nehalem ref \
-            -E "test_(attention|graph_file|hierarchical|memory|precision|quantize$|quantized_steps|reduce|session)"
+        emulated_x86 "x86-64 without AVX (emulated)" Nehalem ref -E "test_($long)"
         emulated_x86 "x86-64 without AVX-512 (emulated)" Haswell avx2 -E "^check_|test_(attention|gemm)"
     fi
     # Header-only libraries are taken from this system, everything else from the cross compiler's.

@@ -402,7 +402,7 @@ static void check_models(vitrt_precision precision, uint32_t flags)
         vitrt_model *dense = case_model(i, precision, flags);
         for (size_t k = 0; k < SCHEDULES; k++) {
             vitrt_model *m = reduced(dense, schedules[k]);
-            const vitrt_session_options options = { .threads = 2, .precision = precision };
+            const vitrt_session_options options = { .threads = 1, .precision = precision };
             const size_t selections = strncmp(schedules[k], "tome", 4) == 0 ? 3 : 2; /* one by scores alone */
             for (int picture = 0; picture < 3; picture++)
                 check_image(m, options, pixels_of_picture(picture), REDUCED_SIDE, selections, &r);
