@@ -330,8 +330,10 @@ static int32_t direction(size_t n, const uint8_t *x, const float *scale, const f
 {
     float greatest = 1e-30f;
     int32_t squares = 0;
-    for (size_t i = 0; i < n; i++)
-        greatest = fmaxf(fabsf(fmaf(x[i], scale[i], shift[i])), greatest);
+    for (size_t i = 0; i < n; i++) {
+        const float magnitude = fabsf(fmaf(x[i], scale[i], shift[i]));
+        greatest = magnitude > greatest ? magnitude : greatest;
+    }
     for (size_t i = 0; i < n; i++) {
         const double code = 128 + rint((double)fmaf(x[i], scale[i], shift[i]) * (double)(127 / greatest)); /* exact */
         assert_true(code >= 1 && code <= 255);
