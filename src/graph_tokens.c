@@ -123,7 +123,7 @@ static void expect_select_inputs(struct vt_graph *g, const struct vt_node *node)
     const enum vt_selection by = node->u.select.by;
     const bool match = by == VT_SELECT_MATCH, second = match ? node->in_count > 1 : node->u.select.similar > 0;
     const bool third = (match || (by == VT_SELECT_TOP && second)) && node->in_count == 3;
-    const uint32_t features = match ? 0 : 1;
+    const uint32_t features = vt_feature_input(node);
     if (node->in_count != 1u + second + third)
         vt_expect(g, node, "number of inputs", node->in_count, 1 + second);
     else if (by == VT_SELECT_TOP || by == VT_SELECT_SAMPLES || by == VT_SELECT_BELOW)

@@ -88,7 +88,7 @@ static struct vt_view new_view(struct vt_graph *out, const struct rewritten *in,
 static bool reads_packed(const struct vt_node *node, uint32_t k)
 {
     switch (node->type) {
-    case VT_NODE_SELECT: return k != (node->u.select.by == VT_SELECT_MATCH ? 0 : 1); /* all but features */
+    case VT_NODE_SELECT: return k != vt_feature_input(node);
     case VT_NODE_ATTENTION: return k && k == vt_key_bias_input(node);
     case VT_NODE_POOL: return k == 1;
     default: return false;

@@ -2,7 +2,10 @@
 /* See reduced_cases.h. */
 #include "reduced_cases.h"
 
+#include "check.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* From golden/cases. */
@@ -127,4 +130,35 @@ void answers_alone(const vitrt_model *m, vitrt_session_options options, const vi
         answer_read(&answers[i], outputs, options.output_count, 0);
     }
     vitrt_session_free(s);
+}
+
+static struct {
+    const vitrt_model *model;
+    const char *name, *what;
+    vitrt_session_options options;
+    const struct answer *wanted;
+} on_all;
+
+static void bits_of_bundle(const struct vt_kernels *kernels)
+{
+    static struct answer found[PICTURES];
+    assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
+    answers_alone(on_all.model, on_all.options, reduced_pictures(on_all.name), PICTURES, found);
+    for (int i = 0; i < PICTURES; i++)
+        assert_same_answer(&found[i], &on_all.wanted[i], on_all.what);
+}
+
+void assert_same_on_all_bundles(const vitrt_model *m, vitrt_session_options options, const char *name,
+                                const struct answer *wanted, const char *what)
+{
+    const char *caller = getenv("VITRT_CPU");
+    char saved[64] = "";
+    snprintf(saved, sizeof saved, "%s", caller ? caller : "");
+    on_all.model = m;
+    on_all.options = options;
+    on_all.name = name;
+    on_all.wanted = wanted;
+    on_all.what = what;
+    for_each_bundle(bits_of_bundle);
+    assert_int_equal(setenv("VITRT_CPU", saved, 1), 0); /* empty: as if it were not set */
 }

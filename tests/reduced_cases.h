@@ -56,4 +56,8 @@ void assert_same_answer(const struct answer *a, const struct answer *b, const ch
 void answers_alone(const vitrt_model *m, vitrt_session_options options, const vitrt_image *pictures, size_t n,
                    struct answer *answers);
 
+/* With each bundle of kernels of this CPU the case's pictures, PICTURES of them, have these answers alone. */
+void assert_same_on_all_bundles(const vitrt_model *m, vitrt_session_options options, const char *name,
+                                const struct answer *wanted, const char *what);
+
 #endif

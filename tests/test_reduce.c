@@ -168,48 +168,20 @@ static void check_saved(const vitrt_model *m, const vitrt_session_options *optio
     vitrt_model_free(saved);
 }
 
-static struct {
-    const vitrt_model *model;
-    const char *name, *what;
-    vitrt_session_options options;
-    struct answer wanted[PICTURES];
-} on_all;
-
-static void bits_of_bundle(const struct vt_kernels *kernels)
-{
-    static struct answer found[PICTURES];
-    assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
-    answers_alone(on_all.model, on_all.options, reduced_pictures(on_all.name), PICTURES, found);
-    for (int i = 0; i < PICTURES; i++)
-        assert_same_answer(&found[i], &on_all.wanted[i], on_all.what);
-}
-
-/* Integers have the same bits on all CPUs. */
-static void check_bundles(void)
-{
-    const char *caller = getenv("VITRT_CPU");
-    char saved[64] = "";
-    snprintf(saved, sizeof saved, "%s", caller ? caller : "");
-    for_each_bundle(bits_of_bundle);
-    assert_int_equal(setenv("VITRT_CPU", saved, 1), 0); /* empty: as if it were not set */
-}
-
 /* precision: DEFAULT, or I8_STRICT. */
 static void check_bits(const vitrt_model *m, const char *name, const struct schedule *s, vitrt_precision precision,
                        uint32_t height, uint32_t width)
 {
+    static struct answer wanted[PICTURES];
     const vitrt_image *pictures = reduced_pictures(name);
-    on_all.model = m;
-    on_all.name = name;
-    on_all.what = s->text;
-    on_all.options = (vitrt_session_options){
+    const vitrt_session_options options = {
         .precision = precision, .outputs = s->outputs, .output_count = s->output_count, .height = height, .width = width
     };
-    answers_alone(m, on_all.options, pictures, PICTURES, on_all.wanted);
-    check_threads(m, s, on_all.options, pictures, on_all.wanted);
-    check_saved(m, &on_all.options, pictures, on_all.wanted, s->text);
-    if (precision == VITRT_PRECISION_I8_STRICT)
-        check_bundles();
+    answers_alone(m, options, pictures, PICTURES, wanted);
+    check_threads(m, s, options, pictures, wanted);
+    check_saved(m, &options, pictures, wanted, s->text);
+    if (precision == VITRT_PRECISION_I8_STRICT) /* integers have the same bits on all CPUs */
+        assert_same_on_all_bundles(m, options, name, wanted, s->text);
 }
 
 static void check_float_bits(const char *name, const struct golden *g, struct schedule *s)

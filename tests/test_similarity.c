@@ -471,60 +471,38 @@ static void test_keys_before_attention(void **state)
 
 /* ---- Bits ---- */
 
-static struct {
-    const vitrt_model *m;
-    vitrt_session_options options;
-    const char *name, *what;
-    struct answer wanted[PICTURES];
-} bits;
-
-static void check_batch(int threads)
+/* The same as alone, in a batch of one and of all. */
+static void check_batches(const vitrt_model *m, vitrt_session_options options, const char *name,
+                          const struct answer *wanted, const char *what)
 {
     static struct answer found;
-    vitrt_session_options options = bits.options;
     vitrt_output outputs[SCHEDULE_LAYERS + 2] = { 0 };
     vitrt_session *s;
     vitrt_error err;
-    options.threads = threads;
     options.max_batch = PICTURES;
-    assert_ok(vitrt_session_create(bits.m, &options, &s, &err), &err);
+    assert_ok(vitrt_session_create(m, &options, &s, &err), &err);
     for (size_t n = 1; n <= PICTURES; n += PICTURES - 1) {
-        assert_ok(vitrt_run(s, reduced_pictures(bits.name), n, outputs, &err), &err);
+        assert_ok(vitrt_run(s, reduced_pictures(name), n, outputs, &err), &err);
         for (size_t i = 0; i < n; i++) {
             answer_read(&found, outputs, options.output_count, i);
-            assert_same_answer(&found, &bits.wanted[i], bits.what);
+            assert_same_answer(&found, &wanted[i], what);
         }
     }
     vitrt_session_free(s);
 }
 
-static void check_bundle(const struct vt_kernels *kernels)
+static void check_bits(const char *schedule, const vitrt_model *dense, const char *name, vitrt_precision precision)
 {
-    static struct answer found[PICTURES];
-    assert_int_equal(setenv("VITRT_CPU", kernels->bundle, 1), 0);
-    answers_alone(bits.m, bits.options, reduced_pictures(bits.name), PICTURES, found);
-    for (int i = 0; i < PICTURES; i++)
-        assert_same_answer(&found[i], &bits.wanted[i], bits.what);
-}
-
-static void check_bits(const char *schedule, const vitrt_model *dense, vitrt_precision precision)
-{
-    const char *caller = getenv("VITRT_CPU");
-    char saved[64] = "";
+    static struct answer wanted[PICTURES];
     struct schedule s;
-    snprintf(saved, sizeof saved, "%s", caller ? caller : "");
     schedule_read(&s, schedule);
     vitrt_model *m = reduced(dense, schedule);
-    bits.m = m;
-    bits.what = schedule;
-    bits.options =
-        (vitrt_session_options){ .precision = precision, .outputs = s.outputs, .output_count = s.output_count };
-    answers_alone(m, bits.options, reduced_pictures(bits.name), PICTURES, bits.wanted);
-    for (int threads = 1; threads <= 3; threads++)
-        check_batch(threads);
+    vitrt_session_options options = { .precision = precision, .outputs = s.outputs, .output_count = s.output_count };
+    answers_alone(m, options, reduced_pictures(name), PICTURES, wanted);
+    for (options.threads = 1; options.threads <= 3; options.threads++)
+        check_batches(m, options, name, wanted, schedule);
     if (precision == VITRT_PRECISION_I8)
-        for_each_bundle(check_bundle);
-    assert_int_equal(setenv("VITRT_CPU", saved, 1), 0); /* empty: as if it were not set */
+        assert_same_on_all_bundles(m, options, name, wanted, schedule);
     vitrt_model_free(m);
 }
 
@@ -535,9 +513,8 @@ static void test_bits(void **state)
     (void)state;
     for (int i = 0; i < 6; i++) {
         vitrt_model *dense = case_model(cases[i % 2], precisions[i / 2], 0);
-        bits.name = reduced_cases[cases[i % 2]];
         for (size_t k = 0; k < SCHEDULES; k++)
-            check_bits(schedules[k], dense, precisions[i / 2]);
+            check_bits(schedules[k], dense, reduced_cases[cases[i % 2]], precisions[i / 2]);
         vitrt_model_free(dense);
     }
 }

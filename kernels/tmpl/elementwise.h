@@ -15,20 +15,26 @@
 VT_DEFINE_BINARY(vt_add_f32, vf_add)
 VT_DEFINE_BINARY(vt_mul_f32, vf_mul)
 
+#define VT_DEFINE_SCALE_ADD(type, load, load_n)                                                                        \
+    static inline void scale_add_##type(size_t n, const type *x, const float *scale, const float *residual, float *y)  \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; i + VL <= n; i += VL)                                                                                   \
+            vf_store(y + i, vf_fma(load(x + i), vf_load(scale + i), vf_load(residual + i)));                           \
+        if (i < n) {                                                                                                   \
+            const size_t rest = n - i;                                                                                 \
+            vf_store_n(y + i, vf_fma(load_n(x + i, rest), vf_load_n(scale + i, rest), vf_load_n(residual + i, rest)),  \
+                       rest);                                                                                          \
+        }                                                                                                              \
+    }
+VT_DEFINE_SCALE_ADD(float, vf_load, vf_load_n)
+
 void VT_FN(vt_scale_add_f32)(size_t n, const float *x, const float *scale, const float *residual, float *y)
 {
-    if (!residual) {
+    if (residual)
+        scale_add_float(n, x, scale, residual, y);
+    else
         VT_FN(vt_mul_f32)(n, x, scale, y);
-        return;
-    }
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(y + i, vf_fma(vf_load(x + i), vf_load(scale + i), vf_load(residual + i)));
-    if (i < n) {
-        const size_t rest = n - i;
-        vf_store_n(y + i, vf_fma(vf_load_n(x + i, rest), vf_load_n(scale + i, rest), vf_load_n(residual + i, rest)),
-                   rest);
-    }
 }
 
 #define VT_DEFINE_SCALE_ROWS(kernel, type, store, store_n)                                                             \
@@ -101,16 +107,11 @@ static inline vf load_codes_n(const uint8_t *p, size_t n)
 }
 VT_DEFINE_AXPY_ROWS(vt_axpy_rows_u8, uint8_t, load_codes, load_codes_n)
 
+VT_DEFINE_SCALE_ADD(uint8_t, load_codes, load_codes_n)
+
 void VT_FN(vt_scale_add_u8)(size_t n, const uint8_t *x, const float *scale, const float *residual, float *y)
 {
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(y + i, vf_fma(load_codes(x + i), vf_load(scale + i), vf_load(residual + i)));
-    if (i < n) {
-        const size_t rest = n - i;
-        vf_store_n(y + i, vf_fma(load_codes_n(x + i, rest), vf_load_n(scale + i, rest), vf_load_n(residual + i, rest)),
-                   rest);
-    }
+    scale_add_uint8_t(n, x, scale, residual, y);
 }
 
 void VT_FN(vt_prefetch)(size_t m, size_t bytes, const void *p, size_t ld_bytes)

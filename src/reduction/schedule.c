@@ -11,8 +11,8 @@
 
 /* How much more tokens leave a block than others, as the power of the share that stays: the more the later the block is
  * in the second half. In the first half, the earlier the more where little is left to later blocks, but fewer or none
- * where the budget allows it, for tokens of the first blocks are not yet what they stand for. Of all methods but ToMe, and
- * of models of a few blocks, 1. */
+ * where the budget allows it, for tokens of the first blocks are not yet what they stand for. Of all methods but ToMe,
+ * and of models of a few blocks, 1. */
 static double strength_of(const struct vt_reduction *r, double budget, size_t block)
 {
     if (r->method != VITRT_REDUCTION_TOME || r->block_count < 2 * DROPS)

@@ -3,8 +3,8 @@
 
 Sources: Adaptive token sampling (Fayyaz et al. 2022, arXiv:2111.15667), Zero-TPrune (Wang et al. 2024,
 arXiv:2305.17328), ToMe (Bolya et al. 2023, arXiv:2210.09461), EViT (Liang et al. 2022, arXiv:2202.07800), pruned
-merging (Kim et al. 2024, arXiv:2312.01026), merging by attention (Lee et al. 2024, arXiv:2403.10030), DynamicViT (Rao et al. 2021, arXiv:2106.02034), A-ViT (Yin et al. 2022,
-arXiv:2112.07658).
+merging (Kim et al. 2024, arXiv:2312.01026), merging by attention (Lee et al. 2024, arXiv:2403.10030), DynamicViT (Rao
+et al. 2021, arXiv:2106.02034), A-ViT (Yin et al. 2022, arXiv:2112.07658).
 
 Every choice tells how clear it was, relative to what was compared: arithmetic in another precision or order chooses the
 same only where that is well above its errors. Equal numbers would be chosen by the lower index.
